@@ -1,1 +1,6 @@
-//! engine
+//! A partition's data: batches, segment logs, indexes, recovery, retention, compaction.
+//!
+//! Knows no socket and no cluster; reaches disk and time through `reactor`.
+
+pub mod batch;
+pub mod types;
