@@ -1,8 +1,27 @@
-//! The five codecs of record batches.
+//! The five codecs of record batches: which bytes they are on the wire, read bounded and written as Kafka writes them.
+//!
+//! | codec  | read                                                        | written                         |
+//! |--------|-------------------------------------------------------------|---------------------------------|
+//! | gzip   | RFC 1952, any number of members                              | one member                      |
+//! | snappy | xerial framing (Java, most clients) and raw blocks           | xerial framing, 32 KiB blocks   |
+//! | lz4    | LZ4 frame, independent and linked blocks, checksums verified | independent 64 KiB blocks       |
+//! | zstd   | any number of frames, any window                             | one frame                       |
+
+mod compress;
+mod decompress;
+mod error;
+mod gzip;
+mod lz4;
+mod scratch;
+mod snappy;
+mod zstd;
 
 use std::fmt;
 
-use thiserror::Error;
+pub use compress::{Compression, compress};
+pub use decompress::{Decompressor, decompress_to_vec, with_decompressed};
+pub use error::CodecError;
+pub(super) use lz4::has_linked_blocks;
 
 /// How the records of a batch are compressed; the numbers are the wire's.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, Default)]
@@ -52,17 +71,4 @@ impl fmt::Display for Codec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
-}
-
-/// Why compressed bytes were refused.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum CodecError {
-    #[error("{codec} data is malformed: {what}")]
-    Malformed { codec: Codec, what: &'static str },
-    #[error("{codec} data ends too early")]
-    Truncated { codec: Codec },
-    #[error("{codec} data decompresses to more than {max_bytes} bytes")]
-    TooLarge { codec: Codec, max_bytes: usize },
-    #[error("{codec} compressor failed: {what}")]
-    Compressor { codec: Codec, what: String },
 }
