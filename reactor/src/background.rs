@@ -1,0 +1,114 @@
+//! A few threads of the process for rare heavy work, so that reactors never block on it.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
+
+use crate::{oneshot, sleep};
+
+/// Several syncs must be able to wait for the disk side by side; more only queue in the kernel. A guess.
+const THREADS_MAX: usize = 8;
+/// Jobs waiting for a thread; beyond it callers wait (see [`background`]).
+const QUEUE_MAX: usize = 1024;
+const FULL_RETRY: Duration = Duration::from_millis(1);
+const IDLE_MAX: Duration = Duration::from_secs(10);
+
+type Job = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+}
+
+#[derive(Default)]
+struct Pool {
+    state: Mutex<State>,
+    work: Condvar,
+}
+
+fn pool() -> &'static Pool {
+    static POOL: OnceLock<Pool> = OnceLock::new();
+    POOL.get_or_init(Pool::default)
+}
+
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // why: no code of others runs under the lock, so a poisoned state is still a whole one
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Queues a job, or gives it back when the queue is full.
+    fn submit(&'static self, job: Job) -> Result<(), Job> {
+        let mut state = self.lock();
+        if state.queue.len() >= QUEUE_MAX {
+            return Err(job);
+        }
+        state.queue.push_back(job);
+        if state.idle < state.queue.len() && state.threads < THREADS_MAX {
+            let spawned = std::thread::Builder::new()
+                .name("helper".to_owned())
+                .spawn(|| pool().work());
+            match spawned {
+                Ok(_) => state.threads += 1,
+                // the threads there are will get to it; with none the job comes back and is tried again
+                Err(_) if state.threads > 0 => {}
+                Err(error) => {
+                    tracing::error!(%error, "no helper thread to be had");
+                    if let Some(job) = state.queue.pop_back() {
+                        return Err(job);
+                    }
+                }
+            }
+        }
+        drop(state);
+        self.work.notify_one();
+        Ok(())
+    }
+
+    fn work(&self) {
+        let mut state = self.lock();
+        loop {
+            if let Some(job) = state.queue.pop_front() {
+                drop(state);
+                job(); // catches its own panics
+                state = self.lock();
+                continue;
+            }
+            state.idle += 1;
+            let (guard, timeout) = self
+                .work
+                .wait_timeout(state, IDLE_MAX)
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
+            state = guard;
+            state.idle -= 1;
+            if timeout.timed_out() && state.queue.is_empty() {
+                state.threads -= 1;
+                return;
+            }
+        }
+    }
+}
+
+/// Runs `f` on a helper thread: recovery, unlinking, compaction - nothing that happens per request. At most 8 run at
+/// once in the process and 1,024 wait; beyond that this waits. Dropping the future does not stop `f` once queued.
+///
+/// # Panics
+/// With the panic of `f`, in the task that awaits.
+pub async fn background<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    let (sender, receiver) = oneshot::channel();
+    let mut job: Job = Box::new(move || {
+        let _ = sender.send(catch_unwind(AssertUnwindSafe(f)));
+    });
+    while let Err(refused) = pool().submit(job) {
+        job = refused;
+        sleep(FULL_RETRY).await;
+    }
+    match receiver.await {
+        Ok(Ok(value)) => value,
+        Ok(Err(panic)) => resume_unwind(panic),
+        Err(oneshot::Dropped) => unreachable!("a queued job always runs and answers"),
+    }
+}

@@ -1,0 +1,117 @@
+//! Directories and whole files. All of it blocks the thread: for start, roll and delete, never per request; what may
+//! take long (big trees, many files) goes through [`crate::background`].
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::sys;
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DirEntry {
+    pub name: String,
+    pub is_dir: bool,
+}
+
+/// Of the file system a path is on, in bytes. `free` is what an ordinary user may still fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    pub total: u64,
+    pub free: u64,
+}
+
+pub fn create_dir_all(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)
+}
+
+/// Sorted by name. Entries whose name is not UTF-8 are none of ours and left out.
+pub fn read_dir(path: &Path) -> io::Result<Vec<DirEntry>> {
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        let is_dir = match entry.path().metadata() {
+            Ok(metadata) => metadata.is_dir(), // follows a link: a partition may be linked to another disk
+            Err(e) if e.kind() == io::ErrorKind::NotFound => entry.file_type()?.is_dir(),
+            Err(e) => return Err(e),
+        };
+        entries.push(DirEntry { name, is_dir });
+    }
+    entries.sort();
+    Ok(entries)
+}
+
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    fs::read(path)
+}
+
+/// Replaces a file as a whole: after a crash it has either its old content or the new one. Writes `<path>.tmp`
+/// beside it, syncs, renames, syncs the directory.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    let tmp = PathBuf::from(name);
+    let mut file = fs::File::create(&tmp)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(&tmp, path)?;
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
+        _ => sync_dir(Path::new(".")),
+    }
+}
+
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
+}
+
+pub fn remove_file(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)
+}
+
+pub fn remove_dir_all(path: &Path) -> io::Result<()> {
+    fs::remove_dir_all(path)
+}
+
+/// False also when it cannot be told.
+pub fn exists(path: &Path) -> bool {
+    path.exists()
+}
+
+/// Makes creations, renames and removals in a directory durable.
+pub fn sync_dir(path: &Path) -> io::Result<()> {
+    fs::File::open(path)?.sync_all()
+}
+
+pub fn space(path: &Path) -> io::Result<Space> {
+    let (total, free) = sys::file::space(path)?;
+    Ok(Space { total, free })
+}
+
+/// Held until dropped, and by the process's end at the latest.
+#[derive(Debug)]
+pub struct DirLock {
+    _file: fs::File,
+}
+
+/// Takes an exclusive lock. `path` names the lock file (made if missing); given a directory, its file `.lock`.
+///
+/// # Errors
+/// Of kind `WouldBlock` if another process, or another lock of this one, holds it.
+pub fn lock(path: &Path) -> io::Result<DirLock> {
+    let path = if path.is_dir() {
+        path.join(".lock")
+    } else {
+        path.to_owned()
+    };
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
+    sys::file::lock(&file)?;
+    Ok(DirLock { _file: file })
+}

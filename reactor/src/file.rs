@@ -1,0 +1,151 @@
+//! Files, read and written at explicit offsets.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::core;
+use crate::sys;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    Read,
+    /// For reading and writing; fails if it does not exist.
+    ReadWrite,
+    /// For reading and writing; fails if it exists.
+    CreateNew,
+    /// For reading and writing; made if it does not exist, kept as it is if it does.
+    Create,
+}
+
+/// The descriptor, shared by the clones of a [`File`] and the kernel's requests on it.
+pub(crate) type OsFile = Arc<std::fs::File>;
+
+/// An open file. Clones share the descriptor, so a slice of a file may travel to another shard and be sent from there;
+/// it closes with the last clone.
+///
+/// `read_at`, `write_all_at` and their kin block the thread: they are for what the page cache takes or holds, where
+/// a ring round trip was measured to cost more. `read` and `sync_data` wait without blocking.
+#[derive(Clone, Debug)]
+pub struct File {
+    os: OsFile,
+}
+
+impl File {
+    pub fn open(path: &Path, mode: OpenMode) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        match mode {
+            OpenMode::Read => {}
+            OpenMode::ReadWrite => {
+                options.write(true);
+            }
+            OpenMode::CreateNew => {
+                options.write(true).create_new(true);
+            }
+            OpenMode::Create => {
+                options.write(true).create(true).truncate(false);
+            }
+        }
+        Ok(File {
+            os: Arc::new(options.open(path)?),
+        })
+    }
+
+    pub(crate) fn os(&self) -> &OsFile {
+        &self.os
+    }
+
+    /// One `pread`: may read less than asked for, 0 at or past the end.
+    pub fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.os.read_at(buf, offset)
+    }
+
+    /// # Errors
+    /// `UnexpectedEof` if the file ends before `buf` is full.
+    pub fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.os.read_exact_at(buf, offset)
+    }
+
+    pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.os.write_all_at(bytes, offset)
+    }
+
+    /// Writes all slices one after the other; leaves `slices` advanced past what was written.
+    pub fn write_all_vectored_at(&self, slices: &mut [io::IoSlice<'_>], offset: u64) -> io::Result<()> {
+        let mut slices = slices;
+        let mut offset = offset;
+        io::IoSlice::advance_slices(&mut slices, 0); // drops empty slices, which would look like a full disk below
+        while !slices.is_empty() {
+            match sys::file::write_vectored_at(&self.os, slices, offset) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(n) => {
+                    offset += n as u64;
+                    io::IoSlice::advance_slices(&mut slices, n);
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    /// Up to `len` bytes from `offset`, fewer only where the file ends. Allocates `len` bytes at once.
+    pub async fn read(&self, offset: u64, len: usize) -> io::Result<Bytes> {
+        if len == 0 {
+            return Ok(Bytes::new());
+        }
+        let filling = core::current().filling.clone();
+        filling.read(self.os.clone(), offset, len).await
+    }
+
+    /// Waits until all data written so far, and the length, are on stable storage. After an error the state of the
+    /// file is unknown for good: a second try may succeed although data was lost.
+    pub async fn sync_data(&self) -> io::Result<()> {
+        let filling = core::current().filling.clone();
+        filling.sync_data(self.os.clone()).await
+    }
+
+    /// The same, blocking the thread.
+    pub fn sync_data_blocking(&self) -> io::Result<()> {
+        sys::file::sync_data(&self.os)
+    }
+
+    /// In bytes.
+    #[allow(clippy::len_without_is_empty)] // why: nobody asks whether a file is empty but by its length
+    pub fn len(&self) -> io::Result<u64> {
+        Ok(self.os.metadata()?.len())
+    }
+
+    pub fn set_len(&self, len: u64) -> io::Result<()> {
+        self.os.set_len(len)
+    }
+
+    /// Reserves disk blocks for a range; the length stays. Where the file system cannot, nothing happens.
+    pub fn allocate(&self, offset: u64, len: u64) -> io::Result<()> {
+        match sys::file::allocate(&self.os, offset, len) {
+            Err(e) if matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS)) => Ok(()),
+            other => other,
+        }
+    }
+}
+
+/// Blocking; for helper threads.
+pub(crate) fn read_up_to(file: &std::fs::File, offset: u64, len: usize) -> io::Result<Bytes> {
+    let mut buf = vec![0; len];
+    let mut filled = 0;
+    while filled < len {
+        match file.read_at(&mut buf[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    buf.truncate(filled);
+    Ok(Bytes::from(buf))
+}

@@ -1,0 +1,78 @@
+//! Positioned file calls that std lacks.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::{check, check_len};
+
+/// `pwritev` of at most IOV_MAX slices.
+pub(crate) fn write_vectored_at(
+    fd: &impl AsRawFd,
+    slices: &[io::IoSlice<'_>],
+    offset: u64,
+) -> io::Result<usize> {
+    let count = slices.len().min(libc::UIO_MAXIOV as usize);
+    // SAFETY: IoSlice is ABI-compatible with iovec (std's promise); `count` of them are borrowed for the call.
+    check_len(unsafe {
+        libc::pwritev(
+            fd.as_raw_fd(),
+            slices.as_ptr().cast(),
+            count as libc::c_int,
+            offset_of(offset)?,
+        )
+    })
+}
+
+pub(crate) fn sync_data(fd: &impl AsRawFd) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::fdatasync(fd.as_raw_fd()) }).map(drop)
+}
+
+/// Reserves blocks; the length as others see it stays.
+pub(crate) fn allocate(fd: &impl AsRawFd, offset: u64, len: u64) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe {
+        libc::fallocate(
+            fd.as_raw_fd(),
+            libc::FALLOC_FL_KEEP_SIZE,
+            offset_of(offset)?,
+            offset_of(len)?,
+        )
+    })
+    .map(drop)
+}
+
+/// Takes the exclusive lock of an open file, or fails with `WouldBlock` when another holds it.
+pub(crate) fn lock(fd: &impl AsRawFd) -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::flock(fd.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) }).map(drop)
+}
+
+/// Bytes of the file system: all of them, and those an ordinary user may still fill.
+pub(crate) fn space(path: &Path) -> io::Result<(u64, u64)> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: statvfs is plain numbers, for which zero is valid; `path` ends in NUL; `stat` is writable.
+    let stat = unsafe {
+        let mut stat: libc::statvfs = std::mem::zeroed();
+        check(libc::statvfs(path.as_ptr(), &mut stat))?;
+        stat
+    };
+    Ok((
+        stat.f_frsize.saturating_mul(stat.f_blocks),
+        stat.f_frsize.saturating_mul(stat.f_bavail),
+    ))
+}
+
+/// Sends a slice of a file to a non-blocking socket: bytes taken; 0 when the file ends before `offset`.
+pub(crate) fn send_file(socket: RawFd, file: &impl AsRawFd, offset: u64, len: usize) -> io::Result<usize> {
+    let mut offset = offset_of(offset)?;
+    // SAFETY: `offset` is writable; both descriptors are borrowed by the caller.
+    check_len(unsafe { libc::sendfile(socket, file.as_raw_fd(), &mut offset, len) })
+}
+
+fn offset_of(offset: u64) -> io::Result<libc::off_t> {
+    libc::off_t::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
