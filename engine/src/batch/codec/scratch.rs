@@ -48,8 +48,8 @@ impl Scratch {
         let end = at.checked_add(count).filter(|end| *end <= max_bytes);
         let end = end.ok_or(CodecError::TooLarge { codec, max_bytes })?;
         if end > self.bytes.len() {
-            let doubled = self.bytes.len().saturating_mul(2).min(max_bytes);
-            self.resize(doubled.max(INITIAL_BYTES).max(end));
+            let doubled = self.bytes.len().saturating_mul(2);
+            self.resize(doubled.max(INITIAL_BYTES).min(max_bytes).max(end));
         }
         let (before, rest) = self.bytes.split_at_mut(at);
         Ok((before, rest.get_mut(..count).unwrap_or_default()))
