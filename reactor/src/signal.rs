@@ -73,9 +73,18 @@ pub fn shutdown_signal() -> impl Future<Output = Signal> {
     }
 }
 
-/// sendfile has no MSG_NOSIGNAL: without this a peer that went away could end the process.
+/// sendfile has no MSG_NOSIGNAL: without this a peer that went away could end the process. Programs written in Rust
+/// start with it ignored already; a handler somebody has installed is left alone.
 pub(crate) fn ignore_broken_pipe() {
-    install(libc::SIGPIPE, libc::SIG_IGN);
+    // SAFETY: sigaction is plain data, for which zero is valid; with no new action it only writes the old one.
+    let current = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGPIPE, std::ptr::null(), &mut action);
+        action.sa_sigaction
+    };
+    if current == libc::SIG_DFL {
+        install(libc::SIGPIPE, libc::SIG_IGN);
+    }
 }
 
 fn install(signal: libc::c_int, handler: libc::sighandler_t) {

@@ -162,7 +162,6 @@ impl<F: Future> Drop for Spawned<F> {
 /// Awaiting it gives the future's output. A panic inside the future does not unwind through the reactor: it is
 /// caught, logged and counted, the other tasks run on, and awaiting the handle panics in the awaiting task (so a
 /// chain of tasks that need each other ends together). Who wants to live on uses [`Task::outcome`].
-#[must_use = "dropping a Task detaches it; say so with `.detach()`"]
 pub struct Task<T> {
     key: Key,
     join: Rc<Join<T>>,

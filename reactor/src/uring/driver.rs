@@ -25,6 +25,8 @@ use crate::slab::{Key, Slab};
 const KERNEL_WORKERS: [u32; 2] = [8, 2];
 /// How long the end of a reactor waits for requests that cannot be called back (a sync on a dying disk).
 const FINISH_MAX: Duration = Duration::from_secs(10);
+/// Below this many, sweeping `holders` is not worth it.
+const SWEEP_MIN: usize = 64;
 /// `user_data` of requests whose completion says nothing, as `Key::NONE` is in no slab.
 const NOBODY: Key = Key::NONE;
 
@@ -45,8 +47,10 @@ pub(crate) struct Driver {
     completed: RefCell<Vec<Completion>>,
     /// Receives that wait for a buffer, in the order they came; each stream is in at most once.
     starved: RefCell<VecDeque<Weak<Receiving>>>,
-    /// Streams that hold buffers while nobody receives; each is in at most once.
+    /// Streams that hold buffers while nobody receives; each is in at most once, closed ones until the next sweep.
     holders: RefCell<Vec<Weak<Receiving>>>,
+    /// Length of `holders` at which closed streams are swept out: twice what the last sweep left.
+    sweep_at: Cell<usize>,
     remote: Arc<Remote>,
     submissions: Cell<u64>,
     completions: Cell<u64>,
@@ -68,6 +72,7 @@ impl Driver {
             completed: RefCell::new(Vec::new()),
             starved: RefCell::new(VecDeque::new()),
             holders: RefCell::new(Vec::new()),
+            sweep_at: Cell::new(SWEEP_MIN),
             remote,
             submissions: Cell::new(0),
             completions: Cell::new(0),
@@ -115,7 +120,12 @@ impl Driver {
 
     /// Remembers a stream whose buffers may be asked back.
     pub(super) fn hold(&self, receiving: &Rc<Receiving>) {
-        self.holders.borrow_mut().push(Rc::downgrade(receiving));
+        let mut holders = self.holders.borrow_mut();
+        if holders.len() >= self.sweep_at.get() {
+            holders.retain(|holder| holder.strong_count() > 0);
+            self.sweep_at.set((2 * holders.len()).max(SWEEP_MIN));
+        }
+        holders.push(Rc::downgrade(receiving));
     }
 
     pub(crate) fn turn(&self) -> io::Result<()> {

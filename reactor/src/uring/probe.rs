@@ -58,6 +58,7 @@ fn ask() -> Result<(), String> {
             return Err(format!("the kernel's io_uring lacks {name}"));
         }
     }
+    // dropped before the ring, which no receive has ever used
     Buffers::new(&ring, 8)
         .map(drop)
         .map_err(|e| format!("REGISTER_PBUF_RING: {}", explain(&e)))

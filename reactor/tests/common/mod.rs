@@ -16,7 +16,12 @@ pub fn run_with<F: Future>(config: Config, test: F) -> Option<F::Output> {
         eprintln!("skipped: {why}");
         return None;
     }
-    let watched = reactor::timeout(WATCHDOG, test);
+    let wanted = config.backend;
+    let watched = reactor::timeout(WATCHDOG, async move {
+        let backend = reactor::current().expect("a reactor").backend;
+        assert_eq!(backend == reactor::Backend::Uring, wanted != BackendChoice::Epoll);
+        test.await
+    });
     Some(
         reactor::run(config, watched)
             .expect("the reactor runs")
