@@ -83,6 +83,11 @@ impl ConfigResource {
 
 impl fmt::Display for ConfigResource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ConfigResource(type={}, name='{}')", self.kind.name(), self.name)
+        write!(
+            f,
+            "ConfigResource(type={}, name='{}')",
+            self.kind.name(),
+            self.name
+        )
     }
 }

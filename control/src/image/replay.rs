@@ -227,9 +227,10 @@ impl ClusterImage {
             let has_elr = |partition: &PartitionImage| {
                 !partition.eligible_leader_replicas.is_empty() || !partition.last_known_elr.is_empty()
             };
-            let touched = self.topics.get(&id).is_some_and(|topic| {
-                topic.partitions.values().any(|partition| has_elr(partition))
-            });
+            let touched = self
+                .topics
+                .get(&id)
+                .is_some_and(|topic| topic.partitions.values().any(|partition| has_elr(partition)));
             let Some(topic) = self.topics.get_mut(&id).filter(|_| touched).map(Arc::make_mut) else {
                 continue;
             };

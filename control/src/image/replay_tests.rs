@@ -238,7 +238,10 @@ fn deltas_name_what_changed_and_nothing_else() {
     assert!(!changed.created);
     assert_eq!(changed.partitions_added, [PartitionId(1)].into());
     assert_eq!(changed.partitions_changed, [PartitionId(0)].into());
-    assert_eq!(delta.topics_created().map(|(id, _)| id).collect::<Vec<_>>(), [id(3)]);
+    assert_eq!(
+        delta.topics_created().map(|(id, _)| id).collect::<Vec<_>>(),
+        [id(3)]
+    );
     assert_eq!(
         delta.topics_deleted.keys().copied().collect::<Vec<_>>(),
         [id(2)],
@@ -285,7 +288,12 @@ fn replicas_keep_their_directories_through_a_reassignment() {
 #[test]
 fn records_that_do_not_fit_are_refused_and_change_nothing() {
     // A log that belongs to another cluster must stop the broker, not confuse it.
-    let image = image_of(&[topic(1, "a"), partition(1, 0), broker(1, 5).into(), producer_ids(1000)]);
+    let image = image_of(&[
+        topic(1, "a"),
+        partition(1, 0),
+        broker(1, 5).into(),
+        producer_ids(1000),
+    ]);
     let cases: Vec<(Record, &str)> = vec![
         (topic(7, "a"), "created twice"),
         (topic(1, "z"), "created twice"),
@@ -320,10 +328,7 @@ fn records_that_do_not_fit_are_refused_and_change_nothing() {
         ),
         (producer_ids(999), "next producer id 999 after 1000"),
         (Record::decode(&[1, 99, 0]).expect("opaque"), "api key 99"),
-        (
-            EndTransactionRecord::default().into(),
-            "outside the metadata log",
-        ),
+        (EndTransactionRecord::default().into(), "outside the metadata log"),
     ];
     let before = image.to_records();
     for (record, expected) in cases {

@@ -54,6 +54,10 @@ impl ClusterImage {
     }
 
     fn record_count_estimate(&self) -> usize {
-        self.features.len() + self.brokers.len() + self.topics.size() + self.partition_count + self.configs.size()
+        self.features.len()
+            + self.brokers.len()
+            + self.topics.size()
+            + self.partition_count
+            + self.configs.size()
     }
 }

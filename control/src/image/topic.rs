@@ -140,7 +140,10 @@ impl PartitionImage {
             (&mut next.isr, &change.isr),
             (&mut next.removing_replicas, &change.removing_replicas),
             (&mut next.adding_replicas, &change.adding_replicas),
-            (&mut next.eligible_leader_replicas, &change.eligible_leader_replicas),
+            (
+                &mut next.eligible_leader_replicas,
+                &change.eligible_leader_replicas,
+            ),
             (&mut next.last_known_elr, &change.last_known_elr),
         ];
         for (list, change) in lists {

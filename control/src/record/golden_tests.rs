@@ -16,14 +16,16 @@ const TOPIC: Uuid = Uuid::from_u128(0x0123456789abcdef_8edcba9876543210);
 const DIRECTORY: DirectoryId = DirectoryId(Uuid::from_u128(0x1111111111111111_2222222222222222));
 
 fn golden() -> impl Iterator<Item = (&'static str, Vec<u8>)> {
-    GOLDEN
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .map(|line| {
-            let (name, hex) = line.split_once(' ').expect("name and hex");
-            let bytes = (0..hex.len()).step_by(2);
-            (name, bytes.map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex")).collect())
-        })
+    GOLDEN.lines().filter(|line| !line.starts_with('#')).map(|line| {
+        let (name, hex) = line.split_once(' ').expect("name and hex");
+        let bytes = (0..hex.len()).step_by(2);
+        (
+            name,
+            bytes
+                .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex"))
+                .collect(),
+        )
+    })
 }
 
 fn brokers(ids: &[i32]) -> Vec<BrokerId> {
@@ -174,7 +176,10 @@ fn expected() -> Vec<(&'static str, Record)> {
             }
             .into(),
         ),
-        ("config", config(2, "orders.eu", "retention.ms", Some("60000")).into()),
+        (
+            "config",
+            config(2, "orders.eu", "retention.ms", Some("60000")).into(),
+        ),
         ("config-null", config(4, "", "log.cleaner.threads", None).into()),
         (
             "feature",
@@ -433,7 +438,10 @@ fn damaged_records_are_errors() {
     // A controller that panics on its log cannot be started again.
     for (name, bytes) in golden() {
         for length in 0..bytes.len() {
-            assert!(Record::decode(&bytes[..length]).is_err(), "{name} cut to {length}");
+            assert!(
+                Record::decode(&bytes[..length]).is_err(),
+                "{name} cut to {length}"
+            );
         }
         let mut longer = bytes.clone();
         longer.push(0);

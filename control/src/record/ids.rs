@@ -139,11 +139,22 @@ mod tests {
             UuidText(Uuid::from_u128(0x8000_0000_0000_0000_0000_0000_0000_0001)).to_string(),
             "gAAAAAAAAAAAAAAAAAAAAQ"
         );
-        for bits in [0, 1, 7 << 60, u128::MAX, 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef] {
+        for bits in [
+            0,
+            1,
+            7 << 60,
+            u128::MAX,
+            0x0123_4567_89ab_cdef_0123_4567_89ab_cdef,
+        ] {
             let id = Uuid::from_u128(bits);
             assert_eq!(UuidText::parse(&UuidText(id).to_string()), Some(id));
         }
-        for bad in ["", "AAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAA+", "AAAAAAAAAAAAAAAAAAAAAB"] {
+        for bad in [
+            "",
+            "AAAAAAAAAAAAAAAAAAAAA",
+            "AAAAAAAAAAAAAAAAAAAAA+",
+            "AAAAAAAAAAAAAAAAAAAAAB",
+        ] {
             assert_eq!(UuidText::parse(bad), None, "{bad}");
         }
     }

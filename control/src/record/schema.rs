@@ -24,7 +24,12 @@ pub(super) struct Tags(Vec<(u32, Vec<u8>)>);
 
 impl Tags {
     pub(super) fn new(unknown: &UnknownTags) -> Self {
-        Tags(unknown.iter().map(|(tag, bytes)| (*tag, bytes.to_vec())).collect())
+        Tags(
+            unknown
+                .iter()
+                .map(|(tag, bytes)| (*tag, bytes.to_vec()))
+                .collect(),
+        )
     }
 
     pub(super) fn put(&mut self, tag: u32, value: &impl Field) {

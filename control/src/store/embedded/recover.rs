@@ -1,0 +1,240 @@
+//! What a start finds on disk, and what it makes of it.
+//!
+//! | found | made of it | why no acknowledged record is lost |
+//! |---|---|---|
+//! | `*.checkpoint.tmp` | removed | a snapshot counts once it has its name; the log behind it is there |
+//! | older snapshots beside a newer one | removed | the newer one says everything they said |
+//! | log files wholly below the snapshot | removed | the snapshot says what they said |
+//! | damage at the end of the last log file | cut off | one batch is written at a time and answered after its sync: nothing after the damage, so it was the one batch that was never answered |
+//! | damage followed by a whole batch of a later offset | refused | what follows was written after the damaged batch was answered |
+//! | damage in an earlier log file or in the snapshot | refused | all of it had been answered |
+//! | a gap between snapshot and log, or between log files | refused | somebody removed a file |
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use engine::batch::{Batch, BatchError};
+use engine::types::Offset;
+use reactor::{File, OpenMode, disk};
+
+use super::segment::{self, Segment};
+use super::snapshot;
+use crate::record::ControllerEpoch;
+use crate::store::batch::LogBatch;
+use crate::store::error::{DecodeBatchError, OpenError};
+use crate::store::meta_log::SnapshotId;
+
+/// A log directory, read and put in order. Holds: `segments` is not empty, ascends and has no gaps.
+pub(super) struct Recovered {
+    pub(super) segments: Vec<Segment>,
+    pub(super) snapshot: Option<SnapshotId>,
+    pub(super) epoch: ControllerEpoch,
+}
+
+pub(super) fn recover(dir: &Path) -> Result<Recovered, OpenError> {
+    let io = |operation, path: &Path| {
+        let path = path.to_owned();
+        move |source: io::Error| OpenError::Io {
+            operation,
+            path,
+            source,
+        }
+    };
+    disk::create_dir_all(dir).map_err(io("creation", dir))?;
+    if let Some(parent) = dir.parent() {
+        disk::sync_dir(parent).map_err(io("sync", parent))?;
+    }
+    let files = disk::read_dir(dir).map_err(io("listing", dir))?;
+    let files: Vec<_> = files.iter().filter(|entry| !entry.is_dir).collect();
+    let snapshot = files
+        .iter()
+        .filter_map(|entry| snapshot::parse_file_name(&entry.name))
+        .max();
+    let mut superfluous: Vec<PathBuf> = files
+        .iter()
+        .filter(|entry| {
+            snapshot::is_unfinished(&entry.name)
+                || snapshot::parse_file_name(&entry.name).is_some_and(|id| Some(id) < snapshot)
+        })
+        .map(|entry| dir.join(&entry.name))
+        .collect();
+    // Read once here, so that a damaged one stops the start before anything is removed or written.
+    if let Some(id) = snapshot {
+        load_snapshot(dir, id)?;
+    }
+    let snapshot_end = snapshot.map_or(Offset::ZERO, |id| id.end_offset);
+    let mut bases: Vec<Offset> = files
+        .iter()
+        .filter_map(|entry| segment::parse_file_name(&entry.name))
+        .collect();
+    bases.sort();
+    // The last log file that begins at or below the snapshot's end is the first one needed.
+    let needed = bases
+        .partition_point(|base| *base <= snapshot_end)
+        .saturating_sub(1);
+    superfluous.extend(
+        bases
+            .drain(..needed)
+            .map(|base| dir.join(segment::file_name(base))),
+    );
+    let mut epoch = ControllerEpoch(0);
+    let mut segments: Vec<Segment> = Vec::with_capacity(bases.len());
+    for (index, base) in bases.iter().enumerate() {
+        let expected = segments.last().map_or(snapshot_end, |last| last.end_offset);
+        let path = dir.join(segment::file_name(*base));
+        let fits = if index == 0 {
+            *base <= expected
+        } else {
+            *base == expected
+        };
+        if !fits {
+            return Err(OpenError::Gap {
+                log_start: *base,
+                snapshot_end: expected,
+            });
+        }
+        let is_last = index + 1 == bases.len();
+        segments.push(recover_segment(path, *base, is_last, &mut epoch)?);
+    }
+    match segments.last() {
+        Some(last) if last.end_offset < snapshot_end => {
+            return Err(OpenError::Gap {
+                log_start: last.end_offset,
+                snapshot_end,
+            });
+        }
+        Some(_) => {}
+        None => {
+            let segment = Segment::create(dir, snapshot_end).map_err(io("creation", dir))?;
+            segments.push(segment);
+            disk::sync_dir(dir).map_err(io("sync", dir))?;
+        }
+    }
+    for path in superfluous {
+        disk::remove_file(&path).map_err(io("removal", &path))?;
+    }
+    Ok(Recovered {
+        segments,
+        snapshot,
+        epoch: snapshot.map_or(epoch, |id| epoch.max(id.epoch)),
+    })
+}
+
+pub(super) fn load_snapshot(
+    dir: &Path,
+    id: SnapshotId,
+) -> Result<crate::store::meta_log::Snapshot, OpenError> {
+    let path = dir.join(snapshot::file_name(id));
+    let bytes = disk::read(&path).map_err(|source| OpenError::Io {
+        operation: "read",
+        path: path.clone(),
+        source,
+    })?;
+    snapshot::decode(id, &path, &bytes)
+}
+
+/// Walks a log file, checking every batch; cuts off the torn tail of the last one.
+fn recover_segment(
+    path: PathBuf,
+    base_offset: Offset,
+    is_last: bool,
+    epoch: &mut ControllerEpoch,
+) -> Result<Segment, OpenError> {
+    let io = |operation| {
+        let path = path.clone();
+        move |source: io::Error| OpenError::Io {
+            operation,
+            path,
+            source,
+        }
+    };
+    let file = File::open(&path, OpenMode::ReadWrite).map_err(io("open"))?;
+    let bytes = disk::read(&path).map_err(io("read"))?;
+    let mut segment = Segment::new(path.clone(), file, base_offset);
+    let mut rest = &bytes[..];
+    while !rest.is_empty() {
+        let (batch, behind) = match whole_batch(rest) {
+            Ok(whole) => whole,
+            Err(what) if is_last => {
+                cut_tail(&segment, rest, what)?;
+                break;
+            }
+            Err(what) => {
+                return Err(OpenError::Damaged {
+                    path,
+                    position: segment.size_bytes,
+                    what,
+                });
+            }
+        };
+        if batch.base_offset != segment.end_offset {
+            return Err(OpenError::Offset {
+                path,
+                expected: segment.end_offset,
+                found: batch.base_offset,
+            });
+        }
+        if batch.epoch < *epoch {
+            return Err(OpenError::Epoch {
+                path,
+                last: *epoch,
+                found: batch.epoch,
+            });
+        }
+        *epoch = batch.epoch;
+        segment.appended(batch.last_offset.next(), (rest.len() - behind.len()) as u64);
+        rest = behind;
+    }
+    Ok(segment)
+}
+
+fn whole_batch(bytes: &[u8]) -> Result<(LogBatch, &[u8]), DecodeBatchError> {
+    let (batch, behind) = Batch::split_first(bytes)?;
+    if batch.last_offset() < batch.base_offset() {
+        return Err(DecodeBatchError::Batch(BatchError::RecordCount {
+            count: batch.record_count(),
+        }));
+    }
+    Ok((LogBatch::decode(&batch)?, behind))
+}
+
+fn cut_tail(segment: &Segment, tail: &[u8], what: DecodeBatchError) -> Result<(), OpenError> {
+    let position = segment.size_bytes;
+    if let Some(next) = find_whole_batch(tail, segment.end_offset) {
+        return Err(OpenError::DamagedWithin {
+            path: segment.path.clone(),
+            position,
+            what,
+            next: position + next as u64,
+        });
+    }
+    tracing::warn!(
+        path = %segment.path.display(),
+        position,
+        bytes = tail.len(),
+        offset = segment.end_offset.0,
+        %what,
+        "cutting off the batch that a crash left unfinished; it was never acknowledged"
+    );
+    let cut = segment
+        .file
+        .set_len(position)
+        .and_then(|()| segment.file.sync_data_blocking());
+    cut.map_err(|source| OpenError::Io {
+        operation: "truncation",
+        path: segment.path.clone(),
+        source,
+    })
+}
+
+/// Where in `bytes`, past their begin, a whole batch of an offset behind `after` lies. Cheap tests first: the file may
+/// be damaged at its very begin, and every byte is tried.
+fn find_whole_batch(bytes: &[u8], after: Offset) -> Option<usize> {
+    (1..bytes.len()).find(|start| {
+        let Some(candidate) = bytes.get(*start..) else {
+            return false;
+        };
+        Batch::split_first(candidate)
+            .is_ok_and(|(batch, _)| batch.base_offset() > after && batch.verify_crc().is_ok())
+    })
+}
