@@ -4,6 +4,8 @@
 //! Rules are pure (requests and an image in, records out); the metadata log and the controller's thread reach disk,
 //! time and chance through `reactor`.
 
+pub mod config;
 pub mod group;
 pub mod image;
 pub mod record;
+pub mod store;
