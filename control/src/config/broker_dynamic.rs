@@ -1,0 +1,26 @@
+//! What an operator may change for a running broker, apart from what its topics inherit.
+
+use super::read::Reader;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerDynamic {
+    pub connection_count: u32,
+    pub connection_count_per_ip: u32,
+    /// Life of an idempotent producer's state after its last record.
+    pub producer_id_expiration_ms: u64,
+    pub cleaner_backoff_ms: u64,
+    /// Memory for the map of keys of one compaction.
+    pub cleaner_dedupe_buffer_bytes: u64,
+}
+
+impl BrokerDynamic {
+    pub(super) fn read(reader: &Reader<'_>) -> BrokerDynamic {
+        BrokerDynamic {
+            connection_count: reader.count("max.connections"),
+            connection_count_per_ip: reader.count("max.connections.per.ip"),
+            producer_id_expiration_ms: reader.amount("producer.id.expiration.ms"),
+            cleaner_backoff_ms: reader.amount("log.cleaner.backoff.ms"),
+            cleaner_dedupe_buffer_bytes: reader.amount("log.cleaner.dedupe.buffer.size"),
+        }
+    }
+}

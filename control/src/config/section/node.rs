@@ -1,0 +1,119 @@
+//! Node and roles.
+
+use super::reason;
+use crate::config::property::{Owner, Section, boolean, int, list, string};
+
+pub(super) const SECTION: Section = Section {
+    title: "Node and roles",
+    intro: "Who this process is in the cluster.",
+    owner: Owner::Broker,
+    rows: &[
+        int("node.id")
+            .default("1")
+            .at_least(0)
+            .high()
+            .kafka_default("unset", "a broker without a configuration file is node 1")
+            .flag("--node-id")
+            .doc(
+                "Number of this node, unique in the cluster. Kept with the data: a data directory \
+                 belongs to one node.",
+            ),
+        int("broker.id")
+            .default("-1")
+            .high()
+            .doc("Older name of node.id. Where both are set they must be equal."),
+        string("broker.rack")
+            .doc("Rack or availability zone of this node, told to clients in metadata answers."),
+        list("process.roles")
+            .default("broker,controller")
+            .each_of(&["broker", "controller"])
+            .high()
+            .kafka_default("unset", "there is no other kind of ringlog process")
+            .doc(
+                "What this process does. Every ringlog process is broker and controller, so the list \
+                 must name the broker role.",
+            ),
+        int("initial.broker.registration.timeout.ms")
+            .default("60000")
+            .ms()
+            .no_effect(reason::SINGLE_NODE)
+            .doc("How long a starting broker waits for the controller to accept its registration."),
+        int("broker.heartbeat.interval.ms")
+            .default("2000")
+            .ms()
+            .no_effect(reason::SINGLE_NODE)
+            .doc("Time between two heartbeats of a broker to the controller."),
+        int("broker.session.timeout.ms")
+            .default("9000")
+            .ms()
+            .no_effect(reason::SINGLE_NODE)
+            .doc("Time without heartbeats after which the controller fences a broker."),
+        boolean("controlled.shutdown.enable")
+            .default("true")
+            .no_effect(reason::SINGLE_NODE)
+            .doc("Move leaders away before stopping."),
+        list("controller.listener.names")
+            .default("")
+            .high()
+            .kafka_default("unset", "the embedded store needs no listener")
+            .doc(
+                "Names of listeners that serve the controller quorum. They are known, but not opened: \
+                 the controller runs inside this process.",
+            ),
+        list("controller.quorum.bootstrap.servers")
+            .default("")
+            .high()
+            .no_effect(reason::NO_QUORUM)
+            .doc("Addresses at which a node finds the controller quorum."),
+        list("controller.quorum.voters")
+            .default("")
+            .high()
+            .no_effect(reason::NO_QUORUM)
+            .doc("Fixed list of the voters of the controller quorum, as id@host:port."),
+        boolean("controller.quorum.auto.join.enable")
+            .default("false")
+            .low()
+            .no_effect(reason::NO_QUORUM)
+            .doc("Let a controller join the set of voters by itself."),
+        int("controller.quorum.election.timeout.ms")
+            .default("1000")
+            .at_least(0)
+            .ms()
+            .high()
+            .no_effect(reason::NO_QUORUM)
+            .doc("Time without a leader after which a voter starts an election."),
+        int("controller.quorum.election.backoff.max.ms")
+            .default("1000")
+            .at_least(0)
+            .ms()
+            .high()
+            .no_effect(reason::NO_QUORUM)
+            .doc("Longest pause before a voter tries another election."),
+        int("controller.quorum.fetch.timeout.ms")
+            .default("2000")
+            .at_least(0)
+            .ms()
+            .high()
+            .no_effect(reason::NO_QUORUM)
+            .doc("Time without a successful fetch after which a voter becomes a candidate."),
+        int("controller.quorum.append.linger.ms")
+            .default("25")
+            .at_least(0)
+            .ms()
+            .no_effect(reason::NO_QUORUM)
+            .doc("Time the quorum leader waits for more records before it writes a batch."),
+        int("controller.quorum.request.timeout.ms")
+            .default("2000")
+            .at_least(0)
+            .ms()
+            .no_effect(reason::NO_QUORUM)
+            .doc("Time a node waits for an answer of another quorum member."),
+        int("controller.quorum.retry.backoff.ms")
+            .default("20")
+            .at_least(0)
+            .ms()
+            .low()
+            .no_effect(reason::NO_QUORUM)
+            .doc("Pause before a failed request to a quorum member is repeated."),
+    ],
+};

@@ -1,0 +1,79 @@
+//! What Kafka has no property for.
+
+use crate::config::property::{Owner, Section, int, long, string};
+
+pub(super) const SECTION: Section = Section {
+    title: "ringlog",
+    intro: "What Kafka has no property for.",
+    owner: Owner::Broker,
+    rows: &[
+        string("ringlog.cores")
+            .default("auto")
+            .cores()
+            .high()
+            .flag("--cores")
+            .doc(
+                "Cores that each get one pinned thread with its share of connections and partitions; \
+                 auto: all that the process may use.",
+            ),
+        string("ringlog.admin.listener")
+            .default("127.0.0.1:9644")
+            .endpoint_or_none()
+            .high()
+            .flag("--admin")
+            .doc("Address of /metrics, /health and /ready; none: not served. It has no authentication."),
+        string("ringlog.store")
+            .default("embedded")
+            .one_of(&["embedded"])
+            .high()
+            .flag("--store")
+            .doc(
+                "Where cluster metadata lives. embedded: in a log of its own in the first of \
+                 log.dirs.",
+            ),
+        string("ringlog.io.backend")
+            .default("auto")
+            .one_of(&["auto", "io_uring", "epoll"])
+            .doc(
+                "How sockets and files are driven; auto: io_uring where the kernel and the container \
+                 allow it, otherwise epoll.",
+            ),
+        // Guess to be measured: one request of the default socket.request.max.bytes fits, with room for
+        // smaller ones.
+        long("ringlog.memory.request.bytes")
+            .default("134217728")
+            .at_least(1_048_576)
+            .bytes()
+            .doc(
+                "Memory per core for requests that are being received or answered. Reading stops \
+                 while it is used up. At least socket.request.max.bytes, or the largest request would \
+                 never be read.",
+            ),
+        // Guess to be measured: clients pipeline 5 by default; 64 leaves room for impatient ones.
+        int("ringlog.connection.max.inflight")
+            .default("64")
+            .between(1, 100_000)
+            .doc(
+                "Requests of one connection that may be unanswered; further ones are not read until \
+                 answers have been sent.",
+            ),
+        // Guess to be measured: 10,000 connections that do not read hold memory, not file ranges, only up to
+        // this.
+        long("ringlog.connection.max.unanswered.bytes")
+            .default("16777216")
+            .at_least(1)
+            .bytes()
+            .doc(
+                "Bytes of answers that one connection may leave unread; beyond it no request of the \
+                 connection is read. A single answer may be larger.",
+            ),
+        long("ringlog.max.decompressed.batch.bytes")
+            .default("134217728")
+            .between(1, 2_147_483_639)
+            .bytes()
+            .doc(
+                "Largest size of a record batch after decompression; a produced batch that unpacks to \
+                 more is refused.",
+            ),
+    ],
+};
