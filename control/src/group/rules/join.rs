@@ -60,12 +60,24 @@ pub(in crate::group) fn join(
         .entry(id.clone())
         .or_insert_with(|| Group::new(id, now));
     if let Err(refused) = admit(group, &mut shard.out, token, context, request) {
-        shard.out.respond(token, Response::JoinGroup(refused));
+        let answer = JoinGroupResponse::refused(&refused.member_id, refused.error_code);
+        shard.out.respond(token, Response::JoinGroup(answer));
     }
     shard.drop_if_unborn(&group_id);
 }
 
-type Refused = JoinGroupResponse;
+/// Why a JoinGroup is answered at once, and with which member id.
+struct Refused {
+    member_id: String,
+    error_code: ErrorCode,
+}
+
+fn refused(member_id: &str, error_code: ErrorCode) -> Refused {
+    Refused {
+        member_id: member_id.to_owned(),
+        error_code,
+    }
+}
 
 fn admit(
     group: &mut Group,
@@ -80,16 +92,13 @@ fn admit(
         }
         group.pending_joins.remove(request.member_id.as_str());
         rebalance::complete_join_if_all_here(group, out);
-        return Err(JoinGroupResponse::refused("", ErrorCode::GROUP_MAX_SIZE_REACHED));
+        return Err(refused("", ErrorCode::GROUP_MAX_SIZE_REACHED));
     }
     if group.state() == GroupState::Dead {
-        return Err(JoinGroupResponse::refused(
-            &request.member_id,
-            ErrorCode::COORDINATOR_NOT_AVAILABLE,
-        ));
+        return Err(refused(&request.member_id, ErrorCode::COORDINATOR_NOT_AVAILABLE));
     }
     if !group.supports_protocols(&request.protocol_type, &request.protocols) {
-        return Err(JoinGroupResponse::refused(
+        return Err(refused(
             &request.member_id,
             ErrorCode::INCONSISTENT_GROUP_PROTOCOL,
         ));
@@ -137,12 +146,12 @@ fn admit_unknown(
         return Ok(());
     }
     if group.pending_joins.len() >= PENDING_JOINS_MAX {
-        return Err(JoinGroupResponse::refused("", ErrorCode::GROUP_MAX_SIZE_REACHED));
+        return Err(refused("", ErrorCode::GROUP_MAX_SIZE_REACHED));
     }
     // A client that gave up on this request and asks again would leave a member behind that never answers. So it gets
     // an id first and becomes a member when it comes back with it (KIP-394).
     out.expect_heartbeat(&group.id, &new_member_id, i64::from(request.session_timeout_ms));
-    let answer = JoinGroupResponse::refused(&new_member_id, ErrorCode::MEMBER_ID_REQUIRED);
+    let answer = refused(&new_member_id, ErrorCode::MEMBER_ID_REQUIRED);
     group.pending_joins.insert(new_member_id);
     Err(answer)
 }
@@ -168,17 +177,14 @@ fn admit_known(
     if let Some(pending) = group.pending_joins.get(member_id.as_str()).cloned() {
         if request.group_instance_id.is_some() {
             // ids are given out to dynamic members only
-            return Err(JoinGroupResponse::refused(
-                &member_id,
-                ErrorCode::UNKNOWN_MEMBER_ID,
-            ));
+            return Err(refused(&member_id, ErrorCode::UNKNOWN_MEMBER_ID));
         }
         add_member(group, out, token, context, request, pending);
         return Ok(());
     }
     group
         .validate_member(&member_id, request.group_instance_id.as_deref())
-        .map_err(|code| JoinGroupResponse::refused(&member_id, code))?;
+        .map_err(|code| refused(&member_id, code))?;
 
     let changed = group
         .member(&member_id)
@@ -190,10 +196,7 @@ fn admit_known(
         // a leader that joins again asks for a new assignment, for reasons only it can see, such as new partitions
         GroupState::Stable => changed || group.is_leader(&member_id),
         GroupState::Empty | GroupState::Dead => {
-            return Err(JoinGroupResponse::refused(
-                &member_id,
-                ErrorCode::UNKNOWN_MEMBER_ID,
-            ));
+            return Err(refused(&member_id, ErrorCode::UNKNOWN_MEMBER_ID));
         }
     };
     if rejoins {

@@ -142,7 +142,7 @@ fn groups_are_described_in_every_state() {
         ("CompletingRebalance", "")
     );
     assert!(forming.members[0].member_metadata.is_empty());
-    stage.share_out(&[id.clone()], 1);
+    stage.share_out(std::slice::from_ref(&id), 1);
     let stable = stage.describe();
     assert_eq!(
         (stable.group_state.as_str(), stable.protocol_data.as_str()),

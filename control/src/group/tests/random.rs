@@ -55,7 +55,7 @@ impl World {
         });
         stage.commits = Commits::Later;
         let client = |n: usize| Client {
-            instance: (n % 3 == 0).then(|| format!("i{}", n / 4)),
+            instance: n.is_multiple_of(3).then(|| format!("i{}", n / 4)),
             ..Client::default()
         };
         World {

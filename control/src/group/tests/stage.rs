@@ -119,7 +119,7 @@ impl Stage {
             }
             // why not always: with a thousand members that would be most of the test's time
             self.performed += 1;
-            if self.shard.size() < 50 || self.performed % 97 == 0 {
+            if self.shard.size() < 50 || self.performed.is_multiple_of(97) {
                 self.shard.assert_invariants();
             }
             match last {
