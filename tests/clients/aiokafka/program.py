@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "harness"))
@@ -13,6 +14,8 @@ from aiokafka.errors import MessageSizeTooLargeError, OffsetOutOfRangeError  # n
 from report import case, check, equal, finish  # noqa: E402
 
 BOOTSTRAP = sys.argv[1]
+# recent: retention would take older records away while the test runs
+BASE = int(time.time() * 1000) - 3_600_000
 
 
 async def wait_until(condition, what, seconds=45):
@@ -69,14 +72,14 @@ async def data():
     with case("produce and consume"):
         async with AIOKafkaProducer(bootstrap_servers=BOOTSTRAP) as producer:
             sent = [await producer.send("aio-data", f"v{i}".encode(), key=f"k{i}".encode(), partition=i % 3,
-                                        timestamp_ms=1_700_000_000_000 + i, headers=[("n", str(i).encode())]) for i in range(1500)]
+                                        timestamp_ms=BASE + i, headers=[("n", str(i).encode())]) for i in range(1500)]
             acked = [await future for future in sent]
         equal(sorted((a.partition, a.offset) for a in acked), sorted((i % 3, i // 3) for i in range(1500)), "acknowledged")
         async with consumer("aio-data", group="aio-data-group") as reader:
             found = await take(reader, 1500)
         for partition in range(3):
             equal([(m.offset, m.key, m.value, m.timestamp, m.headers) for m in found if m.partition == partition],
-                  [(i // 3, f"k{i}".encode(), f"v{i}".encode(), 1_700_000_000_000 + i, (("n", str(i).encode()),))
+                  [(i // 3, f"k{i}".encode(), f"v{i}".encode(), BASE + i, (("n", str(i).encode()),))
                    for i in range(partition, 1500, 3)], f"records of partition {partition}")
 
     with case("gzip and an idempotent producer"):
@@ -87,16 +90,15 @@ async def data():
             equal([len(m.value) for m in await take(reader, 1000)], [i % 200 for i in range(1000)], "sizes")
 
     with case("seek by time"):
-        base = 1_700_000_000_000
         async with AIOKafkaProducer(bootstrap_servers=BOOTSTRAP) as producer:
             for i in range(100):
-                await producer.send("aio-time", str(i).encode(), partition=0, timestamp_ms=base + i * 1000)
+                await producer.send("aio-time", str(i).encode(), partition=0, timestamp_ms=BASE + i * 1000)
         partition = TopicPartition("aio-time", 0)
         async with consumer() as reader:
             reader.assign([partition])
-            found = (await reader.offsets_for_times({partition: base + 49_500}))[partition]
-            equal((found.offset, found.timestamp), (50, base + 50_000), "offset for a time")
-            equal((await reader.offsets_for_times({partition: base + 900_000}))[partition], None, "after the end")
+            found = (await reader.offsets_for_times({partition: BASE + 49_500}))[partition]
+            equal((found.offset, found.timestamp), (50, BASE + 50_000), "offset for a time")
+            equal((await reader.offsets_for_times({partition: BASE + 900_000}))[partition], None, "after the end")
             reader.seek(partition, found.offset)
             equal((await take(reader, 50))[0].value, b"50", "first value after seek")
             equal(await reader.end_offsets([partition]), {partition: 100}, "end offsets")
