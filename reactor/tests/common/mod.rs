@@ -19,7 +19,7 @@ pub fn run_with<F: Future>(config: Config, test: F) -> Option<F::Output> {
     let wanted = config.backend;
     let watched = reactor::timeout(WATCHDOG, async move {
         let backend = reactor::current().expect("a reactor").backend;
-        assert_eq!(backend == reactor::Backend::Uring, wanted != BackendChoice::Epoll);
+        assert_eq!(backend == reactor::Backend::Uring, wanted == BackendChoice::Uring);
         test.await
     });
     Some(
