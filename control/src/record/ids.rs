@@ -104,6 +104,16 @@ impl UuidText {
         Some(Uuid::from_u128(bits))
     }
 
+    /// A new id, of a cluster, topic, directory or process, that Kafka could have given out too.
+    pub fn new_id(random: &mut dyn FnMut() -> u64) -> Uuid {
+        loop {
+            let bits = u128::from(random()) << 64 | u128::from(random());
+            if let Some(id) = UuidText::from_random(bits) {
+                return id;
+            }
+        }
+    }
+
     /// A version 4 UUID out of 128 random bits; `None` for the ones Kafka never gives out, because their text starts
     /// with a dash and reads as an option on a command line, or because they are reserved.
     pub fn from_random(bits: u128) -> Option<Uuid> {

@@ -1,0 +1,36 @@
+//! The controller: judges requests to change the cluster against its image, and says what records the change is.
+//!
+//! Pure: no clock, no disk, no randomness of its own. [`crate::service`] runs it.
+
+mod brokers;
+mod configs;
+mod create_partitions;
+mod create_topics;
+mod decider;
+mod delete_topics;
+mod elections;
+mod error;
+mod internal_topics;
+mod placement;
+mod producer_ids;
+mod request;
+mod response;
+mod topic_name;
+
+pub use decider::{Context, Controller, Decision, METADATA_VERSION};
+pub use error::{ApiError, ErrorCode};
+pub use internal_topics::InternalTopic;
+pub use producer_ids::PRODUCER_ID_BLOCK;
+pub use request::{
+    AllocateProducerIds, AlterConfigs, AlterConfigsResource, AutoCreateTopics, CreatePartitions,
+    CreateTopics, DeleteTopics, IncrementalAlterConfigs, IncrementalAlterConfigsResource,
+    IncrementalOperation, NewPartitions, NewTopic, PreviousShutdown, RegisterBroker, Request, TopicSelector,
+    UnfenceBroker,
+};
+pub use response::{
+    AlteredResource, CreatedTopic, DeletedTopic, NamedResult, ProducerIdBlock, RegisteredBroker, Response,
+};
+pub use topic_name::validate as validate_topic_name;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! What the controller can be asked. Fields mean what they mean in Kafka's requests; numbers that are not valid there
+//! are refused here, not before.
+
+use uuid::Uuid;
+
+use crate::record::{BrokerEndpoint, BrokerEpoch, BrokerId, DirectoryId, FeatureRange, PartitionId};
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    CreateTopics(CreateTopics),
+    AutoCreateTopics(AutoCreateTopics),
+    DeleteTopics(DeleteTopics),
+    CreatePartitions(CreatePartitions),
+    AlterConfigs(AlterConfigs),
+    IncrementalAlterConfigs(IncrementalAlterConfigs),
+    AllocateProducerIds(AllocateProducerIds),
+    RegisterBroker(RegisterBroker),
+    UnfenceBroker(UnfenceBroker),
+}
+
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct CreateTopics {
+    pub topics: Vec<NewTopic>,
+    pub validate_only: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct NewTopic {
+    pub name: String,
+    /// -1: `num.partitions`.
+    pub partition_count: i32,
+    /// -1: `default.replication.factor`.
+    pub replication_factor: i16,
+    /// Replicas by partition; empty: the controller places them.
+    pub assignments: Vec<(PartitionId, Vec<BrokerId>)>,
+    pub configs: Vec<(String, Option<String>)>,
+}
+
+/// Topics that a client's metadata request, or a coordinator, needs. Those that exist are answered as if created.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct AutoCreateTopics {
+    pub names: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct DeleteTopics {
+    pub topics: Vec<TopicSelector>,
+}
+
+/// A topic by name or by id; which of the two is up to the client, and so is the mistake of giving both or none.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct TopicSelector {
+    pub name: Option<String>,
+    /// The nil id means none.
+    pub id: Uuid,
+}
+
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct CreatePartitions {
+    pub topics: Vec<NewPartitions>,
+    pub validate_only: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct NewPartitions {
+    pub name: String,
+    /// All partitions of the topic, the existing ones included.
+    pub count: i32,
+    /// Replicas of each additional partition; `None`: the controller places them.
+    pub assignments: Option<Vec<Vec<BrokerId>>>,
+}
+
+/// The older form: what is not named goes back to its default.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct AlterConfigs {
+    pub resources: Vec<AlterConfigsResource>,
+    pub validate_only: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct AlterConfigsResource {
+    /// As on the wire; see [`crate::image::ResourceKind`].
+    pub resource_type: i8,
+    pub name: String,
+    pub configs: Vec<(String, Option<String>)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct IncrementalAlterConfigs {
+    pub resources: Vec<IncrementalAlterConfigsResource>,
+    pub validate_only: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct IncrementalAlterConfigsResource {
+    pub resource_type: i8,
+    pub name: String,
+    pub operations: Vec<IncrementalOperation>,
+}
+
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct IncrementalOperation {
+    pub name: String,
+    /// As on the wire: 0 set, 1 delete, 2 append, 3 subtract.
+    pub operation: i8,
+    pub value: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct AllocateProducerIds {
+    pub broker_id: BrokerId,
+    pub broker_epoch: BrokerEpoch,
+}
+
+/// How the broker's last process ended: whether its logs hold everything they held then.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum PreviousShutdown {
+    Clean,
+    /// Or unknown. What its partitions held beyond the last sync may be gone, so they get a new leader epoch, by which
+    /// consumers notice.
+    Unclean,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct RegisterBroker {
+    pub broker_id: BrokerId,
+    pub cluster_id: String,
+    pub incarnation_id: Uuid,
+    pub endpoints: Vec<BrokerEndpoint>,
+    pub features: Vec<FeatureRange>,
+    pub rack: Option<String>,
+    pub log_dirs: Vec<DirectoryId>,
+    pub previous_shutdown: PreviousShutdown,
+}
+
+/// A registered broker has caught up and may have partitions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UnfenceBroker {
+    pub broker_id: BrokerId,
+    pub broker_epoch: BrokerEpoch,
+}
