@@ -51,3 +51,8 @@ impl Default for Config {
         }
     }
 }
+
+/// The CPUs that this process may run on: all of the machine's, or what taskset, a cgroup or a container leaves of them.
+pub fn allowed_cores() -> Vec<usize> {
+    crate::sys::thread::allowed()
+}

@@ -38,7 +38,7 @@ mod uring;
 
 pub use background::background;
 pub use clock::{Instant, now, random_u64, wall_ms};
-pub use config::{Backend, BackendChoice, Config};
+pub use config::{Backend, BackendChoice, Config, allowed_cores};
 pub use file::{File, OpenMode};
 pub use listener::{DetachedSocket, Listener};
 pub use metrics::{Metrics, metrics};

@@ -19,3 +19,19 @@ pub(crate) fn pin_to(core: usize) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// The CPUs that this process may run on, in order; empty if the kernel does not say.
+pub(crate) fn allowed() -> Vec<usize> {
+    // SAFETY: an all-zero cpu_set_t is the empty set; the kernel writes at most its size.
+    let set = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        if libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set) != 0 {
+            return Vec::new();
+        }
+        set
+    };
+    // SAFETY: every asked number is below the set's size.
+    (0..libc::CPU_SETSIZE as usize)
+        .filter(|core| unsafe { libc::CPU_ISSET(*core, &set) })
+        .collect()
+}
