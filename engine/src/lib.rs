@@ -3,4 +3,6 @@
 //! Knows no socket and no cluster; reaches disk and time through `reactor`.
 
 pub mod batch;
+pub mod directory;
+pub mod log;
 pub mod types;

@@ -1,0 +1,24 @@
+//! A data directory (`log.dirs`): one directory per partition, and the files that speak for all of them.
+//!
+//! ```text
+//! .lock                              held by the process that serves the directory
+//! meta.properties                    whose directory this is
+//! .kafka_cleanshutdown               there exactly after a clean stop
+//! recovery-point-offset-checkpoint   partition -> everything below was synced
+//! log-start-offset-checkpoint        partition -> first offset that was not deleted
+//! replication-offset-checkpoint      partition -> high watermark
+//! cleaner-offset-checkpoint          partition -> everything below was compacted
+//! orders-0/                          a partition; see `log::file_name`
+//! orders-0.<uuid>-delete/            a partition on its way out
+//! ```
+
+mod clean_shutdown;
+mod data_directory;
+mod meta_properties;
+mod offset_checkpoint;
+mod topic_partition;
+
+pub use data_directory::{DataDirectory, DirectoryError, PartitionCheckpoint};
+pub use meta_properties::{MetaProperties, MetaPropertiesError};
+pub use offset_checkpoint::OffsetCheckpoint;
+pub use topic_partition::{DirName, TopicPartition};

@@ -1,0 +1,289 @@
+//! Group commit: getting what was appended onto stable storage, once for all who wait.
+//!
+//! One sync runs at a time. It covers everything appended before it started; who asks meanwhile waits for the next one,
+//! together with everybody else who does. The timeline each step prevents the loss in:
+//! - A segment is rolled, the new one synced, the old one not; power fails: a hole before acknowledged records. So all
+//!   segments closed since the last sync are synced with the active one.
+//! - The new segment's data is on the disk, its directory entry is not; power fails: the file is gone with every
+//!   acknowledged record in it. So the directory is synced before anything in a new segment counts.
+//! - The recovery point moves behind a batch that began an epoch, the epoch checkpoint was never written; restart:
+//!   recovery does not see that batch any more, and a follower is told a wrong end of the epoch before. So changed
+//!   epochs are written first.
+//! - A sync fails, the second try succeeds because the kernel dropped the dirty pages with the error: acknowledged
+//!   records are lost although every call returned success. So the first failure takes the log offline.
+
+use std::cell::RefCell;
+use std::io;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use reactor::{File, OpenMode};
+
+use super::fault::DiskFault;
+use super::file_name::LEADER_EPOCH_CHECKPOINT;
+use super::handle::{Inner, Log};
+use super::state::State;
+use crate::types::{Offset, Timestamp};
+
+/// What is not on the disk yet.
+///
+/// Invariant: `flushed <= wanted` only while a sync is running or about to.
+#[derive(Debug, Default)]
+pub(crate) struct FlushState {
+    /// Everything below is on stable storage.
+    pub(crate) flushed: Offset,
+    /// What somebody waits for.
+    wanted: Offset,
+    is_running: bool,
+    /// When the oldest unsynced batch was appended.
+    dirty_since: Option<Timestamp>,
+    /// Bounded by the segments rolled during one sync.
+    closed: Vec<ClosedSync>,
+    derived: Vec<PathBuf>,
+    is_directory_dirty: bool,
+    are_epochs_dirty: bool,
+}
+
+/// A segment closed since the last sync, and the files derived from it.
+#[derive(Debug)]
+pub(crate) struct ClosedSync {
+    pub(crate) log: File,
+    pub(crate) derived: Vec<PathBuf>,
+}
+
+impl FlushState {
+    pub(crate) fn new(flushed: Offset) -> Self {
+        FlushState {
+            flushed,
+            wanted: flushed,
+            ..Default::default()
+        }
+    }
+
+    pub(crate) fn epochs_changed(&mut self) {
+        self.are_epochs_dirty = true;
+    }
+
+    pub(crate) fn directory_changed(&mut self) {
+        self.is_directory_dirty = true;
+    }
+
+    pub(crate) fn is_directory_dirty(&self) -> bool {
+        self.is_directory_dirty
+    }
+
+    pub(crate) fn derived_written(&mut self, path: PathBuf) {
+        self.derived.push(path);
+    }
+
+    pub(crate) fn segment_closed(&mut self, closed: ClosedSync) {
+        self.closed.push(closed);
+    }
+
+    pub(crate) fn note_append(&mut self, now: Timestamp) {
+        self.dirty_since.get_or_insert(now);
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.is_running
+    }
+
+    /// Nothing at all waits for the disk.
+    pub(crate) fn is_clean(&self, end_offset: Offset) -> bool {
+        self.flushed == end_offset
+            && !self.is_running
+            && self.closed.is_empty()
+            && self.derived.is_empty()
+            && !self.is_directory_dirty
+            && !self.are_epochs_dirty
+    }
+
+    pub(crate) fn is_due(&self, now: Timestamp, flush_ms: i64) -> bool {
+        self.dirty_since
+            .is_some_and(|since| now.0.saturating_sub(since.0) >= flush_ms)
+    }
+}
+
+/// One sync: all that must be on the disk before `target` counts.
+struct Flush {
+    target: Offset,
+    active: File,
+    closed: Vec<ClosedSync>,
+    derived: Vec<PathBuf>,
+    directory: Option<PathBuf>,
+    epochs: Option<(PathBuf, Vec<u8>)>,
+}
+
+impl Flush {
+    async fn run(self) -> Result<(), (&'static str, io::Error)> {
+        let derived: Vec<PathBuf> = self
+            .closed
+            .iter()
+            .flat_map(|closed| closed.derived.clone())
+            .chain(self.derived)
+            .collect();
+        if self.epochs.is_some() || self.directory.is_some() || !derived.is_empty() {
+            let (epochs, directory) = (self.epochs, self.directory);
+            reactor::background(move || sync_files(epochs, derived, directory)).await?;
+        }
+        for closed in &self.closed {
+            closed
+                .log
+                .sync_data()
+                .await
+                .map_err(|error| ("sync closed segment", error))?;
+        }
+        self.active.sync_data().await.map_err(|error| ("sync", error))
+    }
+}
+
+/// The rare part, on a helper thread.
+fn sync_files(
+    epochs: Option<(PathBuf, Vec<u8>)>,
+    derived: Vec<PathBuf>,
+    directory: Option<PathBuf>,
+) -> Result<(), (&'static str, io::Error)> {
+    if let Some((path, bytes)) = epochs {
+        reactor::disk::write_atomic(&path, &bytes).map_err(|error| ("write leader epochs", error))?;
+    }
+    for path in derived {
+        match File::open(&path, OpenMode::ReadWrite) {
+            Ok(file) => file.sync_data_blocking().map_err(|error| ("sync index", error))?,
+            // retention or compaction was faster
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(("open index", error)),
+        }
+    }
+    if let Some(directory) = directory {
+        reactor::disk::sync_dir(&directory).map_err(|error| ("sync directory", error))?;
+    }
+    Ok(())
+}
+
+impl State {
+    /// Takes everything that waits for the disk.
+    fn begin_flush(&mut self) -> Result<Flush, DiskFault> {
+        self.check_online()?;
+        let active = match self.active.segment.file(&self.dir) {
+            Ok(file) => file,
+            Err(error) => return Err(self.fail("open segment", error)),
+        };
+        let flush = &mut self.flush;
+        flush.dirty_since = None;
+        let epochs = std::mem::take(&mut flush.are_epochs_dirty)
+            .then(|| (self.dir.join(LEADER_EPOCH_CHECKPOINT), self.epochs.encode()));
+        Ok(Flush {
+            target: self.end_offset,
+            active,
+            closed: std::mem::take(&mut flush.closed),
+            derived: std::mem::take(&mut flush.derived),
+            directory: std::mem::take(&mut flush.is_directory_dirty).then(|| self.dir.clone()),
+            epochs,
+        })
+    }
+
+    fn finish_flush(&mut self, target: Offset, result: Result<(), (&'static str, io::Error)>) {
+        match result {
+            Ok(()) => {
+                assert!(target >= self.flush.flushed && target <= self.end_offset);
+                self.flush.flushed = target;
+            }
+            Err((operation, error)) => {
+                self.fail(operation, error);
+            }
+        }
+    }
+}
+
+/// Where a waiter stands.
+enum Standing {
+    Done(Result<(), DiskFault>),
+    Waiting,
+}
+
+impl Log {
+    /// Resolves when every record below `up_to` is on stable storage. The sync is under way when this returns, whether
+    /// the future is polled or not; an offset beyond the end of the log counts as the end.
+    pub fn commit(&self, up_to: Offset) -> impl Future<Output = Result<(), DiskFault>> + use<> {
+        let inner = self.inner.clone();
+        let up_to = request(&inner, up_to);
+        async move {
+            loop {
+                let synced = inner.synced.notified();
+                if let Standing::Done(result) = standing(&inner.state, up_to) {
+                    return result;
+                }
+                synced.await;
+            }
+        }
+    }
+
+    /// Syncs what has been waiting for `flush.ms`, without anybody waiting for it.
+    pub fn flush_if_due(&self, now: Timestamp) {
+        let due = {
+            let state = self.inner.state.borrow();
+            state
+                .flush
+                .is_due(now, state.config.flush_ms)
+                .then_some(state.end_offset)
+        };
+        if let Some(end_offset) = due {
+            request(&self.inner, end_offset);
+        }
+    }
+
+    /// Starts a sync of everything appended, for nobody in particular.
+    pub(crate) fn request_flush(&self) {
+        let end_offset = self.inner.state.borrow().end_offset;
+        request(&self.inner, end_offset);
+    }
+}
+
+/// Sees to it that a sync covers `up_to`, and returns it brought within the log.
+fn request(inner: &Rc<Inner>, up_to: Offset) -> Offset {
+    let mut state = inner.state.borrow_mut();
+    let up_to = up_to.min(state.end_offset);
+    let is_dirty = state.flush.flushed < up_to
+        || (up_to == state.end_offset && (state.flush.is_directory_dirty || state.flush.are_epochs_dirty));
+    if is_dirty && state.fault.is_none() {
+        state.flush.wanted = state.flush.wanted.max(up_to);
+        if !state.flush.is_running {
+            state.flush.is_running = true;
+            drop(state);
+            reactor::spawn(flush_loop(inner.clone())).detach();
+        }
+    }
+    up_to
+}
+
+fn standing(state: &RefCell<State>, up_to: Offset) -> Standing {
+    let state = state.borrow();
+    match &state.fault {
+        Some(fault) => Standing::Done(Err(fault.clone())),
+        None if state.flush.flushed >= up_to => Standing::Done(Ok(())),
+        None => Standing::Waiting,
+    }
+}
+
+/// Runs while somebody wants more than is flushed. A task of its own, so that no waiter that goes away takes the sync
+/// of the others with it.
+async fn flush_loop(inner: Rc<Inner>) {
+    loop {
+        let flush = inner.state.borrow_mut().begin_flush();
+        if let Ok(flush) = flush {
+            let target = flush.target;
+            let result = flush.run().await;
+            inner.state.borrow_mut().finish_flush(target, result);
+        }
+        let is_done = {
+            let mut state = inner.state.borrow_mut();
+            let is_done = state.fault.is_some() || state.flush.flushed >= state.flush.wanted;
+            state.flush.is_running = !is_done;
+            is_done
+        };
+        inner.synced.notify_waiters();
+        if is_done {
+            return;
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Putting a compacted segment in the place of those it was made of.
+
+use std::io;
+use std::path::PathBuf;
+
+use reactor::disk;
+
+use super::cleaner::{CleanGroup, Cleaned};
+use crate::log::file_name::{FileKind, FileName, Suffix};
+use crate::log::segment::Segment;
+use crate::log::state::State;
+use crate::log::trash;
+use crate::types::Offset;
+
+const FILES: [FileKind; 3] = [FileKind::OffsetIndex, FileKind::TimeIndex, FileKind::Log];
+
+/// What an exchange leaves to do.
+pub(super) struct Swapped {
+    pub(super) segment_id: u64,
+    pub(super) discarded: Vec<PathBuf>,
+}
+
+impl State {
+    /// Exchanges segments in memory and renames the old files. The new ones keep `.swap` until that is on the disk.
+    /// `None`, with nothing changed, when retention took one of the sources meanwhile.
+    pub(super) fn swap_in(&mut self, group: &CleanGroup, cleaned: Cleaned) -> io::Result<Option<Swapped>> {
+        let all_there = group.sources.iter().all(|source| {
+            self.closed
+                .get(&source.base_offset)
+                .is_some_and(|segment| segment.id == source.id)
+        });
+        if !all_there {
+            // The log first: what has no `.log.swap` is no result of a compaction.
+            for kind in FILES.into_iter().rev() {
+                let path = FileName::new(cleaned.base_offset, kind, Suffix::Swap).in_dir(&self.dir);
+                disk::remove_file(&path)?;
+            }
+            return Ok(None);
+        }
+        let mut discarded = Vec::new();
+        let mut known_since = State::now();
+        for source in &group.sources {
+            if let Some(segment) = self.closed.remove(&source.base_offset) {
+                known_since = segment.known_since;
+                discarded.extend(trash::discard(&self.dir, &segment)?);
+            }
+            if source.base_offset != cleaned.base_offset {
+                discarded.extend(self.discard_snapshot(source.base_offset));
+            }
+        }
+        let segment_id = self.new_segment_id();
+        let mut segment = Segment::new(segment_id, cleaned.base_offset, cleaned.size_bytes, known_since)
+            .with_file(cleaned.file);
+        if cleaned.largest.timestamp.is_some() {
+            segment = segment.with_largest(cleaned.largest);
+        }
+        segment.suffix = Suffix::Swap;
+        self.closed.insert(cleaned.base_offset, segment);
+        Ok(Some(Swapped {
+            segment_id,
+            discarded,
+        }))
+    }
+
+    /// Gives the new files their names, unless retention was faster.
+    pub(super) fn finish_swap(&mut self, base_offset: Offset, segment_id: u64) -> io::Result<()> {
+        let Some(segment) = self
+            .closed
+            .get_mut(&base_offset)
+            .filter(|segment| segment.id == segment_id)
+        else {
+            return Ok(());
+        };
+        for kind in FILES {
+            let live = FileName::new(base_offset, kind, Suffix::Live).in_dir(&self.dir);
+            disk::rename(&segment.path(&self.dir, kind), &live)?;
+        }
+        segment.suffix = Suffix::Live;
+        Ok(())
+    }
+}

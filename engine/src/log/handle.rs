@@ -1,0 +1,327 @@
+//! The handle to one partition's log.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use reactor::sync::Notify;
+use uuid::Uuid;
+
+use super::append::{AppendContext, AppendError, Appended};
+use super::config::LogConfig;
+use super::fault::DiskFault;
+use super::file_name::{FileKind, FileName, Suffix};
+use super::read::{ReadError, ReadSlice};
+use super::retention::Retained;
+use super::state::State;
+use super::time_lookup::TimestampOffset;
+use super::trash;
+use crate::batch::BatchInfo;
+use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
+
+/// One partition's log. Cheap to clone; all clones are the same log. Belongs to one shard: not `Send`.
+///
+/// Contract with the shard:
+/// - call [`Log::append`] in the order records shall have, then await [`Log::commit`] before answering;
+/// - after a commit call [`Log::set_high_watermark`]; nothing moves it by itself;
+/// - call [`Log::maintain`] now and then (every second or so), [`Log::apply_retention`] and [`Log::compact`] more seldom;
+/// - before the process ends call [`Log::close`]: then the next start reads nothing.
+#[derive(Clone)]
+pub struct Log {
+    pub(crate) inner: Rc<Inner>,
+}
+
+pub(crate) struct Inner {
+    /// Never borrowed across an await.
+    pub(crate) state: RefCell<State>,
+    /// Told after every sync, good or bad.
+    pub(crate) synced: Notify,
+}
+
+/// A row of DescribeProducers.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct ProducerInfo {
+    pub producer_id: ProducerId,
+    pub epoch: ProducerEpoch,
+    pub last_sequence: Sequence,
+    pub last_timestamp: Timestamp,
+    pub coordinator_epoch: i32,
+    pub current_transaction_start: Option<Offset>,
+}
+
+/// Why records cannot be deleted.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum DeleteRecordsError {
+    #[error(transparent)]
+    Offline(#[from] DiskFault),
+    #[error("{partition}: records below {found} cannot be deleted, the high watermark is {high_watermark}")]
+    AboveHighWatermark {
+        partition: Arc<str>,
+        high_watermark: Offset,
+        found: Offset,
+    },
+}
+
+impl Log {
+    pub(crate) fn from_state(state: State) -> Log {
+        Log {
+            inner: Rc::new(Inner {
+                state: RefCell::new(state),
+                synced: Notify::new(),
+            }),
+        }
+    }
+
+    /// Appends one validated batch at the end and returns its place. Synchronous: the order of calls is the order of
+    /// records. The bytes are patched in place (offset, epoch, and what `message.timestamp.type` asks for).
+    ///
+    /// Not durable yet; see [`Log::commit`].
+    pub fn append(
+        &self,
+        batch: &mut [u8],
+        info: &BatchInfo,
+        context: &AppendContext,
+    ) -> Result<Appended, AppendError> {
+        let (appended, is_flush_due) = {
+            let mut state = self.inner.state.borrow_mut();
+            let appended = state.append(batch, info, context)?;
+            let unflushed = state.end_offset.0 - state.flush.flushed.0;
+            (appended, unflushed >= state.config.flush_messages)
+        };
+        if is_flush_due {
+            self.request_flush();
+        }
+        Ok(appended)
+    }
+
+    /// Whole batches from the one that holds `from` on: at most `max_bytes`, below `below` (the high watermark, or the last
+    /// stable offset), of one segment. `at_least_one`: the first batch comes even if it alone is larger.
+    pub fn read(
+        &self,
+        from: Offset,
+        max_bytes: u32,
+        below: Offset,
+        at_least_one: bool,
+    ) -> Result<ReadSlice, ReadError> {
+        self.inner
+            .state
+            .borrow_mut()
+            .read(from, max_bytes, below, at_least_one)
+    }
+
+    /// The first record not older than `timestamp`, from log start on.
+    pub fn offset_for_timestamp(&self, timestamp: Timestamp) -> Result<Option<TimestampOffset>, ReadError> {
+        self.inner.state.borrow_mut().offset_for_timestamp(timestamp)
+    }
+
+    /// The first record with the greatest timestamp.
+    pub fn offset_of_max_timestamp(&self) -> Result<Option<TimestampOffset>, ReadError> {
+        self.inner.state.borrow_mut().offset_of_max_timestamp()
+    }
+
+    /// Kafka's OffsetForLeaderEpoch: the greatest epoch at or below `epoch`, and where it ends. `None`: never heard of.
+    pub fn offset_for_leader_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        let state = self.inner.state.borrow();
+        state.epochs.end_offset_of(epoch, state.end_offset)
+    }
+
+    /// The epoch the record at an offset was written in.
+    pub fn epoch_of(&self, offset: Offset) -> Option<LeaderEpoch> {
+        self.inner.state.borrow().epochs.epoch_of(offset)
+    }
+
+    pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
+        self.inner.state.borrow().latest_epoch()
+    }
+
+    /// This broker leads in `epoch` from the end of the log on. Written with the next commit.
+    pub fn begin_epoch(&self, epoch: LeaderEpoch) {
+        let mut state = self.inner.state.borrow_mut();
+        let end_offset = state.end_offset;
+        if state.epochs.assign(epoch, end_offset) {
+            state.flush.epochs_changed();
+        }
+    }
+
+    pub fn start_offset(&self) -> Offset {
+        self.inner.state.borrow().log_start
+    }
+
+    /// Offset the next record gets.
+    pub fn end_offset(&self) -> Offset {
+        self.inner.state.borrow().end_offset
+    }
+
+    /// Everything below is on stable storage: the recovery point.
+    pub fn flushed_offset(&self) -> Offset {
+        self.inner.state.borrow().flush.flushed
+    }
+
+    pub fn high_watermark(&self) -> Offset {
+        self.inner.state.borrow().high_watermark
+    }
+
+    /// End of what transactional readers may see: the first open transaction, or the high watermark.
+    pub fn last_stable_offset(&self) -> Offset {
+        self.inner.state.borrow().last_stable_offset()
+    }
+
+    /// Everything below compaction has been over, for the `cleaner-offset-checkpoint`.
+    pub fn cleaned_offset(&self) -> Option<Offset> {
+        self.inner.state.borrow().cleaned_to
+    }
+
+    /// Moves the high watermark.
+    ///
+    /// # Panics
+    /// When it would leave the log: that is a bug of the caller, and records would be shown that may vanish.
+    pub fn set_high_watermark(&self, high_watermark: Offset) {
+        let mut state = self.inner.state.borrow_mut();
+        state.high_watermark = high_watermark;
+        state.assert_invariants();
+    }
+
+    /// Makes `offset` the start of the log (DeleteRecords). Files go with the next [`Log::apply_retention`]; the new start
+    /// outlives a crash once the `log-start-offset-checkpoint` is written.
+    pub fn delete_records_before(&self, offset: Offset) -> Result<Offset, DeleteRecordsError> {
+        let mut state = self.inner.state.borrow_mut();
+        state.check_online()?;
+        if offset > state.high_watermark {
+            return Err(DeleteRecordsError::AboveHighWatermark {
+                partition: state.partition.clone(),
+                high_watermark: state.high_watermark,
+                found: offset,
+            });
+        }
+        state.advance_log_start(offset);
+        Ok(state.log_start)
+    }
+
+    /// Removes segments that are before log start, too much or too old. Call again soon when `is_pending`.
+    pub fn apply_retention(&self, now: Timestamp) -> Result<Retained, ReadError> {
+        let (retained, paths, delay_ms) = {
+            let mut state = self.inner.state.borrow_mut();
+            state.check_online()?;
+            let log_start = state.log_start;
+            let (retained, removed) = state
+                .retain(now)
+                .map_err(|error| state.read_error(log_start, error))?;
+            let mut paths = Vec::new();
+            for segment in &removed {
+                match trash::discard(&state.dir, segment) {
+                    Ok(discarded) => paths.extend(discarded),
+                    Err(error) => return Err(state.fail("rename deleted segment", error).into()),
+                }
+                paths.extend(state.discard_snapshot(segment.base_offset));
+            }
+            (retained, paths, state.config.file_delete_delay_ms)
+        };
+        trash::unlink_later(paths, delay_ms);
+        if retained.is_pending {
+            self.request_flush();
+        }
+        Ok(retained)
+    }
+
+    /// Closes the active segment if it is older than `segment.ms`; whether it was.
+    pub fn roll_if_due(&self, now: Timestamp) -> Result<bool, DiskFault> {
+        let mut state = self.inner.state.borrow_mut();
+        state.check_online()?;
+        state.roll_if_due(now).map_err(|error| state.fail("roll", error))
+    }
+
+    /// Closes the active segment, if there is anything in it.
+    pub fn roll(&self, now: Timestamp) -> Result<(), DiskFault> {
+        let mut state = self.inner.state.borrow_mut();
+        state.check_online()?;
+        let end_offset = state.end_offset;
+        state
+            .roll_at(end_offset, now)
+            .map_err(|error| state.fail("roll", error))
+    }
+
+    /// What time alone makes due: roll, sync by `flush.ms`, forgetting idle producers, closing idle files.
+    pub fn maintain(&self, now: Timestamp) -> Result<(), DiskFault> {
+        self.roll_if_due(now)?;
+        self.flush_if_due(now);
+        let mut state = self.inner.state.borrow_mut();
+        let expiration_ms = state.config.producer_id_expiration_ms;
+        state.producers.expire(now, expiration_ms);
+        state.close_idle_files(reactor::now());
+        Ok(())
+    }
+
+    pub fn producers(&self) -> Vec<ProducerInfo> {
+        let state = self.inner.state.borrow();
+        let rows = state.producers.iter().map(|(producer_id, entry)| ProducerInfo {
+            producer_id,
+            epoch: entry.epoch,
+            last_sequence: entry.last_sequence(),
+            last_timestamp: entry.last_timestamp,
+            coordinator_epoch: entry.coordinator_epoch,
+            current_transaction_start: entry.current_transaction_start,
+        });
+        rows.collect()
+    }
+
+    pub fn size_bytes(&self) -> u64 {
+        self.inner.state.borrow().size_bytes()
+    }
+
+    pub fn segment_count(&self) -> usize {
+        self.inner.state.borrow().closed.len() + 1
+    }
+
+    /// Files this log holds open: the active segment's, and those of old segments somebody reads.
+    pub fn open_file_count(&self) -> usize {
+        let state = self.inner.state.borrow();
+        state
+            .closed
+            .values()
+            .chain([&state.active.segment])
+            .filter(|segment| segment.is_open())
+            .count()
+    }
+
+    pub fn config(&self) -> Rc<LogConfig> {
+        self.inner.state.borrow().config.clone()
+    }
+
+    /// Goes by new rules from the next append on.
+    pub fn set_config(&self, config: Rc<LogConfig>) {
+        self.inner.state.borrow_mut().config = config;
+    }
+
+    /// The topic id of `partition.metadata`, if the directory has one.
+    pub fn topic_id(&self) -> Option<Uuid> {
+        self.inner.state.borrow().topic_id
+    }
+
+    /// `topic-partition`.
+    pub fn partition(&self) -> Arc<str> {
+        self.inner.state.borrow().partition.clone()
+    }
+
+    pub fn dir(&self) -> PathBuf {
+        self.inner.state.borrow().dir.clone()
+    }
+
+    /// Why the log is offline, if it is.
+    pub fn fault(&self) -> Option<DiskFault> {
+        self.inner.state.borrow().fault.clone()
+    }
+}
+
+impl State {
+    /// Takes the snapshot of a removed segment out of use.
+    pub(crate) fn discard_snapshot(&mut self, offset: Offset) -> Option<PathBuf> {
+        // The newest is what the next start begins with.
+        if self.snapshots.last() == Some(&offset) || !self.snapshots.remove(&offset) {
+            return None;
+        }
+        let path = FileName::new(offset, FileKind::ProducerSnapshot, Suffix::Live).in_dir(&self.dir);
+        let gone = FileName::new(offset, FileKind::ProducerSnapshot, Suffix::Deleted).in_dir(&self.dir);
+        reactor::disk::rename(&path, &gone).ok().map(|()| gone)
+    }
+}

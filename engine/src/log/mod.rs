@@ -1,0 +1,50 @@
+//! One partition's log: append, read, commit, recovery, retention, compaction - on disk as Kafka lays it out.
+//!
+//! In the order of first reading: [`Log`] is the handle and tells the contract, [`append`](mod@append) and
+//! [`commit`](mod@commit) are the write path, [`read`](mod@read) the read path, [`recovery`] the start.
+//!
+//! Invariants: log start <= last stable offset <= high watermark <= end offset; offsets and leader epochs only grow; what a
+//! commit covered survives the loss of power.
+
+pub mod append;
+pub mod check;
+pub mod checkpoint;
+pub mod close;
+pub mod commit;
+pub mod compaction;
+pub mod config;
+pub mod damage;
+pub mod epoch_cache;
+pub mod fault;
+pub mod file_name;
+mod handle;
+pub mod leftovers;
+pub mod offset_index;
+mod open;
+pub mod partition_metadata;
+mod producer_recovery;
+pub mod producer_snapshot;
+pub mod producer_state;
+pub mod read;
+pub mod recovery;
+pub mod retention;
+mod roll;
+mod segment;
+mod segment_index;
+mod state;
+pub mod time_index;
+pub mod time_lookup;
+mod trash;
+pub mod window;
+
+pub use append::{AppendContext, AppendError, Appended};
+pub use check::{CheckStart, CheckedSegment, check_segment};
+pub use compaction::{CompactError, Compacted};
+pub use config::{CleanupPolicy, LogConfig};
+pub use fault::DiskFault;
+pub use handle::{DeleteRecordsError, Log, ProducerInfo};
+pub use producer_state::ProducerError;
+pub use read::{ReadError, ReadSlice};
+pub use recovery::{OpenError, OpenState, RecoveryReport, Truncation};
+pub use retention::Retained;
+pub use time_lookup::TimestampOffset;

@@ -1,0 +1,82 @@
+//! Opening a log: recovery on a helper thread, then the state it found.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::commit::FlushState;
+use super::config::LogConfig;
+use super::handle::Log;
+use super::read::ReadMemos;
+use super::recovery::{self, Loaded, OpenError, OpenState, RecoveryReport, RecoveryRules};
+use super::roll::jitter_ms;
+use super::segment::Segment;
+use super::state::{ActiveSegment, State};
+
+impl Log {
+    /// Opens the log in `dir`, a directory named `topic-partition` that is made if it is not there. The caller holds the
+    /// data directory's lock.
+    ///
+    /// The high watermark begins at log start: the caller knows better.
+    pub async fn open(
+        dir: &Path,
+        config: Rc<LogConfig>,
+        start: OpenState,
+    ) -> Result<(Log, RecoveryReport), OpenError> {
+        let now = State::now();
+        let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or("?");
+        let partition: Arc<str> = Arc::from(name);
+        let rules = RecoveryRules {
+            index_interval_bytes: config.index_interval_bytes,
+            is_compacted: config.cleanup_policy.compact,
+            producer_id_expiration_ms: config.producer_id_expiration_ms,
+            now,
+        };
+        let loaded = {
+            let (dir, partition) = (dir.to_owned(), partition.clone());
+            reactor::background(move || recovery::load(&dir, &partition, start, rules)).await?
+        };
+        let mut next_segment_id = 0;
+        let mut segment = |found: &recovery::Found| {
+            next_segment_id += 1;
+            Segment::new(next_segment_id, found.base_offset, found.size_bytes, now)
+        };
+        let Loaded { report, .. } = &loaded;
+        let report = report.clone();
+        let closed: BTreeMap<_, _> = loaded
+            .closed
+            .iter()
+            .map(|found| (found.base_offset, segment(found)))
+            .collect();
+        let active = ActiveSegment {
+            segment: segment(&loaded.active),
+            index: loaded.active_index,
+            created: now,
+            allocated_bytes: loaded.active.size_bytes,
+            jitter_ms: jitter_ms(config.segment_jitter_ms),
+        };
+        let state = State {
+            dir: dir.to_owned(),
+            partition,
+            topic_id: loaded.topic_id,
+            config,
+            closed,
+            active,
+            log_start: loaded.log_start,
+            end_offset: loaded.end_offset,
+            high_watermark: loaded.log_start,
+            epochs: loaded.epochs,
+            producers: loaded.producers,
+            snapshots: loaded.snapshots,
+            flush: FlushState::new(loaded.end_offset),
+            fault: None,
+            memos: ReadMemos::default(),
+            cleaned_to: start.cleaned.filter(|cleaned| *cleaned <= loaded.end_offset),
+            is_compacting: false,
+            next_segment_id,
+        };
+        state.assert_invariants();
+        Ok((Log::from_state(state), report))
+    }
+}

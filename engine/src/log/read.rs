@@ -1,0 +1,359 @@
+//! Reading: from an offset to a slice of a segment file.
+//!
+//! A sequential consumer costs no lookup: where its last read ended is remembered, and a read that takes all there is
+//! needs no header. Otherwise one index search and a scan of at most `index.interval.bytes` and a batch, at the start
+//! for a reader that jumped, at the end for one whose answer is cut.
+
+use std::io;
+use std::sync::Arc;
+
+use reactor::Piece;
+use thiserror::Error;
+
+use super::fault::DiskFault;
+use super::offset_index::relative;
+use super::state::State;
+use super::window::{SCAN_BYTES, ScanError, Window};
+use crate::types::Offset;
+
+/// Whole batches, one after the other.
+#[derive(Clone, Debug)]
+pub struct ReadSlice {
+    /// At most one slice of one segment; none when there is nothing to read.
+    pub pieces: Vec<Piece>,
+    pub bytes: u32,
+    /// Where the next read goes on.
+    pub next_offset: Offset,
+}
+
+impl ReadSlice {
+    fn empty(from: Offset) -> ReadSlice {
+        ReadSlice {
+            pieces: Vec::new(),
+            bytes: 0,
+            next_offset: from,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Error)]
+pub enum ReadError {
+    #[error(transparent)]
+    Offline(#[from] DiskFault),
+    #[error("{partition}: offset {found} is outside of the log, which has {start} to {end}")]
+    OffsetOutOfRange {
+        partition: Arc<str>,
+        start: Offset,
+        end: Offset,
+        found: Offset,
+    },
+    /// A closed segment is not what it was; the rest of the log can be read.
+    #[error("{partition} at offset {offset}: {damage}")]
+    Damaged {
+        partition: Arc<str>,
+        offset: Offset,
+        damage: super::damage::DamageAt,
+    },
+    #[error("{partition} at offset {offset}: {source}")]
+    Io {
+        partition: Arc<str>,
+        offset: Offset,
+        source: Arc<io::Error>,
+    },
+}
+
+/// Where a batch starts.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) base_offset: Offset,
+    pub(crate) segment_id: u64,
+    pub(crate) position: u64,
+}
+
+/// A place and the offset that is read from there.
+#[derive(Copy, Clone, Debug)]
+struct Memo {
+    offset: Offset,
+    place: Place,
+}
+
+/// Readers remembered per log. Consumers beyond that pay for an index search per read.
+const MEMOS_MAX: usize = 8;
+
+/// Where the last reads ended, and where the last bound was found.
+#[derive(Debug, Default)]
+pub(crate) struct ReadMemos {
+    ends: [Option<Memo>; MEMOS_MAX],
+    next: usize,
+    bound: Option<Memo>,
+}
+
+impl ReadMemos {
+    fn take(&mut self, from: Offset) -> Option<Place> {
+        self.ends
+            .iter_mut()
+            .find(|memo| memo.is_some_and(|memo| memo.offset == from))
+            .and_then(Option::take)
+            .map(|memo| memo.place)
+    }
+
+    fn put(&mut self, offset: Offset, place: Place) {
+        let memo = Some(Memo { offset, place });
+        let free = self.ends.iter().position(Option::is_none).unwrap_or(self.next);
+        if let Some(slot) = self.ends.get_mut(free) {
+            *slot = memo;
+        }
+        self.next = (free + 1) % MEMOS_MAX;
+    }
+}
+
+impl State {
+    /// Batches from the one that holds `from` on, up to `max_bytes` and below `below`. The first batch may begin before
+    /// `from`; with `at_least_one` it comes whole even if it alone is larger than `max_bytes`.
+    pub(crate) fn read(
+        &mut self,
+        from: Offset,
+        max_bytes: u32,
+        below: Offset,
+        at_least_one: bool,
+    ) -> Result<ReadSlice, ReadError> {
+        self.check_online()?;
+        if from < self.log_start || from > self.end_offset {
+            return Err(ReadError::OffsetOutOfRange {
+                partition: self.partition.clone(),
+                start: self.log_start,
+                end: self.end_offset,
+                found: from,
+            });
+        }
+        let below = below.min(self.end_offset);
+        if from >= below || (max_bytes == 0 && !at_least_one) {
+            return Ok(ReadSlice::empty(from));
+        }
+        let slice = self.slice(from, max_bytes, below, at_least_one);
+        self.limit_open_files();
+        slice.map_err(|error| self.read_error(from, error))
+    }
+
+    pub(crate) fn read_error(&mut self, offset: Offset, error: ScanError) -> ReadError {
+        let partition = self.partition.clone();
+        match error {
+            ScanError::Damaged(damage) => ReadError::Damaged {
+                partition,
+                offset,
+                damage,
+            },
+            ScanError::Io(source) => ReadError::Io {
+                partition,
+                offset,
+                source: Arc::new(source),
+            },
+        }
+    }
+
+    fn slice(
+        &mut self,
+        from: Offset,
+        max_bytes: u32,
+        below: Offset,
+        at_least_one: bool,
+    ) -> Result<ReadSlice, ScanError> {
+        let Some(start) = self.locate(from)? else {
+            // what was behind `from` has been compacted away
+            return Ok(ReadSlice::empty(from));
+        };
+        let (limit, limit_offset) = self.limit(start.base_offset, below)?;
+        let available = limit.saturating_sub(start.position);
+        if available == 0 {
+            self.memos.put(from, start);
+            return Ok(ReadSlice::empty(from));
+        }
+        let (end, next_offset) = if available <= u64::from(max_bytes) {
+            (limit, limit_offset)
+        } else {
+            match self.cut(start, limit, max_bytes, at_least_one)? {
+                Some(cut) => cut,
+                None => return Ok(ReadSlice::empty(from)),
+            }
+        };
+        self.memos.put(
+            next_offset,
+            Place {
+                position: end,
+                ..start
+            },
+        );
+        let bytes = u32::try_from(end - start.position)
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a segment above 4 GiB"))?;
+        let Some((segment, dir)) = self.segment_mut(start.base_offset) else {
+            return Ok(ReadSlice::empty(from));
+        };
+        let file = segment.file(dir)?;
+        let piece = Piece::File {
+            file,
+            offset: start.position,
+            len: bytes,
+        };
+        Ok(ReadSlice {
+            pieces: vec![piece],
+            bytes,
+            next_offset,
+        })
+    }
+
+    /// Where the first batch starts that ends at or behind `from`; `None` if there is none.
+    pub(crate) fn locate(&mut self, from: Offset) -> Result<Option<Place>, ScanError> {
+        if let Some(place) = self.memos.take(from)
+            && let Some((segment, _)) = self.segment_mut(place.base_offset)
+            && segment.id == place.segment_id
+            && place.position < segment.size_bytes
+        {
+            return Ok(Some(place));
+        }
+        let mut base_offset = self.floor_segment(from);
+        loop {
+            if let Some(place) = self.locate_in(base_offset, from)? {
+                return Ok(Some(place));
+            }
+            if base_offset == self.active.segment.base_offset {
+                return Ok(None);
+            }
+            base_offset = self.end_of_closed(base_offset);
+        }
+    }
+
+    /// Base offset of the segment an offset falls into: the last one that begins at or before it, or the first of all.
+    pub(crate) fn floor_segment(&self, offset: Offset) -> Offset {
+        if offset >= self.active.segment.base_offset {
+            return self.active.segment.base_offset;
+        }
+        let floor = self
+            .closed
+            .range(..=offset)
+            .next_back()
+            .or_else(|| self.closed.iter().next());
+        floor.map_or(self.active.segment.base_offset, |(base, _)| *base)
+    }
+
+    /// The same within one segment.
+    pub(crate) fn locate_in(
+        &mut self,
+        base_offset: Offset,
+        from: Offset,
+    ) -> Result<Option<Place>, ScanError> {
+        let interval_bytes = self.config.index_interval_bytes;
+        let (segment_id, batch) = if base_offset == self.active.segment.base_offset {
+            let floor =
+                relative(base_offset, from).and_then(|offset| self.active.index.offsets.floor(offset));
+            let position = floor.map_or(0, |entry| entry.position.into());
+            let segment = &mut self.active.segment;
+            let found = segment.find_from(&self.dir, position, |batch| batch.header.last_offset() >= from)?;
+            (segment.id, found)
+        } else {
+            let Some(segment) = self.closed.get_mut(&base_offset) else {
+                return Ok(None);
+            };
+            (segment.id, segment.find(&self.dir, interval_bytes, from)?)
+        };
+        Ok(batch.map(|batch| Place {
+            base_offset,
+            segment_id,
+            position: batch.position,
+        }))
+    }
+
+    /// Where reading stops in a segment: behind its last batch that lies wholly below `below`. With the offset the next
+    /// read goes on from.
+    fn limit(&mut self, base_offset: Offset, below: Offset) -> Result<(u64, Offset), ScanError> {
+        let (segment_end, segment_id, size_bytes) = if base_offset == self.active.segment.base_offset {
+            (
+                self.end_offset,
+                self.active.segment.id,
+                self.active.segment.size_bytes,
+            )
+        } else {
+            let end = self.end_of_closed(base_offset);
+            match self.closed.get(&base_offset) {
+                Some(segment) => (end, segment.id, segment.size_bytes),
+                None => return Ok((0, base_offset)),
+            }
+        };
+        if below >= segment_end {
+            return Ok((size_bytes, segment_end));
+        }
+        let known = self.memos.bound.filter(|memo| {
+            memo.place.segment_id == segment_id && memo.offset <= below && memo.place.position <= size_bytes
+        });
+        if let Some(memo) = known
+            && memo.offset == below
+        {
+            return Ok((memo.place.position, below));
+        }
+        // The bound moves on with every commit: from where it was it is a few headers away.
+        let from = match known {
+            Some(memo) => memo.place.position,
+            None => self
+                .locate_in(base_offset, below)?
+                .map_or(size_bytes, |place| place.position),
+        };
+        let Some((segment, dir)) = self.segment_mut(base_offset) else {
+            return Ok((0, base_offset));
+        };
+        let found = segment.find_from(dir, from, |batch| batch.header.last_offset() >= below)?;
+        let position = found.map_or(size_bytes, |batch| batch.position);
+        let place = Place {
+            base_offset,
+            segment_id,
+            position,
+        };
+        self.memos.bound = Some(Memo { offset: below, place });
+        let next_offset = found.map_or(below, |batch| batch.header.base_offset().min(below));
+        Ok((position, next_offset))
+    }
+
+    /// Where an answer of at most `max_bytes` ends: behind the last batch that fits. `None` when not even the first does
+    /// and it is not wanted at any price.
+    fn cut(
+        &mut self,
+        start: Place,
+        limit: u64,
+        max_bytes: u32,
+        at_least_one: bool,
+    ) -> Result<Option<(u64, Offset)>, ScanError> {
+        let interval_bytes = self.config.index_interval_bytes;
+        let target = start.position + u64::from(max_bytes);
+        let floor = if start.base_offset == self.active.segment.base_offset {
+            let position = u32::try_from(target).unwrap_or(u32::MAX);
+            self.active
+                .index
+                .offsets
+                .floor_by_position(position)
+                .map_or(0, |entry| entry.position.into())
+        } else {
+            match self.closed.get_mut(&start.base_offset) {
+                Some(segment) => segment.floor_by_position(&self.dir, interval_bytes, target)?,
+                None => 0,
+            }
+        };
+        let Some((segment, dir)) = self.segment_mut(start.base_offset) else {
+            return Ok(None);
+        };
+        let file = segment.file(dir)?;
+        let mut window = Window::new(&file, limit, SCAN_BYTES);
+        let mut end = floor.max(start.position);
+        let mut next_offset = None;
+        while let Some(batch) = window.header(end)? {
+            let is_first = batch.position == start.position;
+            if batch.end() > target && !(is_first && at_least_one) {
+                // the index may point right here; then this header tells where the next read goes on
+                next_offset.get_or_insert(batch.header.base_offset());
+                break;
+            }
+            end = batch.end();
+            next_offset = Some(batch.header.next_offset());
+        }
+        Ok(next_offset
+            .filter(|_| end > start.position)
+            .map(|next_offset| (end, next_offset)))
+    }
+}

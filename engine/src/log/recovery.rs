@@ -1,0 +1,619 @@
+//! Starting a log from its directory.
+//!
+//! After a clean stop nothing is scanned but the few batches behind the active segment's last index entry. Otherwise every
+//! batch from the segment of the recovery point on is checked.
+//!
+//! "Acknowledged" means: a commit covered it, so its bytes, its segment's directory entry and all before them were synced.
+//!
+//! | damage seen | decision | why no acknowledged record is lost |
+//! |---|---|---|
+//! | a batch is torn, has a wrong CRC, magic or size, falls back in offset or epoch, at or behind the recovery point | truncate there; remove later segments, last one first | a sync that covered the batch or anything behind it would have put its bytes on the disk whole; so neither was acknowledged |
+//! | the same before the recovery point | the same, loudly; what is cut off is kept beside the log as `*.damaged` | the disk lost acknowledged data; truncating loses no more than can be served, since offsets must not have holes |
+//! | a segment begins behind the end of the one before, at or behind the recovery point, without compaction | remove it and those behind it | the missing batches come first and were not synced; see above |
+//! | file longer than its batches (zeros, reserved blocks) | truncate | zeros are no batch; first row |
+//! | index missing, torn or wrong | rebuild it from the log; for closed segments when it is first asked | indexes are derived |
+//! | leader-epoch-checkpoint missing or torn | rebuild from the batch headers of all segments | the epoch is in every batch |
+//! | epochs beginning at or behind the log's end | forget them | their batches were truncated |
+//! | producer snapshot missing or torn | use an older one, or none, and read the headers behind it | sequences are in every batch |
+//! | producer snapshot behind the log's end | remove | it tells of truncated batches |
+//! | log start behind the log's end | remove all segments, begin at log start | records below log start were deleted on purpose |
+//! | no segment | begin an empty one at log start | an acknowledged record implies a synced directory entry |
+//! | `.deleted`, `.cleaned`, `.swap`, `.tmp` | see [`super::leftovers`] | see there |
+//!
+//! Interrupted at any point and run again it ends the same: segments are removed from the end, before the truncation that
+//! made them superfluous.
+//!
+//! Everything kept is synced before the log opens: bytes that a crash of the process left in the page cache may not be on
+//! the disk, and the recovery point starts behind them.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use reactor::{File, OpenMode, disk};
+use thiserror::Error;
+use uuid::Uuid;
+
+use super::check::{CheckStart, check_source};
+use super::damage::{Damage, DamageAt};
+use super::epoch_cache::EpochCache;
+use super::file_name::{FileKind, FileName, LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, Suffix};
+use super::leftovers::{self, Leftovers};
+use super::offset_index::OffsetIndex;
+use super::partition_metadata::{self, PartitionMetadataError};
+use super::producer_recovery;
+use super::producer_state::ProducerStates;
+use super::segment::{scan_index, write_whole};
+use super::segment_index::SegmentIndex;
+use super::time_index;
+use super::window::{SCAN_BYTES, ScanError, Window};
+use crate::types::{LeaderEpoch, Offset, Timestamp};
+
+/// What the data directory knows of a log.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenState {
+    /// The broker stopped cleanly: files are as [`super::Log::close`] left them.
+    pub clean: bool,
+    /// Everything below was synced.
+    pub recovery_point: Option<Offset>,
+    pub log_start: Option<Offset>,
+    /// Everything below was compacted.
+    pub cleaned: Option<Offset>,
+}
+
+/// What a start found and did.
+#[derive(Clone, Debug, Default)]
+pub struct RecoveryReport {
+    pub segments_checked: usize,
+    pub bytes_checked: u64,
+    pub segments_removed: usize,
+    pub truncation: Option<Truncation>,
+    pub epochs_rebuilt: bool,
+    pub leftovers: Leftovers,
+    pub orphans_removed: usize,
+}
+
+/// Where a log was cut.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Truncation {
+    /// The new end of the log.
+    pub offset: Offset,
+    pub segment: Offset,
+    pub bytes_removed: u64,
+    pub damage: DamageAt,
+    /// The cut is before the recovery point: acknowledged records are gone.
+    pub below_recovery_point: bool,
+}
+
+/// Why a log does not open.
+#[derive(Clone, Debug, Error)]
+pub enum OpenError {
+    #[error("{partition}: {operation}: {source}")]
+    Io {
+        partition: Arc<str>,
+        operation: &'static str,
+        source: Arc<io::Error>,
+    },
+    #[error("{partition}: partition.metadata: {source}")]
+    Metadata {
+        partition: Arc<str>,
+        source: PartitionMetadataError,
+    },
+    /// A segment that was synced long ago is not readable where a header must be.
+    #[error("{partition}: segment {segment}: {damage}")]
+    Damaged {
+        partition: Arc<str>,
+        segment: Offset,
+        damage: DamageAt,
+    },
+}
+
+/// Rules of recovery that come from the topic.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct RecoveryRules {
+    pub(crate) index_interval_bytes: u32,
+    pub(crate) is_compacted: bool,
+    pub(crate) producer_id_expiration_ms: i64,
+    pub(crate) now: Timestamp,
+}
+
+/// A segment as it lies on the disk now.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) base_offset: Offset,
+    pub(crate) size_bytes: u64,
+}
+
+/// A log ready to open. Everything in it is on stable storage.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) topic_id: Option<Uuid>,
+    pub(crate) closed: Vec<Found>,
+    pub(crate) active: Found,
+    pub(crate) active_index: SegmentIndex,
+    pub(crate) end_offset: Offset,
+    pub(crate) log_start: Offset,
+    pub(crate) epochs: EpochCache,
+    pub(crate) producers: ProducerStates,
+    pub(crate) snapshots: BTreeSet<Offset>,
+    pub(crate) report: RecoveryReport,
+}
+
+/// Blocking; runs on a helper thread.
+pub(crate) fn load(
+    dir: &Path,
+    partition: &Arc<str>,
+    start: OpenState,
+    rules: RecoveryRules,
+) -> Result<Loaded, OpenError> {
+    let mut recovery = Recovery {
+        dir: dir.to_owned(),
+        partition: partition.clone(),
+        start,
+        rules,
+        segments: Vec::new(),
+        epochs: EpochCache::default(),
+        report: RecoveryReport::default(),
+    };
+    recovery.run()
+}
+
+struct Recovery {
+    dir: PathBuf,
+    partition: Arc<str>,
+    start: OpenState,
+    rules: RecoveryRules,
+    /// In order; the last one is the active segment.
+    segments: Vec<Found>,
+    epochs: EpochCache,
+    report: RecoveryReport,
+}
+
+impl Recovery {
+    fn run(&mut self) -> Result<Loaded, OpenError> {
+        self.create_dir()?;
+        let topic_id = self.read_topic_id()?;
+        self.report.leftovers = leftovers::finish(&self.dir).map_err(|error| self.scan_error(error))?;
+        self.list_segments()?;
+        self.read_epochs()?;
+        let mut tail = None;
+        if self.start.clean {
+            tail = self.clean_tail()?;
+        }
+        let (mut active_index, mut end_offset) = match tail {
+            Some(tail) => tail,
+            None => self.check_segments()?,
+        };
+
+        let first = self
+            .segments
+            .first()
+            .map_or(Offset::ZERO, |segment| segment.base_offset);
+        let log_start = self.start.log_start.unwrap_or(first).max(first);
+        if log_start > end_offset || self.segments.is_empty() {
+            self.begin_at(log_start)?;
+            (active_index, end_offset) = (SegmentIndex::new(log_start), log_start);
+        }
+        let base_offsets: Vec<Offset> = self.segments.iter().map(|segment| segment.base_offset).collect();
+        self.report.orphans_removed = leftovers::remove_orphans(&self.dir, &base_offsets)
+            .map_err(|source| self.io("remove orphans", source))?;
+        self.save_epochs(log_start, end_offset)?;
+        let (producers, snapshots) = producer_recovery::load(
+            &self.dir,
+            &self.segments,
+            log_start,
+            end_offset,
+            self.start.clean,
+            &self.rules,
+        )
+        .map_err(|error| self.scan_error(error))?;
+        disk::sync_dir(&self.dir).map_err(|source| self.io("sync directory", source))?;
+        let Some(active) = self.segments.pop() else {
+            return Err(self.io("list segments", io::ErrorKind::NotFound.into()));
+        };
+        Ok(Loaded {
+            topic_id,
+            closed: std::mem::take(&mut self.segments),
+            active,
+            active_index,
+            end_offset,
+            log_start,
+            epochs: std::mem::take(&mut self.epochs),
+            producers,
+            snapshots,
+            report: std::mem::take(&mut self.report),
+        })
+    }
+
+    fn io(&self, operation: &'static str, source: io::Error) -> OpenError {
+        OpenError::Io {
+            partition: self.partition.clone(),
+            operation,
+            source: Arc::new(source),
+        }
+    }
+
+    fn scan_error(&self, error: ScanError) -> OpenError {
+        self.io("read log", error.into_io())
+    }
+
+    fn path(&self, base_offset: Offset, kind: FileKind) -> PathBuf {
+        FileName::new(base_offset, kind, Suffix::Live).in_dir(&self.dir)
+    }
+
+    fn create_dir(&self) -> Result<(), OpenError> {
+        if disk::exists(&self.dir) {
+            return Ok(());
+        }
+        disk::create_dir_all(&self.dir).map_err(|source| self.io("create directory", source))?;
+        match self.dir.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => {
+                disk::sync_dir(parent).map_err(|source| self.io("sync data directory", source))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn read_topic_id(&self) -> Result<Option<Uuid>, OpenError> {
+        match disk::read(&self.dir.join(PARTITION_METADATA)) {
+            Ok(bytes) => partition_metadata::parse(&bytes)
+                .map(Some)
+                .map_err(|source| OpenError::Metadata {
+                    partition: self.partition.clone(),
+                    source,
+                }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(self.io("read partition.metadata", source)),
+        }
+    }
+
+    fn list_segments(&mut self) -> Result<(), OpenError> {
+        let entries = disk::read_dir(&self.dir).map_err(|source| self.io("list directory", source))?;
+        for entry in entries {
+            match FileName::parse(&entry.name) {
+                Some(name) if name.kind == FileKind::Log && name.suffix == Suffix::Live => {
+                    let size_bytes = File::open(&name.in_dir(&self.dir), OpenMode::Read)
+                        .and_then(|file| file.len())
+                        .map_err(|source| self.io("open segment", source))?;
+                    self.segments.push(Found {
+                        base_offset: name.base_offset,
+                        size_bytes,
+                    });
+                }
+                _ => {}
+            }
+        }
+        self.segments.sort_by_key(|segment| segment.base_offset);
+        Ok(())
+    }
+
+    fn read_epochs(&mut self) -> Result<(), OpenError> {
+        let parsed = match disk::read(&self.dir.join(LEADER_EPOCH_CHECKPOINT)) {
+            Ok(bytes) => EpochCache::parse(&bytes).map_err(|error| error.to_string()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err("missing".to_owned()),
+            Err(source) => return Err(self.io("read leader epochs", source)),
+        };
+        match parsed {
+            Ok(epochs) => self.epochs = epochs,
+            Err(_) if self.segments.iter().all(|segment| segment.size_bytes == 0) => {}
+            Err(reason) => {
+                tracing::warn!(partition = %self.partition, reason, "leader epochs rebuilt from the log");
+                self.report.epochs_rebuilt = true;
+                self.rebuild_epochs()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn rebuild_epochs(&mut self) -> Result<(), OpenError> {
+        for segment in &self.segments {
+            let file = File::open(&self.path(segment.base_offset, FileKind::Log), OpenMode::Read)
+                .map_err(|source| self.io("open segment", source))?;
+            let mut window = Window::new(&file, segment.size_bytes, SCAN_BYTES);
+            let mut position = 0;
+            // damage ends this; whether it may be there is judged by the check
+            while let Ok(Some(batch)) = window.header(position) {
+                let epoch = batch.header.leader_epoch();
+                if self.epochs.latest().is_none_or(|latest| epoch > latest.epoch) {
+                    self.epochs.assign(epoch, batch.header.base_offset());
+                }
+                position = batch.end();
+            }
+        }
+        Ok(())
+    }
+
+    /// The active segment's index and the log's end after a clean stop; `None` when the files are not as a clean stop
+    /// leaves them.
+    fn clean_tail(&self) -> Result<Option<(SegmentIndex, Offset)>, OpenError> {
+        let Some(active) = self.segments.last() else {
+            return Ok(None);
+        };
+        let base_offset = active.base_offset;
+        let file = File::open(&self.path(base_offset, FileKind::Log), OpenMode::Read)
+            .map_err(|source| self.io("open segment", source))?;
+        let tail = read_tail(&self.dir, base_offset, &file, active.size_bytes).or_else(|error| match error {
+            // The index is missing or wrong: the headers tell the same.
+            ScanError::Io(error)
+                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) =>
+            {
+                let index = scan_index(
+                    &file,
+                    base_offset,
+                    active.size_bytes,
+                    self.rules.index_interval_bytes,
+                )?;
+                let end = last_batch_end(&file, &index, base_offset, active.size_bytes)?;
+                Ok((index, end))
+            }
+            other => Err(other),
+        });
+        match tail {
+            Ok(tail) => Ok(Some(tail)),
+            Err(ScanError::Damaged(damage)) => {
+                tracing::warn!(partition = %self.partition, %damage, "not as a clean stop leaves it: recovering");
+                Ok(None)
+            }
+            Err(ScanError::Io(source)) => Err(self.io("read log", source)),
+        }
+    }
+
+    /// Checks the segments from the recovery point's on, cuts the log at the first damage, and rebuilds their indexes.
+    fn check_segments(&mut self) -> Result<(SegmentIndex, Offset), OpenError> {
+        let recovery_point = self.start.recovery_point.unwrap_or(Offset::ZERO);
+        let first = self
+            .segments
+            .partition_point(|segment| segment.base_offset <= recovery_point)
+            .saturating_sub(1);
+        let mut end_offset = self
+            .segments
+            .get(first)
+            .map_or(Offset::ZERO, |segment| segment.base_offset);
+        let mut index = SegmentIndex::new(end_offset);
+        let mut leader_epoch = LeaderEpoch::NONE;
+        let mut at = first;
+        while let Some(segment) = self.segments.get(at).cloned() {
+            let base_offset = segment.base_offset;
+            let has_hole = at > first && base_offset > end_offset && !self.rules.is_compacted;
+            if has_hole || base_offset < end_offset {
+                let damage = Damage::Gap {
+                    expected: end_offset,
+                    found: base_offset,
+                };
+                self.cut(at, DamageAt { position: 0, damage }, end_offset, 0)?;
+                break;
+            }
+            let file = File::open(&self.path(base_offset, FileKind::Log), OpenMode::ReadWrite)
+                .map_err(|source| self.io("open segment", source))?;
+            let checked = check_source(
+                &file,
+                segment.size_bytes,
+                CheckStart {
+                    base_offset,
+                    next_offset: end_offset,
+                    leader_epoch,
+                    index_interval_bytes: self.rules.index_interval_bytes,
+                },
+            )
+            .map_err(|source| self.io("check segment", source))?;
+            self.report.segments_checked += 1;
+            self.report.bytes_checked += segment.size_bytes;
+            end_offset = checked.next_offset;
+            leader_epoch = checked.leader_epoch;
+            for entry in &checked.epochs {
+                if self
+                    .epochs
+                    .latest()
+                    .is_none_or(|latest| entry.epoch > latest.epoch)
+                {
+                    self.epochs.assign(entry.epoch, entry.start_offset);
+                }
+            }
+            index = checked.index;
+            if let Some(damage) = checked.damage {
+                self.cut(at + 1, damage, end_offset, checked.valid_bytes)?;
+                if let Some(segment) = self.segments.get_mut(at) {
+                    segment.size_bytes = checked.valid_bytes;
+                }
+            }
+            // releases blocks reserved ahead, too
+            file.set_len(checked.valid_bytes)
+                .map_err(|source| self.io("truncate", source))?;
+            file.sync_data_blocking()
+                .map_err(|source| self.io("sync segment", source))?;
+            at += 1;
+            if at < self.segments.len() {
+                let mut finished = index.clone();
+                finished.finish();
+                self.save_index(base_offset, &finished)?;
+            }
+        }
+        Ok((index, end_offset))
+    }
+
+    /// Removes the segments from number `keep` on, and tells of the cut. `position` is where the last one kept is cut.
+    fn cut(&mut self, keep: usize, damage: DamageAt, offset: Offset, position: u64) -> Result<(), OpenError> {
+        let below_recovery_point = self.start.recovery_point.is_some_and(|point| offset < point);
+        let segment = keep
+            .checked_sub(1)
+            .and_then(|last| self.segments.get(last))
+            .cloned();
+        let mut bytes_removed = 0;
+        let later: Vec<Found> = self.segments.drain(keep.min(self.segments.len())..).collect();
+        for found in later.iter().rev() {
+            bytes_removed += found.size_bytes;
+            self.report.segments_removed += 1;
+            self.remove_segment(found.base_offset, below_recovery_point)?;
+        }
+        if let Some(segment) = &segment {
+            let is_cut = position > 0 || !matches!(damage.damage, Damage::Gap { .. });
+            if is_cut {
+                bytes_removed += segment.size_bytes.saturating_sub(position);
+                if below_recovery_point {
+                    self.keep_damaged(segment, offset, position)?;
+                }
+            }
+        }
+        let truncation = Truncation {
+            offset,
+            segment: segment.map_or(offset, |segment| segment.base_offset),
+            bytes_removed,
+            damage,
+            below_recovery_point,
+        };
+        if below_recovery_point {
+            tracing::error!(partition = %self.partition, ?truncation, recovery_point = ?self.start.recovery_point,
+                "the disk lost synced records; what was cut off is kept as *.damaged");
+        } else {
+            tracing::warn!(partition = %self.partition, ?truncation, "unsynced tail truncated");
+        }
+        self.report.truncation = Some(truncation);
+        Ok(())
+    }
+
+    fn remove_segment(&self, base_offset: Offset, keep: bool) -> Result<(), OpenError> {
+        for kind in FileKind::OF_SEGMENT
+            .into_iter()
+            .chain([FileKind::ProducerSnapshot])
+        {
+            let path = self.path(base_offset, kind);
+            let done = if keep && kind == FileKind::Log {
+                disk::rename(&path, &damaged_path(&path))
+            } else {
+                disk::remove_file(&path)
+            };
+            match done {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(self.io("remove segment", source)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies what is about to be cut off. Only ever done when the disk lost synced data, so its cost does not matter.
+    fn keep_damaged(&self, segment: &Found, offset: Offset, position: u64) -> Result<(), OpenError> {
+        let copy = || -> io::Result<()> {
+            let from = File::open(&self.path(segment.base_offset, FileKind::Log), OpenMode::Read)?;
+            let to = File::open(&damaged_path(&self.path(offset, FileKind::Log)), OpenMode::Create)?;
+            let mut window = Window::new(&from, segment.size_bytes, super::window::BULK_BYTES);
+            let mut at = position;
+            loop {
+                let bytes = window.bytes(at, super::window::BULK_BYTES)?;
+                if bytes.is_empty() {
+                    return to.sync_data_blocking();
+                }
+                to.write_all_at(bytes, at - position)?;
+                at += bytes.len() as u64;
+            }
+        };
+        copy().map_err(|source| self.io("keep damaged tail", source))
+    }
+
+    fn save_index(&self, base_offset: Offset, index: &SegmentIndex) -> Result<(), OpenError> {
+        for (kind, bytes) in [
+            (FileKind::OffsetIndex, index.offsets.encode()),
+            (FileKind::TimeIndex, index.times.encode()),
+        ] {
+            write_whole(&self.path(base_offset, kind), &bytes)
+                .and_then(|file| file.sync_data_blocking())
+                .map_err(|source| self.io("write index", source))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the log empty, beginning at `log_start`.
+    fn begin_at(&mut self, log_start: Offset) -> Result<(), OpenError> {
+        let all = std::mem::take(&mut self.segments);
+        for segment in all.iter().rev() {
+            self.report.segments_removed += 1;
+            self.remove_segment(segment.base_offset, false)?;
+        }
+        let path = self.path(log_start, FileKind::Log);
+        File::open(&path, OpenMode::Create)
+            .and_then(|file| file.set_len(0))
+            .map_err(|source| self.io("create segment", source))?;
+        self.segments.push(Found {
+            base_offset: log_start,
+            size_bytes: 0,
+        });
+        Ok(())
+    }
+
+    fn save_epochs(&mut self, log_start: Offset, end_offset: Offset) -> Result<(), OpenError> {
+        let before = self.epochs.clone();
+        self.epochs.truncate_from_end(end_offset);
+        self.epochs.truncate_from_start(log_start);
+        let is_changed = before != self.epochs || self.report.epochs_rebuilt || !self.start.clean;
+        if is_changed && !(self.epochs.entries().is_empty() && before.entries().is_empty()) {
+            disk::write_atomic(&self.dir.join(LEADER_EPOCH_CHECKPOINT), &self.epochs.encode())
+                .map_err(|source| self.io("write leader epochs", source))?;
+        }
+        Ok(())
+    }
+}
+
+fn damaged_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".damaged");
+    PathBuf::from(name)
+}
+
+/// Reads the active segment's indexes and the few batches behind their last entry.
+fn read_tail(
+    dir: &Path,
+    base_offset: Offset,
+    file: &File,
+    size_bytes: u64,
+) -> Result<(SegmentIndex, Offset), ScanError> {
+    let path = |kind| FileName::new(base_offset, kind, Suffix::Live).in_dir(dir);
+    let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+    let bytes = disk::read(&path(FileKind::OffsetIndex))?;
+    let offsets = OffsetIndex::parse(&bytes, size_bytes.max(1)).map_err(invalid)?;
+    let times = time_index::load(&path(FileKind::TimeIndex))?;
+    let last = offsets.last();
+    let mut index = SegmentIndex::from_files(base_offset, offsets, times);
+    let mut window = Window::new(file, size_bytes, SCAN_BYTES);
+    index.first_timestamp = window.header(0)?.map(|batch| batch.header.max_timestamp());
+    let mut position = last.map_or(0, |entry| entry.position.into());
+    let mut end_offset = base_offset;
+    let mut is_first = true;
+    while let Some(batch) = window.header(position)? {
+        if is_first && let Some(last) = last {
+            let expected = base_offset.saturating_add(last.relative_offset.into());
+            if batch.header.last_offset() != expected {
+                return Err(invalid(super::offset_index::IndexDamage::Range { index: 0 }).into());
+            }
+        }
+        if batch.header.base_offset() < end_offset {
+            let damage = Damage::OffsetFalls {
+                expected: end_offset,
+                found: batch.header.base_offset(),
+            };
+            return Err(DamageAt { position, damage }.into());
+        }
+        is_first = false;
+        index.resume(&batch);
+        end_offset = batch.header.next_offset();
+        position = batch.end();
+    }
+    Ok((index, end_offset))
+}
+
+/// End of a segment whose index was just built, so that the walk is short.
+fn last_batch_end(
+    file: &File,
+    index: &SegmentIndex,
+    base_offset: Offset,
+    size_bytes: u64,
+) -> Result<Offset, ScanError> {
+    let mut window = Window::new(file, size_bytes, SCAN_BYTES);
+    let mut position = index.offsets.last().map_or(0, |entry| entry.position.into());
+    let mut end_offset = base_offset;
+    while let Some(batch) = window.header(position)? {
+        end_offset = batch.header.next_offset();
+        position = batch.end();
+    }
+    Ok(end_offset)
+}

@@ -1,0 +1,136 @@
+//! Letting old segments go: those before log start, those the log is too big for, those too old.
+//!
+//! Whole segments from the front, never beyond the high watermark, and never the last one: the active segment is rolled
+//! first and goes next time. No file is removed before the directory entry of a later segment is on the disk:
+//! - all segments expire, a new one is created, the old ones are removed; power fails and only the removals were
+//!   written: the log starts again at offset 0 and gives offsets out twice.
+
+use super::state::State;
+use super::window::ScanError;
+use crate::types::{Offset, Timestamp};
+
+/// Segments removed in one call; the rest goes next time. Each costs about 30 us of renames.
+const REMOVE_MAX: usize = 64;
+
+/// What retention did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Retained {
+    pub segments_removed: usize,
+    pub bytes_removed: u64,
+    /// The active segment was rolled, or the directory is not synced yet: there is more to remove soon.
+    pub is_pending: bool,
+}
+
+/// Segments to remove, from the front.
+struct Expired {
+    base_offsets: Vec<Offset>,
+    /// The active segment expired as well.
+    is_active: bool,
+}
+
+impl State {
+    /// Removes what the rules say; the files removed are returned for the trash.
+    pub(crate) fn retain(
+        &mut self,
+        now: Timestamp,
+    ) -> Result<(Retained, Vec<super::segment::Segment>), ScanError> {
+        let expired = self.expired(now)?;
+        if expired.is_active && self.active.segment.size_bytes > 0 {
+            self.roll_at(self.end_offset, now)?;
+        }
+        let mut retained = Retained::default();
+        if self.flush.is_directory_dirty() {
+            retained.is_pending = !expired.base_offsets.is_empty() || expired.is_active;
+            return Ok((retained, Vec::new()));
+        }
+        let mut removed = Vec::new();
+        for base_offset in expired.base_offsets.into_iter().take(REMOVE_MAX) {
+            let end = self.end_of_closed(base_offset);
+            if let Some(segment) = self.closed.remove(&base_offset) {
+                retained.segments_removed += 1;
+                retained.bytes_removed += segment.size_bytes;
+                removed.push(segment);
+                self.advance_log_start(end);
+            }
+        }
+        retained.is_pending = expired.is_active;
+        Ok((retained, removed))
+    }
+
+    /// Moves log start forward, with all that goes by it.
+    pub(crate) fn advance_log_start(&mut self, log_start: Offset) {
+        if log_start <= self.log_start {
+            return;
+        }
+        self.log_start = log_start;
+        if self.epochs.truncate_from_start(log_start) {
+            self.flush.epochs_changed();
+        }
+        self.producers.advance_to(log_start);
+        self.assert_invariants();
+    }
+
+    fn expired(&mut self, now: Timestamp) -> Result<Expired, ScanError> {
+        let config = self.config.clone();
+        let by_policy = config.cleanup_policy.delete;
+        let mut surplus_bytes = match u64::try_from(config.retention_bytes) {
+            Ok(bytes) if by_policy => self.size_bytes().saturating_sub(bytes),
+            _ => 0,
+        };
+        let mut expired = Expired {
+            base_offsets: Vec::new(),
+            is_active: false,
+        };
+        for base_offset in self.base_offsets() {
+            let is_active = base_offset == self.active.segment.base_offset;
+            let (end, size_bytes, known_since) = if is_active {
+                (
+                    self.end_offset,
+                    self.active.segment.size_bytes,
+                    self.active.created,
+                )
+            } else {
+                let end = self.end_of_closed(base_offset);
+                match self.closed.get(&base_offset) {
+                    Some(segment) => (end, segment.size_bytes, segment.known_since),
+                    None => break,
+                }
+            };
+            if end > self.high_watermark || (is_active && size_bytes == 0) {
+                break;
+            }
+            let is_before_start = !is_active && end <= self.log_start;
+            let is_surplus = by_policy && size_bytes <= surplus_bytes && surplus_bytes > 0;
+            let is_old = by_policy
+                && config.retention_ms >= 0
+                && !is_before_start
+                && !is_surplus
+                && self.age_ms(base_offset, known_since, now)? > config.retention_ms;
+            if !(is_before_start || is_surplus || is_old) {
+                break;
+            }
+            surplus_bytes = surplus_bytes.saturating_sub(size_bytes);
+            if is_active {
+                expired.is_active = true;
+            } else {
+                expired.base_offsets.push(base_offset);
+            }
+        }
+        self.limit_open_files();
+        Ok(expired)
+    }
+
+    /// Age of a segment by its youngest record; by the time the log has known it when its records carry no timestamp.
+    fn age_ms(
+        &mut self,
+        base_offset: Offset,
+        known_since: Timestamp,
+        now: Timestamp,
+    ) -> Result<i64, ScanError> {
+        let largest = self.largest_of(base_offset)?.map(|largest| largest.timestamp);
+        let youngest = largest
+            .filter(|timestamp| timestamp.is_some())
+            .unwrap_or(known_since);
+        Ok(now.0.saturating_sub(youngest.0))
+    }
+}

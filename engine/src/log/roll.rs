@@ -1,0 +1,170 @@
+//! Closing the active segment and opening the next.
+
+use std::io;
+
+use reactor::{File, OpenMode};
+
+use super::commit::ClosedSync;
+use super::file_name::{FileKind, FileName, Suffix};
+use super::offset_index::relative;
+use super::producer_snapshot;
+use super::segment::{Segment, write_whole};
+use super::segment_index::SegmentIndex;
+use super::state::{ActiveSegment, State};
+use crate::types::{Offset, Timestamp};
+
+impl State {
+    /// Makes room for a batch: rolls when the active segment is full, too old, out of index entries, or too far from
+    /// its base offset.
+    pub(crate) fn roll_for(
+        &mut self,
+        base_offset: Offset,
+        last_offset: Offset,
+        max_timestamp: Timestamp,
+        batch_bytes: u64,
+        now: Timestamp,
+    ) -> io::Result<()> {
+        let segment = &self.active.segment;
+        let is_full = segment.size_bytes + batch_bytes > u64::from(self.config.segment_bytes)
+            // positions in the index are 31 bits
+            || segment.size_bytes + batch_bytes > i32::MAX as u64
+            || self.active.index.is_full(&self.config)
+            || relative(segment.base_offset, last_offset).is_none();
+        let is_old = segment.size_bytes > 0 && self.waited_ms(max_timestamp, now) > self.roll_after_ms();
+        if is_full || is_old {
+            self.roll_at(base_offset, now)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Rolls a segment that was created longer ago than `segment.ms`. By the clock, not by timestamps: old records that
+    /// are written now must not get a segment each.
+    pub(crate) fn roll_if_due(&mut self, now: Timestamp) -> io::Result<bool> {
+        let age_ms = now.0.saturating_sub(self.active.created.0);
+        if self.active.segment.size_bytes == 0 || age_ms <= self.roll_after_ms() {
+            return Ok(false);
+        }
+        self.roll_at(self.end_offset, now)?;
+        Ok(true)
+    }
+
+    fn roll_after_ms(&self) -> i64 {
+        self.config.roll_after_ms().saturating_sub(self.active.jitter_ms)
+    }
+
+    /// Age of the active segment as a new record sees it: by timestamps if its first batch has one, else by the clock.
+    fn waited_ms(&self, max_timestamp: Timestamp, now: Timestamp) -> i64 {
+        match self.active.index.first_timestamp {
+            Some(first) if first.is_some() => max_timestamp.0.saturating_sub(first.0),
+            _ => now.0.saturating_sub(self.active.created.0),
+        }
+    }
+
+    /// Closes the active segment and goes on in a new one that begins at `base_offset`.
+    pub(crate) fn roll_at(&mut self, base_offset: Offset, now: Timestamp) -> io::Result<()> {
+        debug_assert!(base_offset >= self.end_offset);
+        if self.active.segment.base_offset == base_offset {
+            return Ok(()); // empty: it is the new segment already
+        }
+        // The new file first: if there is no room for it, nothing has happened.
+        let id = self.new_segment_id();
+        let segment = create_segment(&self.dir, id, base_offset, now)?;
+        self.close_active()?;
+        let active = ActiveSegment {
+            segment,
+            index: SegmentIndex::new(base_offset),
+            created: now,
+            allocated_bytes: 0,
+            jitter_ms: jitter_ms(self.config.segment_jitter_ms),
+        };
+        let closed = std::mem::replace(&mut self.active, active);
+        if self.config.preallocate {
+            self.preallocate();
+        }
+        self.closed.insert(closed.segment.base_offset, closed.segment);
+        self.producers.advance_to(base_offset);
+        self.take_snapshot(base_offset);
+        self.flush.directory_changed();
+        Ok(())
+    }
+
+    /// Writes what is derived from the active segment and hands the files to the next sync. Derived files are written
+    /// as well as can be: one that is missing is rebuilt.
+    fn close_active(&mut self) -> io::Result<()> {
+        let dir = self.dir.clone();
+        let active = &mut self.active;
+        let file = active.segment.file(&dir)?;
+        if active.allocated_bytes > active.segment.size_bytes {
+            file.set_len(active.segment.size_bytes)?; // gives blocks back that were reserved ahead
+        }
+        active.index.finish();
+        let mut derived = Vec::new();
+        match active.segment.write_index(&dir, &active.index) {
+            Ok(()) => {
+                derived.push(active.segment.path(&dir, FileKind::OffsetIndex));
+                derived.push(active.segment.path(&dir, FileKind::TimeIndex));
+            }
+            Err(error) => {
+                tracing::warn!(partition = %self.partition, %error, "index not written, to be rebuilt");
+                // half an index that looks whole must not stay
+                for kind in [FileKind::OffsetIndex, FileKind::TimeIndex] {
+                    let _ = reactor::disk::remove_file(&active.segment.path(&dir, kind));
+                }
+            }
+        }
+        self.flush.segment_closed(ClosedSync { log: file, derived });
+        Ok(())
+    }
+
+    /// Writes producer state as of `offset`. A start can do without, only slower.
+    pub(crate) fn take_snapshot(&mut self, offset: Offset) {
+        if self.snapshots.contains(&offset) {
+            return;
+        }
+        self.producers
+            .expire(State::now(), self.config.producer_id_expiration_ms);
+        let path = FileName::new(offset, FileKind::ProducerSnapshot, Suffix::Live).in_dir(&self.dir);
+        match write_whole(&path, &producer_snapshot::encode(&self.producers)) {
+            Ok(_) => {
+                self.snapshots.insert(offset);
+                self.flush.derived_written(path);
+            }
+            Err(error) => {
+                tracing::warn!(partition = %self.partition, %error, "producer snapshot not written");
+                let _ = reactor::disk::remove_file(&path);
+            }
+        }
+    }
+
+    pub(crate) fn preallocate(&mut self) {
+        let bytes = u64::from(self.config.segment_bytes);
+        if let Ok(file) = self.active.segment.file(&self.dir)
+            && file.allocate(0, bytes).is_ok()
+        {
+            self.active.allocated_bytes = bytes;
+        }
+    }
+}
+
+/// A new, empty segment with its file open.
+pub(crate) fn create_segment(
+    dir: &std::path::Path,
+    id: u64,
+    base_offset: Offset,
+    now: Timestamp,
+) -> io::Result<Segment> {
+    let segment = Segment::new(id, base_offset, 0, now);
+    let file = File::open(&segment.path(dir, FileKind::Log), OpenMode::Create)?;
+    // A file that is there already is a leftover of a roll that failed half way; it holds nothing.
+    file.set_len(0)?;
+    Ok(segment.with_file(file))
+}
+
+/// A random part of `segment.jitter.ms`.
+pub(crate) fn jitter_ms(max_ms: i64) -> i64 {
+    match u64::try_from(max_ms) {
+        Ok(max_ms) if max_ms > 0 => (reactor::random_u64() % max_ms) as i64,
+        _ => 0,
+    }
+}
