@@ -8,6 +8,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use reactor::sync::{Budget, Notify, Reservation};
@@ -33,6 +34,8 @@ const FETCH: i16 = 1;
 const RECEIVE_BYTES: usize = 256 * 1024;
 /// A rest shorter than this comes with the ordinary receive (one buffer of the kernel's ring holds it).
 const EXACT_RECEIVE_BYTES_MIN: usize = 16 * 1024;
+/// Received bytes are accounted after this time at the latest, however slowly the rest of a long request comes.
+const ACCOUNTING_DELAY_MAX: Duration = Duration::from_millis(100);
 
 pub(super) struct Connection<S> {
     service: Rc<S>,
@@ -123,42 +126,62 @@ impl<S: Service> Connection<S> {
     }
 
     async fn receive_requests(self: &Rc<Self>) {
+        let mut pace = Pace::Quick;
         loop {
             let changed = self.changed.notified();
             if self.closed.borrow().is_some() {
                 return;
             }
             let reading = self.peer.borrow().reading();
-            match reading {
-                Reading::Paused | Reading::Ended => changed.await,
-                Reading::Any => self.receive(None).await,
-                Reading::Exactly(n) if n < EXACT_RECEIVE_BYTES_MIN => self.receive(None).await,
-                Reading::Exactly(n) => self.receive(Some(n.min(RECEIVE_BYTES))).await,
+            pace = match reading {
+                Reading::Paused | Reading::Ended => {
+                    changed.await;
+                    pace
+                }
+                Reading::Exactly(n) if n >= EXACT_RECEIVE_BYTES_MIN && pace == Pace::Quick => {
+                    self.receive(Receive::Exactly(n.min(RECEIVE_BYTES))).await
+                }
+                Reading::Any | Reading::Exactly(_) => self.receive(Receive::Any).await,
             }
         }
     }
 
     /// One receive. The buffer is the peer's, lent for the time: nobody cuts frames from it while it is read into,
     /// and there are none to cut, or the peer would not have asked for more.
-    async fn receive(self: &Rc<Self>, exactly: Option<usize>) {
+    async fn receive(self: &Rc<Self>, receive: Receive) -> Pace {
         let mut buffer = self.peer.borrow_mut().lend_buffer();
         let before = buffer.len();
-        let result = match exactly {
-            None => self.socket.recv(&mut buffer).await.map(|n| n > 0),
-            Some(n) => self.socket.recv_exact(&mut buffer, n).await.map(|()| true),
+        let mut pace = Pace::Quick;
+        let result = match receive {
+            Receive::Any => self.socket.recv(&mut buffer).await.map(|n| n > 0),
+            Receive::Exactly(n) => {
+                let exactly = self.socket.recv_exact(&mut buffer, n);
+                match reactor::timeout(ACCOUNTING_DELAY_MAX, exactly).await {
+                    Ok(result) => result.map(|()| true),
+                    Err(_) => {
+                        pace = Pace::Slow;
+                        Ok(true)
+                    }
+                }
+            }
         };
         let received = buffer.len() - before;
         add(&self.counters.bytes_in, received as u64);
         if received > 0 && !self.reserve(received).await {
-            return self.fail(CloseReason::NoMemory).await;
+            self.fail(CloseReason::NoMemory).await;
+            return pace;
         }
         match result {
             Ok(true) => self.peer.borrow_mut().handle_received(now(), buffer),
             Ok(false) => self.end_of_stream(buffer),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.end_of_stream(buffer),
-            Err(error) => return self.fail(CloseReason::Io(error.kind())).await,
+            Err(error) => self
+                .peer
+                .borrow_mut()
+                .handle_failure(CloseReason::Io(error.kind())),
         }
         self.pump_now().await;
+        pace
     }
 
     fn end_of_stream(&self, buffer: BytesMut) {
@@ -303,6 +326,20 @@ impl<S: Service> Connection<S> {
             task.abort();
         }
     }
+}
+
+/// How a receive is done.
+enum Receive {
+    Any,
+    /// Straight into the buffer, without the copy from the kernel's ring.
+    Exactly(usize),
+}
+
+/// Whether the last long receive was complete in time; if not, the next takes whatever comes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    Quick,
+    Slow,
 }
 
 /// The duty to answer: a handler that panics closes its connection instead of leaving it stuck.

@@ -7,6 +7,8 @@
 //! The tables repeat Kafka 4.4's message schemas: field, kind, versions, where null is allowed. They are also the one
 //! place that knows which APIs exist, at which versions, and from which version on they are flexible.
 
+#[cfg(test)]
+mod agreement;
 mod cluster;
 mod configs;
 mod data;

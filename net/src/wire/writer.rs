@@ -82,7 +82,10 @@ impl<B: BufMut> Writer<B> {
     pub fn nullable_string(&mut self, value: Option<&str>) {
         let value = value.map(|text| {
             let longest = text.len().min(super::STRING_BYTES_MAX);
-            let end = (0..=longest).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+            let end = (0..=longest)
+                .rev()
+                .find(|end| text.is_char_boundary(*end))
+                .unwrap_or(0);
             text.get(..end).unwrap_or_default()
         });
         match self.encoding {
