@@ -1,5 +1,7 @@
 //! What the benches measure on: records like a log shipper's, the same on every run.
 
+pub mod log;
+
 use bytes::BytesMut;
 use engine::batch::{BatchBuilder, Compression};
 use engine::types::{Offset, Timestamp};
