@@ -6,8 +6,8 @@
 #![no_main]
 
 use engine::batch::{
-    Batch, Batches, CRC_START, Codec, Compression, HEADER_BYTES, Limits, Origin, TimestampRule, TimestampType, crc,
-    recompress, set_log_append_time, validate,
+    Batch, Batches, CRC_START, Codec, Compression, HEADER_BYTES, Limits, Origin, TimestampRule,
+    TimestampType, crc, recompress, set_log_append_time, validate,
 };
 use engine::types::Timestamp;
 use libfuzzer_sys::fuzz_target;
@@ -19,7 +19,9 @@ const LOG_APPEND_TIME: u8 = 8;
 const MAX_DECOMPRESSED_BYTES: usize = 1 << 20;
 
 fuzz_target!(|data: &[u8]| {
-    let Some((&switches, bytes)) = data.split_first() else { return };
+    let Some((&switches, bytes)) = data.split_first() else {
+        return;
+    };
     let mut bytes = bytes.to_vec();
     if switches & RESEAL != 0 && bytes.len() >= HEADER_BYTES {
         let length = (bytes.len() - 12) as i32;
@@ -32,16 +34,28 @@ fuzz_target!(|data: &[u8]| {
     for batch in Batches::new(&bytes).flatten() {
         read(&batch);
     }
-    let timestamp_type =
-        if switches & LOG_APPEND_TIME != 0 { TimestampType::LogAppendTime } else { TimestampType::CreateTime };
+    let timestamp_type = if switches & LOG_APPEND_TIME != 0 {
+        TimestampType::LogAppendTime
+    } else {
+        TimestampType::CreateTime
+    };
     let limits = Limits {
         max_decompressed_bytes: MAX_DECOMPRESSED_BYTES,
         require_keys: switches & KEYS != 0,
-        origin: if switches & REPLICATION != 0 { Origin::Replication } else { Origin::Client },
-        timestamp: TimestampRule { timestamp_type, ..TimestampRule::ANY },
+        origin: if switches & REPLICATION != 0 {
+            Origin::Replication
+        } else {
+            Origin::Client
+        },
+        timestamp: TimestampRule {
+            timestamp_type,
+            ..TimestampRule::ANY
+        },
         ..Limits::default()
     };
-    let Ok(info) = validate(&bytes, &limits) else { return };
+    let Ok(info) = validate(&bytes, &limits) else {
+        return;
+    };
     let batch = Batch::only(&bytes).expect("validated");
     let records = batch.records(MAX_DECOMPRESSED_BYTES).expect("validated");
     let mut count = 0;
@@ -60,13 +74,24 @@ fuzz_target!(|data: &[u8]| {
     let target = Codec::from_id(switches >> 5).unwrap_or_default();
     let other = recompress(&batch, Compression::from(target), MAX_DECOMPRESSED_BYTES).expect("validated");
     let again = validate(&other, &limits).expect("the same records");
-    assert_eq!((again.record_count, again.max_timestamp), (info.record_count, info.max_timestamp));
+    assert_eq!(
+        (again.record_count, again.max_timestamp),
+        (info.record_count, info.max_timestamp)
+    );
     set_log_append_time(&mut bytes, Timestamp(1));
-    Batch::only(&bytes).expect("stamped").verify_crc().expect("sealed");
+    Batch::only(&bytes)
+        .expect("stamped")
+        .verify_crc()
+        .expect("sealed");
 });
 
 fn read(batch: &Batch<'_>) {
-    let _ = (batch.verify_crc(), batch.producer(), batch.next_offset(), batch.header().delete_horizon());
+    let _ = (
+        batch.verify_crc(),
+        batch.producer(),
+        batch.next_offset(),
+        batch.header().delete_horizon(),
+    );
     if let Ok(records) = batch.records(MAX_DECOMPRESSED_BYTES) {
         assert!(records.size_bytes() <= MAX_DECOMPRESSED_BYTES || batch.codec() == Ok(Codec::None));
         for record in records.iter().flatten() {

@@ -1,0 +1,241 @@
+//! Writes `seeds/`: small valid inputs for every target, so that a run begins behind the first checks.
+//!
+//! ```text
+//! cargo run --manifest-path fuzz/Cargo.toml --bin seeds
+//! ```
+
+use std::path::PathBuf;
+use std::{fs, io};
+
+use bytes::{BufMut, BytesMut};
+use engine::batch::BatchBuilder;
+use engine::log::producer_state::ProducerStates;
+use engine::log::{CheckStart, check_segment, checkpoint, partition_metadata, producer_snapshot};
+use engine::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
+use net::header::RequestHeader;
+use net::shape::{self, Api, Field, Kind};
+use net::wire::Encoding;
+
+fn main() -> io::Result<()> {
+    batches()?;
+    segment_and_files()?;
+    requests()
+}
+
+fn write(target: &str, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("seeds")
+        .join(target);
+    fs::create_dir_all(&directory)?;
+    fs::write(directory.join(name), bytes)
+}
+
+/// Kafka's own batches, with the switch that repairs the CRC of what the fuzzer makes of them.
+fn batches() -> io::Result<()> {
+    let goldens = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/data");
+    for entry in fs::read_dir(goldens)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "batch") {
+            let name = path
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            write(
+                "record_batch",
+                &name,
+                &[&[1], fs::read(&path)?.as_slice()].concat(),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// A segment of 20 batches in three epochs, as it is and with a torn end, and the files that lie beside it.
+fn segment_and_files() -> io::Result<()> {
+    let mut segment = Vec::new();
+    for index in 0..20 {
+        let mut builder = BatchBuilder::new(Offset(index * 2))
+            .leader_epoch(LeaderEpoch(index as i32 / 8))
+            .producer(ProducerId(9), ProducerEpoch(0), Sequence(index as i32 * 2));
+        builder.append(Timestamp(1000 + index), Some(b"key"), Some(b"value"));
+        builder.append(Timestamp(1000 + index), None, None);
+        segment.extend_from_slice(&builder.build().map_err(io::Error::other)?);
+    }
+    // the switch that repairs checksums, and an index entry every 256 bytes
+    let switches = 1 | 16 << 1;
+    write(
+        "segment_recovery",
+        "whole",
+        &[&[switches], segment.as_slice()].concat(),
+    )?;
+    write(
+        "segment_recovery",
+        "torn",
+        &[&[switches], &segment[..segment.len() - 30]].concat(),
+    )?;
+    write(
+        "segment_recovery",
+        "as-it-is",
+        &[&[0], segment.as_slice()].concat(),
+    )?;
+
+    let start = CheckStart {
+        base_offset: Offset::ZERO,
+        next_offset: Offset::ZERO,
+        leader_epoch: LeaderEpoch::NONE,
+        index_interval_bytes: 256,
+    };
+    let checked = check_segment(&segment, start);
+    let (offsets, times) = checked.indexes();
+    let epochs = checked
+        .epochs
+        .iter()
+        .map(|entry| format!("{} {}", entry.epoch, entry.start_offset));
+    let producers = ProducerStates::new(checked.next_offset);
+    let files = [
+        ("offset-index", offsets.encode()),
+        ("time-index", times.encode()),
+        ("leader-epoch-checkpoint", checkpoint::encode_lines(0, epochs)),
+        ("producer-snapshot", producer_snapshot::encode(&producers)),
+        (
+            "recovery-point-offset-checkpoint",
+            checkpoint::encode_lines(0, ["t 0 7".to_owned()].into_iter()),
+        ),
+        (
+            "partition-metadata",
+            partition_metadata::encode(uuid::Uuid::from_u128(77)).into_bytes(),
+        ),
+        ("file-name", b"00000000000000000042.timeindex".to_vec()),
+        (
+            "topic-id",
+            partition_metadata::to_base64(uuid::Uuid::from_u128(77)).into_bytes(),
+        ),
+    ];
+    for (pick, (name, content)) in files.into_iter().enumerate() {
+        write("index", name, &[&[pick as u8], content.as_slice()].concat())?;
+    }
+    Ok(())
+}
+
+/// Every API at its first, its last and its first flexible version: every field there, one element per array.
+fn requests() -> io::Result<()> {
+    for api in shape::apis() {
+        let mut versions = vec![api.version_min, api.version_max, api.flexible_since];
+        versions.retain(|version| api.serves(*version));
+        versions.sort_unstable();
+        versions.dedup();
+        for version in versions {
+            let bytes = request(api, version);
+            write("request_decode", &format!("{}-{version}", api.name), &bytes)?;
+        }
+    }
+    Ok(())
+}
+
+fn request(api: &Api, version: i16) -> BytesMut {
+    let encoding = if api.is_flexible(version) {
+        Encoding::Flexible
+    } else {
+        Encoding::Classic
+    };
+    let header = RequestHeader {
+        api_key: api.key,
+        api_version: version,
+        correlation_id: 7,
+        client_id: "seed".into(),
+    };
+    let mut out = BytesMut::new();
+    header.write(encoding, &mut out);
+    let header_bytes = out.len();
+    put_struct(api.fields, version, encoding.is_flexible(), &mut out);
+    let checked = shape::check(api.key, version, &out[header_bytes..]);
+    assert_eq!(
+        checked,
+        Ok(out.len() - header_bytes),
+        "{} v{version}: a seed must be a request",
+        api.name
+    );
+    out
+}
+
+fn put_struct(fields: &[Field], version: i16, flexible: bool, out: &mut BytesMut) {
+    let present = |field: &&Field| field.since <= version && version <= field.until;
+    for field in fields.iter().filter(present).filter(|field| field.tag.is_none()) {
+        put(field, version, flexible, out);
+    }
+    if flexible {
+        let tagged: Vec<_> = fields
+            .iter()
+            .filter(present)
+            .filter(|field| field.tag.is_some())
+            .collect();
+        out.put_u8(tagged.len() as u8);
+        for field in tagged {
+            let mut content = BytesMut::new();
+            put(field, version, flexible, &mut content);
+            out.put_u8(field.tag.unwrap_or_default() as u8);
+            out.put_u8(content.len() as u8);
+            out.put_slice(&content);
+        }
+    }
+}
+
+fn put(field: &Field, version: i16, flexible: bool, out: &mut BytesMut) {
+    match field.kind {
+        Kind::I8 => out.put_i8(1),
+        Kind::I16 => out.put_i16(1),
+        Kind::I32 => out.put_i32(1),
+        Kind::I64 => out.put_i64(1),
+        Kind::Uuid => out.put_u128(1),
+        Kind::String => put_string(flexible, out),
+        Kind::Bytes => {
+            if flexible {
+                out.put_u8(5);
+            } else {
+                out.put_i32(4);
+            }
+            out.put_slice(b"data");
+        }
+        Kind::Struct(fields) => {
+            if version >= field.null_since {
+                out.put_i8(1);
+            }
+            put_struct(fields, version, flexible, out);
+        }
+        Kind::Strings => {
+            put_count(flexible, out);
+            put_string(flexible, out);
+        }
+        Kind::I8s => {
+            put_count(flexible, out);
+            out.put_i8(1);
+        }
+        Kind::I32s => {
+            put_count(flexible, out);
+            out.put_i32(1);
+        }
+        Kind::Structs(fields) => {
+            put_count(flexible, out);
+            put_struct(fields, version, flexible, out);
+        }
+    }
+}
+
+/// One element.
+fn put_count(flexible: bool, out: &mut BytesMut) {
+    if flexible {
+        out.put_u8(2);
+    } else {
+        out.put_i32(1);
+    }
+}
+
+fn put_string(flexible: bool, out: &mut BytesMut) {
+    if flexible {
+        out.put_u8(5);
+    } else {
+        out.put_i16(4);
+    }
+    out.put_slice(b"name");
+}
