@@ -24,6 +24,10 @@ const PRODUCE: i16 = 0;
 /// Answers gathered into one send, at most about this much: as much as one system call moves (reactor).
 const SEND_BYTES: usize = 256 * 1024;
 
+/// The rest behind cut frames shares their allocation. After more than this the rest moves to its own, or an idle
+/// connection would keep the memory of its largest request (a copy of at most one receive, usually of nothing).
+const SHARED_REST_BYTES_MAX: usize = 16 * 1024;
+
 /// The how-manieth request of its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestNumber(pub u64);
@@ -148,12 +152,22 @@ impl Peer {
     }
 
     fn cut_frames(&mut self, now: Instant) {
+        let before = self.buffer.len();
+        let mut longest = 0;
         while self.phase == Phase::Open && !self.is_full() {
             match next_frame(&mut self.buffer, self.limits.request_bytes_max) {
-                Ok(Some(frame)) => self.take_frame(now, frame),
-                Ok(None) => return,
+                Ok(Some(frame)) => {
+                    longest = longest.max(frame.len());
+                    self.take_frame(now, frame);
+                }
+                Ok(None) => break,
                 Err(error) => self.drain(error.into()),
             }
+        }
+        let left = self.buffer.len();
+        let shrank = left <= SHARED_REST_BYTES_MAX && before > SHARED_REST_BYTES_MAX;
+        if longest > SHARED_REST_BYTES_MAX || longest > 0 && shrank {
+            self.buffer = BytesMut::from(&self.buffer[..]);
         }
     }
 
@@ -374,5 +388,31 @@ impl Peer {
         };
         self.phase = Phase::Closed;
         Some(Action::Close(reason))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_request_is_not_kept_by_what_follows_it() {
+        // Ten thousand idle connections would each hold the memory of the largest request they ever sent.
+        let now = reactor::now();
+        let mut peer = Peer::new(Limits::default(), now);
+        let mut buffer = BytesMut::from(&1_000_000i32.to_be_bytes()[..]);
+        buffer.extend_from_slice(&[0, 0, 0, 7, 0, 0, 0, 1, 0xff, 0xff]);
+        buffer.resize(1_000_004, 0);
+        buffer.extend_from_slice(&[0, 0, 0]); // the next one begins
+        peer.handle_received(now, buffer);
+        let Some(Action::Start(_, frame)) = peer.poll_action(now) else {
+            panic!("a request is there")
+        };
+        assert_eq!(frame.body.len(), 1_000_000 - 10);
+        // alone in its allocation: it can be had back as one
+        let rest = peer.lend_buffer();
+        assert_eq!(&rest[..], [0, 0, 0]);
+        assert!(rest.capacity() < 1000);
+        assert!(frame.body.freeze().try_into_mut().is_ok());
     }
 }

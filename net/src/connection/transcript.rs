@@ -39,7 +39,7 @@ fn play(limits: Limits, script: &str) -> String {
             }
             ["shutdown"] => peer.handle_shutdown(),
             ["wait", seconds] => {
-                now = now + Duration::from_secs(seconds.parse().unwrap());
+                now += Duration::from_secs(seconds.parse().unwrap());
                 peer.handle_deadline(now);
             }
             _ => panic!("what is {step:?}?"),
