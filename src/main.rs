@@ -1,1 +1,24 @@
-fn main() {}
+//! `ringlog`: one binary, the broker and its tools.
+
+mod admin;
+mod api;
+mod cli;
+mod coordinator;
+mod data_directory;
+mod dispatch;
+mod fetch_read;
+mod fetch_session;
+mod metrics;
+mod partition;
+mod produce_error;
+mod producer_ids;
+mod publish;
+mod purgatory;
+mod registration;
+mod serve;
+mod shard;
+mod topic_config;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

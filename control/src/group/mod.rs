@@ -57,3 +57,6 @@ pub use group::GroupState;
 pub use offsets::TransactionResult;
 pub use partition::partition_for;
 pub use shard::{Action, Counters, Event, GroupShard, Ticket, Token};
+pub use record::{EncodedRecord, Record};
+pub use request::*;
+pub use response::*;

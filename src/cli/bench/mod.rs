@@ -1,0 +1,106 @@
+//! `ringlog bench`: load for any Kafka broker, and what came of it.
+//!
+//! Open loop: at a given rate every request has an intended time, fixed before the run, and latency counts from that
+//! time; a broker that stalls cannot delay the load and so hide the stall (coordinated omission). One thread does all,
+//! so that `taskset` decides which core the load may use.
+//!
+//! [`pace`] is the schedule, [`load`] builds batches, [`produce_lane`] and [`fetch_lane`] are connections that write
+//! and read frames themselves (the general client would cost more than the broker), [`tally`] counts.
+
+mod consume;
+mod fetch_lane;
+mod fetch_wire;
+mod latency;
+mod load;
+mod pace;
+mod produce;
+mod produce_lane;
+mod produce_wire;
+mod progress;
+mod setup;
+mod stamp;
+mod tally;
+
+use clap::{Args, Subcommand};
+use engine::batch::Codec;
+
+use super::arguments::{AcksArg, parse_codec};
+use super::{CliError, target::Target};
+
+/// Measure a broker: load in open loop, latencies as a histogram.
+#[derive(Debug, Args)]
+pub struct Bench {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Produce pre-built batches; latency from the intended send time to the acknowledgement.
+    Produce(produce::Produce),
+    /// Fetch a topic as fast as possible, without decompressing; latency of each fetch.
+    Consume(consume::Consume),
+    /// End to end: latency from a record's intended send time to its arrival at a consumer of this process.
+    Latency(latency::Latency),
+}
+
+impl Bench {
+    pub fn run(self) -> Result<(), CliError> {
+        match self.what {
+            What::Produce(command) => command.run(),
+            What::Consume(command) => command.run(),
+            What::Latency(command) => command.run(),
+        }
+    }
+}
+
+/// What all three have in common.
+#[derive(Debug, Args)]
+struct Common {
+    #[command(flatten)]
+    target: Target,
+    /// Topic to use; created with --partitions if it does not exist.
+    #[arg(long, value_name = "TOPIC", default_value = "ringlog-bench")]
+    topic: String,
+    /// Partitions of a topic that is created.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..))]
+    partitions: i32,
+    /// Replicas of a topic that is created; the broker's default.replication.factor if not given.
+    #[arg(long, value_name = "N", default_value_t = -1)]
+    replication_factor: i16,
+    /// Connections to each broker that leads partitions of the topic.
+    #[arg(long, value_name = "C", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    connections: u32,
+    /// End the run after that many records.
+    #[arg(long, value_name = "N")]
+    records: Option<u64>,
+    /// End the run after that many seconds, warm-up not counted.
+    #[arg(long, value_name = "S")]
+    seconds: Option<f64>,
+    /// Seconds at the start that are not measured.
+    #[arg(long, value_name = "S", default_value_t = 0.0)]
+    warmup: f64,
+}
+
+/// What is produced.
+#[derive(Debug, Args)]
+struct Shape {
+    /// Bytes of a record's value.
+    #[arg(long, value_name = "B", default_value_t = 1024)]
+    record_bytes: usize,
+    /// Records in a batch; each request carries one batch.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
+    batch_records: u32,
+    /// Requests of one connection that may wait for their acknowledgement.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    in_flight: u32,
+    /// Whose acknowledgement is waited for: 0 (nobody's), 1 (the leader's), all.
+    #[arg(long, value_enum, default_value = "all")]
+    acks: AcksArg,
+    /// none, gzip, snappy, lz4 or zstd.
+    #[arg(long, value_name = "CODEC", default_value = "none", value_parser = parse_codec)]
+    compression: Codec,
+    /// Records per second, evenly spread in time; 0 is as fast as possible.
+    #[arg(long, value_name = "R", default_value_t = 0.0)]
+    rate: f64,
+}

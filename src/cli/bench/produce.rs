@@ -1,0 +1,103 @@
+//! `ringlog bench produce`.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use clap::Args;
+use futures_util::future::join_all;
+use kafka_protocol::messages::ProduceRequest;
+
+use super::load::Load;
+use super::pace::{Pace, Supply};
+use super::produce_lane::{LaneConfig, ProduceLane, Source};
+use super::produce_wire::{self, RequestTemplate};
+use super::progress::Progress;
+use super::tally::{Result as Figures, Tally};
+use super::{Common, Shape, setup};
+use crate::cli::CliError;
+use crate::cli::output;
+use crate::client::{AskError, Cluster, Topic};
+
+/// Records of a run that is not told when to end.
+const RECORDS_DEFAULT: u64 = 1_000_000;
+/// Between the building of the lanes and the first intended time.
+const LEAD: Duration = Duration::from_millis(20);
+
+#[derive(Debug, Args)]
+pub struct Produce {
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    shape: Shape,
+}
+
+impl Produce {
+    pub fn run(self) -> Result<(), CliError> {
+        let json = self.common.target.json;
+        let figures = self.common.target.run(async |cluster| self.measure(&cluster).await)?;
+        output::emit(json, || figures.to_json(), || figures.to_text("send to acknowledgement"));
+        Ok(())
+    }
+
+    async fn measure(&self, cluster: &Cluster) -> Result<Figures, CliError> {
+        let topic = self.common.topic(cluster).await?;
+        let shape = &self.shape;
+        let load = Load::build(shape.batch_records, shape.record_bytes, shape.compression, reactor::wall_ms())?;
+        let source = Source::Prebuilt(Rc::new(load));
+        let start = reactor::now() + LEAD;
+        let measured_from = start + Duration::from_secs_f64(self.common.warmup.max(0.0));
+        let tally = Rc::new(RefCell::new(Tally::new(measured_from)));
+        let lanes = lanes(cluster, &self.common, shape, &topic, source, start, &tally).await?;
+        reactor::sleep_until(start).await;
+        let progress = Progress::start(tally.clone());
+        join_all(lanes.into_iter().map(ProduceLane::run)).await;
+        drop(progress);
+        Ok(tally.borrow().result())
+    }
+}
+
+/// Connected lanes to all leaders of the topic, the schedule shared out among them.
+pub async fn lanes(
+    cluster: &Cluster,
+    common: &Common,
+    shape: &Shape,
+    topic: &Topic,
+    source: Source,
+    start: reactor::Instant,
+    tally: &Rc<RefCell<Tally>>,
+) -> Result<Vec<ProduceLane>, CliError> {
+    let until = common.seconds.map(|seconds| start + Duration::from_secs_f64((common.warmup + seconds).max(0.0)));
+    let records = match (common.records, until) {
+        (Some(records), _) => records,
+        (None, Some(_)) => u64::MAX,
+        (None, None) => RECORDS_DEFAULT,
+    };
+    let batch_records = u64::from(shape.batch_records);
+    let batches = records.div_ceil(batch_records);
+    let supply = Supply::new(batches, until);
+    let shares = common.shares(topic);
+    let count = shares.len();
+    let mut lanes = Vec::with_capacity(count);
+    for (lane, share) in shares.into_iter().enumerate() {
+        let client = cluster.broker(share.broker).await?;
+        let version = client.version_of::<ProduceRequest>().map_err(AskError::from)?.min(produce_wire::VERSIONS.1);
+        let acks = shape.acks.into();
+        let request = |partition: &i32| RequestTemplate::new(version, &topic.name, *partition, acks);
+        let config = LaneConfig {
+            address: setup::address(cluster, &share).await?,
+            version,
+            requests: share.partitions.iter().map(request).collect(),
+            source: source.clone(),
+            acks,
+            in_flight_max: shape.in_flight as usize,
+        };
+        let pace = if shape.rate > 0.0 {
+            Pace::at_rate(shape.rate / batch_records as f64, start, (lane, count), batches, until)
+        } else {
+            Pace::Fast(supply.clone())
+        };
+        lanes.push(ProduceLane::connect(config, pace, tally.clone()).await.map_err(CliError::Connection)?);
+    }
+    Ok(lanes)
+}

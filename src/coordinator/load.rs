@@ -1,0 +1,73 @@
+//! Reading a partition of the offsets topic from its start, so that its coordinator knows what the log knows.
+
+use bytes::BytesMut;
+use control::group::Record;
+use engine::batch::{Batches, MAX_DECOMPRESSED_BYTES};
+use engine::log::ReadError;
+use engine::types::Offset;
+use reactor::Piece;
+
+use super::Host;
+use crate::partition::Partition;
+
+/// Bytes read at a time. A guess: large enough to stream from the disk, small beside the budget of a shard.
+const CHUNK_BYTES: u32 = 1 << 20;
+
+/// Why a coordinator could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("{0}")]
+    Read(#[from] ReadError),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("at offset {at}: {why}")]
+    Batch { at: Offset, why: engine::batch::BatchError },
+}
+
+/// Feeds every record below the high watermark to the machine. A record that does not decode is skipped with a warning, as
+/// Kafka does: one bad record must not take all groups of the partition away.
+pub(super) async fn replay(host: &Host, partition: &Partition) -> Result<(), LoadError> {
+    let end = partition.log.high_watermark();
+    let mut next = partition.log.start_offset();
+    while next < end {
+        let slice = partition.log.read(next, CHUNK_BYTES, end, true)?;
+        let mut bytes = BytesMut::new();
+        for piece in slice.pieces {
+            match piece {
+                Piece::Bytes(part) => bytes.extend_from_slice(&part),
+                Piece::File { file, offset, len } => bytes.extend_from_slice(&file.read(offset, len as usize).await?),
+            }
+        }
+        let before = next;
+        for batch in Batches::new(&bytes) {
+            // The last batch of a chunk may be cut; the next read begins with it.
+            let Ok(batch) = batch else { break };
+            if batch.next_offset() <= next {
+                continue;
+            }
+            replay_batch(host, partition, &batch).map_err(|why| LoadError::Batch { at: batch.base_offset(), why })?;
+            next = batch.next_offset();
+        }
+        if next == before {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn replay_batch(host: &Host, partition: &Partition, batch: &engine::batch::Batch<'_>) -> Result<(), engine::batch::BatchError> {
+    if batch.attributes().is_control() {
+        return Ok(());
+    }
+    let records = batch.records(MAX_DECOMPRESSED_BYTES)?;
+    for record in records.iter() {
+        let record = record?;
+        match Record::decode(record.key.unwrap_or_default(), record.value) {
+            Ok(decoded) => host.with_machine(|machine| machine.replay(None, decoded)),
+            Err(why) => {
+                tracing::warn!(partition = partition.id.index, offset = record.offset.0, %why, "skipping a group record");
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! Reading for one fetch: every partition on the shard that owns it, and waiting there when there is too little.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::log::{ReadError, ReadSlice};
+use engine::types::{LeaderEpoch, Offset};
+use net::error::ErrorCode;
+use reactor::{Instant, Piece};
+
+use crate::api::locate;
+use crate::fetch_session::FetchSpec;
+use crate::partition::Partition;
+use crate::purgatory::FetchWaiter;
+use crate::shard::{PartitionKey, Shard, ShardGone, scatter};
+
+/// What a fetch asks for as a whole.
+#[derive(Clone, Copy, Debug)]
+pub struct FetchBounds {
+    pub min_bytes: i32,
+    pub max_bytes: u32,
+    pub max_wait: Duration,
+    pub read_committed: bool,
+}
+
+/// What one partition answers.
+#[derive(Debug)]
+pub struct PartitionRead {
+    pub code: ErrorCode,
+    pub high_watermark: i64,
+    pub last_stable_offset: i64,
+    pub log_start_offset: i64,
+    pub records: Vec<Piece>,
+    pub bytes: u32,
+    /// Where the client's log and ours part (KIP-595): our (epoch, end offset) of the epoch that it named.
+    pub diverging: Option<(i32, i64)>,
+}
+
+impl PartitionRead {
+    pub fn refused(code: ErrorCode) -> PartitionRead {
+        PartitionRead {
+            code,
+            high_watermark: -1,
+            last_stable_offset: -1,
+            log_start_offset: -1,
+            records: Vec::new(),
+            bytes: 0,
+            diverging: None,
+        }
+    }
+
+    /// Something that the client should hear of now rather than after `max_wait`.
+    fn is_urgent(&self) -> bool {
+        self.code != ErrorCode::None || self.diverging.is_some()
+    }
+}
+
+/// A partition to read, or why it cannot be.
+pub type Target = (Result<PartitionKey, ErrorCode>, FetchSpec);
+
+/// Reads all `targets`; if that is less than `min_bytes` and nothing is urgent, waits for more up to `max_wait`, then reads again.
+/// Results come in the order of `targets` and stay within `max_bytes`, but for a first batch that is larger.
+pub async fn read(shard: &Rc<Shard>, targets: &[Target], bounds: FetchBounds) -> Result<Vec<PartitionRead>, ShardGone> {
+    let deadline = reactor::now() + bounds.max_wait;
+    loop {
+        let patient = bounds.min_bytes > 0 && reactor::now() < deadline;
+        let (waiter, woken) = FetchWaiter::new(i64::from(bounds.min_bytes));
+        let reads = read_once(shard, targets, bounds, patient.then(|| waiter.clone())).await?;
+        let found: i64 = reads.iter().map(|read| i64::from(read.bytes)).sum();
+        if !patient || found >= i64::from(bounds.min_bytes) || reads.iter().any(PartitionRead::is_urgent) {
+            waiter.end();
+            return Ok(reads);
+        }
+        wait(shard, &waiter, woken, deadline).await;
+    }
+}
+
+async fn wait(shard: &Shard, waiter: &FetchWaiter, woken: reactor::oneshot::Receiver<()>, deadline: Instant) {
+    let waiting = &shard.metrics.fetches_waiting;
+    waiting.set(waiting.get() + 1);
+    let left = deadline.saturating_since(reactor::now());
+    let _woken_or_late = reactor::timeout(left, woken).await;
+    waiter.end();
+    waiting.set(waiting.get() - 1);
+}
+
+async fn read_once(
+    shard: &Rc<Shard>,
+    targets: &[Target],
+    bounds: FetchBounds,
+    waiter: Option<Arc<FetchWaiter>>,
+) -> Result<Vec<PartitionRead>, ShardGone> {
+    let asked = targets.iter().filter_map(|(key, spec)| key.as_ref().ok().map(|key| (*key, *spec)));
+    let items = asked.map(|(key, spec)| (key, (spec, bounds, waiter.clone()))).collect();
+    let mut done = scatter(shard, items, read_partition).await?.into_iter();
+    let mut left = bounds.max_bytes;
+    let mut reads = Vec::with_capacity(targets.len());
+    for (key, _) in targets {
+        let mut read = match key {
+            Ok(_) => done.next().ok_or(ShardGone)?,
+            Err(code) => PartitionRead::refused(*code),
+        };
+        // Each partition was read as if it were alone; what does not fit behind the ones before it is left for the next fetch.
+        if read.bytes > left && left < bounds.max_bytes {
+            read.records.clear();
+            read.bytes = 0;
+        }
+        left = left.saturating_sub(read.bytes);
+        reads.push(read);
+    }
+    Ok(reads)
+}
+
+type Ask = (FetchSpec, FetchBounds, Option<Arc<FetchWaiter>>);
+
+async fn read_partition(shard: Rc<Shard>, key: PartitionKey, (spec, bounds, waiter): Ask) -> PartitionRead {
+    match shard.partitions.get(&key) {
+        Ok(partition) => read_here(&partition, &spec, &bounds, waiter),
+        Err(code) => PartitionRead::refused(code),
+    }
+}
+
+/// Looks and, in the same breath, registers for what comes after the look: no append can slip between the two.
+fn read_here(partition: &Partition, spec: &FetchSpec, bounds: &FetchBounds, waiter: Option<Arc<FetchWaiter>>) -> PartitionRead {
+    let ours = partition.leader_epoch();
+    if let Err(code) = locate::check_leader_epoch(spec.current_leader_epoch, ours) {
+        return PartitionRead::refused(code);
+    }
+    let log = &partition.log;
+    let mut read = PartitionRead {
+        high_watermark: log.high_watermark().0,
+        last_stable_offset: log.last_stable_offset().0,
+        log_start_offset: log.start_offset().0,
+        ..PartitionRead::refused(ErrorCode::None)
+    };
+    if let Some(diverging) = diverging(partition, spec) {
+        read.diverging = Some(diverging);
+        return read;
+    }
+    let below = if bounds.read_committed { log.last_stable_offset() } else { log.high_watermark() };
+    let max_bytes = bounds.max_bytes.min(u32::try_from(spec.max_bytes).unwrap_or(0));
+    match partition.read(Offset(spec.fetch_offset), max_bytes, below) {
+        Ok(ReadSlice { pieces, bytes, .. }) => {
+            read.records = pieces;
+            read.bytes = bytes;
+            if let Some(waiter) = waiter {
+                waiter.add(i64::from(bytes));
+                if !waiter.is_satisfied() {
+                    partition.watch(waiter);
+                }
+            }
+        }
+        Err(ReadError::OffsetOutOfRange { .. }) => read.code = ErrorCode::OffsetOutOfRange,
+        Err(error) => {
+            tracing::error!(topic = %partition.id.topic, partition = partition.id.index, %error, "read");
+            read.code = ErrorCode::KafkaStorageError;
+        }
+    }
+    read
+}
+
+/// The client names the epoch of the last record it has. If that epoch ended here below its position, its log has
+/// records that ours has not: it must truncate.
+fn diverging(partition: &Partition, spec: &FetchSpec) -> Option<(i32, i64)> {
+    if spec.last_fetched_epoch < 0 {
+        return None;
+    }
+    let (epoch, end) = match partition.log.offset_for_leader_epoch(LeaderEpoch(spec.last_fetched_epoch)) {
+        Some((epoch, end)) => (epoch.0, end.0),
+        None => (-1, -1),
+    };
+    (epoch < spec.last_fetched_epoch || end < spec.fetch_offset).then_some((epoch, end))
+}

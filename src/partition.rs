@@ -1,0 +1,196 @@
+//! One partition that this shard leads: its log, its high watermark, and the fetches that wait for it.
+//!
+//! Timeline of an append, which prevents the loss of an acknowledged record and the reading of one that may vanish:
+//! append (page cache, offsets given) -> commit (on stable storage) -> high watermark moves -> waiting fetches look ->
+//! the producer is answered. Nobody sees a record before it would survive a crash.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use control::config::TopicConfig;
+use control::image::ClusterImage;
+use control::record::PartitionId as PartitionIndex;
+use engine::batch::{self, BatchInfo};
+use engine::log::{AppendContext, Appended, DiskFault, Log, ReadError, ReadSlice};
+use engine::types::{LeaderEpoch, Offset, Timestamp};
+use uuid::Uuid;
+
+use crate::produce_error::ProduceError;
+use crate::purgatory::{FetchWaiter, Watchers};
+
+/// A partition's name and id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PartitionId {
+    pub topic: Arc<str>,
+    pub topic_id: Uuid,
+    pub index: i32,
+}
+
+/// Who appends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Client,
+    /// A group coordinator of this broker, writing its own records.
+    Coordinator,
+}
+
+impl Origin {
+    pub fn of_batch(self) -> batch::Origin {
+        match self {
+            Origin::Client => batch::Origin::Client,
+            Origin::Coordinator => batch::Origin::Coordinator,
+        }
+    }
+}
+
+/// Counts for `/metrics`, per partition, summed up by topic when scraped.
+#[derive(Debug, Default)]
+pub struct PartitionFigures {
+    pub bytes_in: Cell<u64>,
+    pub messages_in: Cell<u64>,
+    pub bytes_out: Cell<u64>,
+    pub messages_out: Cell<u64>,
+}
+
+/// A partition led by this shard.
+pub struct Partition {
+    pub id: PartitionId,
+    pub log: Log,
+    pub figures: PartitionFigures,
+    leader_epoch: Cell<i32>,
+    config: RefCell<Arc<TopicConfig>>,
+    watchers: RefCell<Watchers>,
+    /// (end offset, bytes) of appends above the high watermark, oldest first; bounded by the requests in flight.
+    unreadable: RefCell<VecDeque<(Offset, i64)>>,
+    max_decompressed_bytes: usize,
+}
+
+impl Partition {
+    pub fn new(id: PartitionId, log: Log, leader_epoch: i32, config: Arc<TopicConfig>, max_decompressed_bytes: usize) -> Partition {
+        let partition = Partition {
+            id,
+            log,
+            figures: PartitionFigures::default(),
+            leader_epoch: Cell::new(leader_epoch),
+            config: RefCell::new(config),
+            watchers: RefCell::default(),
+            unreadable: RefCell::default(),
+            max_decompressed_bytes,
+        };
+        partition.advance();
+        partition
+    }
+
+    pub fn leader_epoch(&self) -> i32 {
+        self.leader_epoch.get()
+    }
+
+    pub fn set_leader_epoch(&self, epoch: i32) {
+        self.leader_epoch.set(epoch);
+    }
+
+    pub fn config(&self) -> Arc<TopicConfig> {
+        self.config.borrow().clone()
+    }
+
+    pub fn set_config(&self, config: Arc<TopicConfig>, log_config: Rc<engine::log::LogConfig>) {
+        *self.config.borrow_mut() = config;
+        self.log.set_config(log_config);
+    }
+
+    /// The ordered part of a produce: checks one batch, gives it offsets, writes it. Synchronous, so that the order of
+    /// calls is the order in the log. The caller then awaits [`Partition::commit`] before it answers.
+    pub fn append(&self, mut records: BytesMut, origin: Origin) -> Result<Appended, ProduceError> {
+        let config = self.config();
+        let now = Timestamp(reactor::wall_ms());
+        let info = batch::validate(&records, &self.limits(&config, now, origin))?;
+        self.rewrite(&mut records, &info, &config, now)?;
+        let size = records.len();
+        let context = AppendContext { leader_epoch: LeaderEpoch(self.leader_epoch.get()), origin: origin.of_batch(), now };
+        let appended = self.log.append(&mut records, &info, &context)?;
+        if !appended.duplicate {
+            self.unreadable.borrow_mut().push_back((appended.commit_offset(), size as i64));
+            add(&self.figures.bytes_in, size as u64);
+            add(&self.figures.messages_in, u64::try_from(info.record_count).unwrap_or(0));
+        }
+        Ok(appended)
+    }
+
+    fn limits(&self, config: &TopicConfig, now: Timestamp, origin: Origin) -> batch::Limits {
+        crate::topic_config::batch_limits(config, now, origin, self.max_decompressed_bytes)
+    }
+
+    /// Applies what a topic's configuration changes inside a batch; both cost a new CRC (invariant 6).
+    fn rewrite(&self, records: &mut BytesMut, info: &BatchInfo, config: &TopicConfig, now: Timestamp) -> Result<(), ProduceError> {
+        if let Some(wanted) = crate::topic_config::recompression(config)
+            && wanted.codec != info.codec
+        {
+            let (batch, _) = batch::Batch::split_first(records)?;
+            *records = batch::recompress(&batch, wanted, self.max_decompressed_bytes)?;
+        }
+        if crate::topic_config::timestamp_type(config) == batch::TimestampType::LogAppendTime {
+            batch::set_log_append_time(records, now);
+        } else if info.max_timestamp_lies {
+            batch::set_max_timestamp(records, info.max_timestamp);
+        }
+        Ok(())
+    }
+
+    /// Waits until everything below `up_to` is on stable storage, then lets consumers see it.
+    pub async fn commit(&self, up_to: Offset) -> Result<(), DiskFault> {
+        let result = self.log.commit(up_to).await;
+        match &result {
+            Ok(()) => self.advance(),
+            Err(_) => self.watchers.borrow_mut().fire_all(),
+        }
+        result
+    }
+
+    /// Moves the high watermark up to what is on stable storage and wakes the fetches that this satisfies.
+    fn advance(&self) {
+        let flushed = self.log.flushed_offset();
+        if flushed <= self.log.high_watermark() {
+            return;
+        }
+        self.log.set_high_watermark(flushed);
+        let mut readable = 0;
+        let mut unreadable = self.unreadable.borrow_mut();
+        while let Some((_, bytes)) = unreadable.pop_front_if(|(end, _)| *end <= flushed) {
+            readable += bytes;
+        }
+        drop(unreadable);
+        self.watchers.borrow_mut().readable(readable);
+    }
+
+    /// Reads whole batches below `below`, at least one if there is any. What it reads counts as sent.
+    pub fn read(&self, from: Offset, max_bytes: u32, below: Offset) -> Result<ReadSlice, ReadError> {
+        let slice = self.log.read(from, max_bytes, below, true)?;
+        add(&self.figures.bytes_out, u64::from(slice.bytes));
+        add(&self.figures.messages_out, u64::try_from(slice.next_offset.0 - from.0).unwrap_or(0));
+        Ok(slice)
+    }
+
+    /// acks=all needs `min.insync.replicas` copies.
+    pub fn check_in_sync(&self, image: &ClusterImage) -> Result<(), ProduceError> {
+        let minimum = self.config().min_insync_replicas;
+        let in_sync = image.partition(self.id.topic_id, PartitionIndex(self.id.index)).map_or(0, |partition| partition.isr.len());
+        if in_sync < minimum as usize { Err(ProduceError::NotEnoughReplicas { in_sync, minimum }) } else { Ok(()) }
+    }
+
+    /// Registers a fetch that found too little; it is told of every byte that becomes readable from now on.
+    pub fn watch(&self, waiter: Arc<FetchWaiter>) {
+        self.watchers.borrow_mut().watch(waiter);
+    }
+
+    /// Lets every waiting fetch look again: the log start moved, the partition is deleted, the directory failed.
+    pub fn wake_waiters(&self) {
+        self.watchers.borrow_mut().fire_all();
+    }
+}
+
+pub fn add(cell: &Cell<u64>, n: u64) {
+    cell.set(cell.get() + n);
+}

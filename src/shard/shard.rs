@@ -1,0 +1,245 @@
+//! What a shard holds, and where its handlers find it.
+
+use std::cell::{OnceCell, RefCell};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use control::config::{BrokerConfig, BrokerDynamic};
+use control::controller::{Request, Response};
+use control::image::ClusterImage;
+use control::group::GroupConfig;
+use control::record::{BrokerEpoch, BrokerId};
+use control::service::{CallError, ControllerHandle};
+use futures_util::future::{Either, join_all};
+use net::connection::{Connections, Limits};
+use net::error::ErrorCode;
+use net::fetch::NodeEndpoint;
+use reactor::sync::Budget;
+
+use super::flag::Flag;
+use super::partitions::Partitions;
+use super::router::{Router, ShardGone, ShardId};
+use super::scatter::PartitionKey;
+use crate::api::control_error::ControlError;
+use crate::coordinator::Coordinators;
+use crate::dispatch::Dispatch;
+use crate::fetch_session::FetchSessions;
+use crate::metrics::ShardMetrics;
+use crate::producer_ids::ProducerIds;
+use crate::topic_config;
+
+/// What all shards of a broker know and nobody changes while it runs.
+#[derive(Debug)]
+pub struct Node {
+    pub id: BrokerId,
+    pub cluster_id: String,
+    pub config: Arc<BrokerConfig>,
+    pub directory: PathBuf,
+    /// Known once the broker is registered, which is before any client is let in.
+    pub broker_epoch: OnceLock<BrokerEpoch>,
+    /// Where clients are told to connect, by listener name.
+    pub listeners: Vec<AdvertisedListener>,
+    pub backend: reactor::Backend,
+}
+
+#[derive(Clone, Debug)]
+pub struct AdvertisedListener {
+    pub name: String,
+    pub host: String,
+    pub port: u16,
+}
+
+/// A broker as a client of one listener reaches it.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    pub id: i32,
+    pub host: String,
+    pub port: u16,
+    pub rack: Option<String>,
+}
+
+/// One core's share of the broker; lives on that core's thread, shared by its tasks.
+pub struct Shard {
+    pub node: Arc<Node>,
+    pub router: Router,
+    pub partitions: Partitions,
+    pub coordinators: Coordinators,
+    pub fetch_sessions: RefCell<FetchSessions>,
+    pub producer_ids: ProducerIds,
+    pub metrics: ShardMetrics,
+    pub ended: Flag,
+    connections: OnceCell<Connections<Dispatch>>,
+    controller: ControllerHandle,
+    image: RefCell<Arc<ClusterImage>>,
+    dynamic: RefCell<BrokerDynamic>,
+}
+
+impl Shard {
+    pub fn new(node: Arc<Node>, router: Router, controller: ControllerHandle, image: Arc<ClusterImage>) -> Rc<Shard> {
+        let shard_count = router.shard_count().max(1);
+        let slots = (node.config.fetch.session_count as usize).div_ceil(shard_count);
+        let dynamic = topic_config::view(&node, &image).dynamic();
+        let shard = Rc::new(Shard {
+            router,
+            partitions: Partitions::default(),
+            coordinators: Coordinators::default(),
+            fetch_sessions: RefCell::new(FetchSessions::new(slots)),
+            producer_ids: ProducerIds::default(),
+            metrics: ShardMetrics::default(),
+            ended: Flag::default(),
+            connections: OnceCell::new(),
+            controller,
+            image: RefCell::new(image),
+            dynamic: RefCell::new(dynamic),
+            node,
+        });
+        let requests = &shard.node.config.requests;
+        let limits = Limits {
+            request_bytes_max: requests.request_max_bytes as usize,
+            in_flight_max: requests.connection_inflight_count as usize,
+            unsent_bytes_max: usize::try_from(requests.connection_unanswered_bytes).unwrap_or(usize::MAX),
+            idle_max: requests.connection_idle_ms.map_or(Duration::MAX, Duration::from_millis),
+            ..Limits::default()
+        };
+        let budget = Budget::new(usize::try_from(requests.memory_bytes).unwrap_or(usize::MAX));
+        let service = Rc::new(Dispatch::new(&shard));
+        let connections = Connections::new(service, limits, budget, shard.id().0 as u64, shard_count as u64);
+        let _set_once = shard.connections.set(connections);
+        shard
+    }
+
+    /// This shard's client connections.
+    pub fn connections(&self) -> Option<&Connections<Dispatch>> {
+        self.connections.get()
+    }
+
+    /// The dynamic broker configuration in force.
+    pub fn dynamic(&self) -> BrokerDynamic {
+        self.dynamic.borrow().clone()
+    }
+
+    pub fn set_dynamic(&self, dynamic: BrokerDynamic) {
+        *self.dynamic.borrow_mut() = dynamic;
+    }
+
+    /// What group coordinators must keep to.
+    pub fn group_config(&self) -> GroupConfig {
+        let (groups, offsets) = (&self.node.config.groups, &self.node.config.offsets);
+        GroupConfig {
+            min_session_timeout_ms: signed(groups.session_min_ms),
+            max_session_timeout_ms: signed(groups.session_max_ms),
+            initial_rebalance_delay_ms: signed(groups.initial_rebalance_delay_ms),
+            max_size: groups.member_count as usize,
+            offset_metadata_max_size: offsets.metadata_max_bytes as usize,
+            offsets_retention_ms: i64::try_from(offsets.retention_ms).unwrap_or(i64::MAX),
+            offsets_retention_check_interval_ms: offsets.retention_check_interval_ms,
+        }
+    }
+
+    pub fn id(&self) -> ShardId {
+        self.router.own()
+    }
+
+    /// The cluster as this shard knows it: of a growing offset, and complete in itself.
+    pub fn image(&self) -> Arc<ClusterImage> {
+        self.image.borrow().clone()
+    }
+
+    pub(super) fn set_image(&self, image: Arc<ClusterImage>) {
+        *self.image.borrow_mut() = image;
+    }
+
+    /// The shard that owns a partition. Neighbouring partitions of a topic lie on different shards, and topics start
+    /// at different ones, so that many one-partition topics spread too.
+    pub fn owner(&self, key: &PartitionKey) -> ShardId {
+        owner(key, self.router.shard_count())
+    }
+
+    /// Asks the controller and waits until all shards know what it decided.
+    pub async fn control(&self, request: Request) -> Result<Response, ControlError> {
+        match self.controller.call(request).await {
+            Ok(response) => Ok(response),
+            Err(CallError::Refused(error)) => Err(error.into()),
+            Err(unavailable) => {
+                tracing::warn!(%unavailable, "the controller did not answer");
+                Err(ControlError::new(ErrorCode::NotController, unavailable.to_string()))
+            }
+        }
+    }
+
+    /// Runs `work` on shard `to`, which may be this one. What goes to another shard is sent now.
+    pub fn on<T, F, Fut>(self: &Rc<Shard>, to: ShardId, work: F) -> impl Future<Output = Result<T, ShardGone>> + use<T, F, Fut>
+    where
+        T: Send + 'static,
+        F: FnOnce(Rc<Shard>) -> Fut + Send + 'static,
+        Fut: Future<Output = T> + 'static,
+    {
+        if to == self.id() {
+            let here = work(self.clone());
+            Either::Left(async move { Ok(here.await) })
+        } else {
+            Either::Right(self.router.send(to, work))
+        }
+    }
+
+    /// Runs `work` on every shard, the own one included; answers in shard order.
+    pub async fn everywhere<T, F, Fut>(self: &Rc<Shard>, work: F) -> Result<Vec<T>, ShardGone>
+    where
+        T: Send + 'static,
+        F: FnOnce(Rc<Shard>) -> Fut + Clone + Send + 'static,
+        Fut: Future<Output = T> + 'static,
+    {
+        let asked = (0..self.router.shard_count()).map(|index| self.on(ShardId(index), work.clone()));
+        join_all(asked).await.into_iter().collect()
+    }
+
+    /// The live brokers, as a client that came in on `listener` reaches them.
+    pub fn endpoints(&self, listener: &str) -> Vec<Endpoint> {
+        let own = self.node.listeners.iter().find(|advertised| advertised.name == listener).or(self.node.listeners.first());
+        let own = own.map(|advertised| Endpoint {
+            id: self.node.id.0,
+            host: advertised.host.clone(),
+            port: advertised.port,
+            rack: self.node.config.rack.clone(),
+        });
+        own.into_iter().collect()
+    }
+
+    /// The same, in the form that Produce and Fetch answers name leaders in.
+    pub fn node_endpoints(&self, listener: &str) -> Vec<NodeEndpoint> {
+        let endpoint = |broker: Endpoint| NodeEndpoint {
+            node_id: broker.id,
+            host: broker.host.into(),
+            port: i32::from(broker.port),
+            rack: broker.rack.map(Into::into),
+        };
+        self.endpoints(listener).into_iter().map(endpoint).collect()
+    }
+}
+
+fn signed(amount: u32) -> i32 {
+    i32::try_from(amount).unwrap_or(i32::MAX)
+}
+
+/// See [`Shard::owner`].
+pub fn owner(key: &PartitionKey, shard_count: usize) -> ShardId {
+    let topic = key.topic_id.as_u64_pair().1;
+    let place = topic.wrapping_add(u64::from(key.index.unsigned_abs())) % shard_count.max(1) as u64;
+    ShardId(place as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Breaks in production: one core does all the work, or a partition is looked for on a shard that has not got it.
+    #[test]
+    fn partitions_of_a_topic_spread_over_all_shards() {
+        let topic_id = uuid::Uuid::from_u128(0x1234_5678);
+        let owners: std::collections::BTreeSet<usize> =
+            (0..4).map(|index| owner(&PartitionKey { topic_id, index }, 4).0).collect();
+        assert_eq!(owners.len(), 4);
+    }
+}

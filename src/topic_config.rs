@@ -1,0 +1,124 @@
+//! From configuration in force to what the engine and the group rules need to know. Resolved once per change, not per request.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use control::config::{BrokerDynamic, Compression as Wanted, ConfigView, Overrides, TimestampType as Stamp, TopicConfig};
+use control::image::{ClusterImage, ConfigResource, ResourceKind};
+use engine::batch::{self, Codec, Compression, InnerCheck, Limits, TimestampRule, TimestampType};
+use engine::log::{CleanupPolicy, LogConfig};
+use engine::types::Timestamp;
+
+use crate::partition::Origin;
+use crate::shard::{Node, Shard};
+
+static NO_OVERRIDES: Overrides = Overrides::new();
+
+/// The configuration in force for this broker, over which topics and groups lay theirs.
+pub fn view<'a>(node: &'a Node, image: &'a ClusterImage) -> ConfigView<'a> {
+    ConfigView::new(
+        &node.config,
+        overrides(image, &ConfigResource::all_brokers()),
+        overrides(image, &ConfigResource::new(ResourceKind::Broker, &node.id.0.to_string())),
+    )
+}
+
+/// What was set for `resource` at run time.
+pub fn overrides<'a>(image: &'a ClusterImage, resource: &ConfigResource) -> &'a Overrides {
+    image.config(resource).map_or(&NO_OVERRIDES, |config| config)
+}
+
+/// The configuration in force for a topic.
+pub fn resolve(shard: &Shard, image: &ClusterImage, topic: &str) -> Arc<TopicConfig> {
+    Arc::new(view(&shard.node, image).topic(overrides(image, &ConfigResource::topic(topic))))
+}
+
+/// Gives every partition that a change touches its new configuration. A change of the broker's own touches all.
+pub fn refresh(shard: &Rc<Shard>, image: &ClusterImage, changed: &BTreeSet<ConfigResource>) {
+    let topics: BTreeSet<&str> = changed.iter().filter(|resource| resource.kind == ResourceKind::Topic).map(|resource| &*resource.name).collect();
+    let all = changed.iter().any(|resource| resource.kind == ResourceKind::Broker);
+    let dynamic = view(&shard.node, image).dynamic();
+    for partition in shard.partitions.all() {
+        if all || topics.contains(&*partition.id.topic) {
+            let config = resolve(shard, image, &partition.id.topic);
+            let log_config = Rc::new(log_config(&config, &dynamic));
+            partition.set_config(config, log_config);
+        }
+    }
+    if all {
+        shard.set_dynamic(dynamic);
+    }
+}
+
+/// What the log of a topic's partition must know.
+pub fn log_config(config: &TopicConfig, dynamic: &BrokerDynamic) -> LogConfig {
+    LogConfig {
+        segment_bytes: config.segment_bytes,
+        segment_ms: ms(config.segment_ms),
+        segment_jitter_ms: ms(config.segment_jitter_ms),
+        segment_index_bytes: config.segment_index_bytes,
+        index_interval_bytes: config.index_interval_bytes,
+        retention_ms: config.retention_ms.map_or(-1, ms),
+        retention_bytes: config.retention_bytes.map_or(-1, ms),
+        cleanup_policy: CleanupPolicy { delete: config.cleanup_policy.delete, compact: config.cleanup_policy.compact },
+        max_message_bytes: config.max_message_bytes,
+        flush_messages: config.flush_messages.map_or(i64::MAX, ms),
+        flush_ms: config.flush_ms.map_or(i64::MAX, ms),
+        message_timestamp_type: timestamp_type(config),
+        message_timestamp_before_max_ms: ms(config.message_timestamp_before_max_ms),
+        message_timestamp_after_max_ms: ms(config.message_timestamp_after_max_ms),
+        compression_type: recompression(config),
+        delete_retention_ms: ms(config.delete_retention_ms),
+        min_compaction_lag_ms: ms(config.min_compaction_lag_ms),
+        max_compaction_lag_ms: config.max_compaction_lag_ms.map_or(i64::MAX, ms),
+        min_cleanable_dirty_ratio: config.min_cleanable_dirty_ratio,
+        file_delete_delay_ms: ms(config.file_delete_delay_ms),
+        preallocate: config.preallocate,
+        producer_id_expiration_ms: ms(dynamic.producer_id_expiration_ms),
+        cleaner_dedupe_buffer_bytes: usize::try_from(dynamic.cleaner_dedupe_buffer_bytes).unwrap_or(usize::MAX),
+    }
+}
+
+/// Kafka's signed numbers: an amount beyond them is as good as their greatest.
+fn ms(amount: u64) -> i64 {
+    i64::try_from(amount).unwrap_or(i64::MAX)
+}
+
+pub fn timestamp_type(config: &TopicConfig) -> TimestampType {
+    match config.message_timestamp_type {
+        Stamp::CreateTime => TimestampType::CreateTime,
+        Stamp::LogAppendTime => TimestampType::LogAppendTime,
+    }
+}
+
+/// The codec that the topic demands; `None` leaves batches as the producer compressed them.
+pub fn recompression(config: &TopicConfig) -> Option<Compression> {
+    let (codec, level) = match config.compression {
+        Wanted::Producer => return None,
+        Wanted::Uncompressed => (Codec::None, None),
+        Wanted::Gzip { level } => (Codec::Gzip, level),
+        Wanted::Snappy => (Codec::Snappy, None),
+        Wanted::Lz4 { level } => (Codec::Lz4, Some(level)),
+        Wanted::Zstd { level } => (Codec::Zstd, Some(level)),
+    };
+    Some(Compression { codec, level })
+}
+
+/// What a batch for this topic must keep within.
+pub fn batch_limits(config: &TopicConfig, now: Timestamp, origin: Origin, max_decompressed_bytes: usize) -> Limits {
+    Limits {
+        max_batch_bytes: config.max_message_bytes as usize,
+        max_decompressed_bytes,
+        max_records: batch::MAX_RECORDS,
+        require_keys: config.cleanup_policy.compact,
+        timestamp: TimestampRule {
+            timestamp_type: timestamp_type(config),
+            now,
+            before_max_ms: ms(config.message_timestamp_before_max_ms),
+            after_max_ms: ms(config.message_timestamp_after_max_ms),
+        },
+        origin: origin.of_batch(),
+        inner: InnerCheck::Full,
+    }
+}
