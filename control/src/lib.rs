@@ -5,7 +5,9 @@
 //! time and chance through `reactor`.
 
 pub mod config;
+pub mod controller;
 pub mod group;
 pub mod image;
 pub mod record;
+pub mod service;
 pub mod store;

@@ -91,7 +91,7 @@ pub async fn start<P: Publish>(config: ServiceConfig, publish: P) -> Result<Star
     })
 }
 
-async fn prepare<P: Publish>(config: &ServiceConfig, publish: P) -> Result<Runner<P>, StartError> {
+pub(super) async fn prepare<P: Publish>(config: &ServiceConfig, publish: P) -> Result<Runner<P>, StartError> {
     let log = MetaLog::open(&config.store).await?;
     let epoch = log.lead(BrokerId(config.broker.node_id)).await?;
     let mut image = replay(&log, epoch, &config.cluster_id).await?;
@@ -122,7 +122,7 @@ async fn prepare<P: Publish>(config: &ServiceConfig, publish: P) -> Result<Runne
     })
 }
 
-async fn serve<P: Publish>(
+pub(super) async fn serve<P: Publish>(
     runner: Runner<P>,
     mailboxes: Vec<mailbox::Receiver<Call>>,
     stopped: oneshot::Receiver<()>,
@@ -153,7 +153,7 @@ impl ControllerService {
     /// go on. Pending otherwise; for a `select` beside the broker's work.
     pub fn ended(&mut self) -> impl Future<Output = Result<(), ServiceFault>> {
         let outcome = &mut self.outcome;
-        async move { outcome.await.unwrap_or_else(|_| Err(ServiceFault::ThreadLost)) }
+        async move { outcome.await.unwrap_or(Err(ServiceFault::ThreadLost)) }
     }
 
     /// Answers the calls that have arrived, makes a snapshot if the log is long, and ends the thread.

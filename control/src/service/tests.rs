@@ -12,11 +12,21 @@ use std::sync::Arc;
 
 /// What was published, in order.
 #[derive(Clone, Default)]
-struct Published(Arc<Mutex<Vec<(Arc<ClusterImage>, Arc<Delta>)>>>);
+struct Published(Arc<Mutex<Vec<Change>>>);
+
+type Change = (Arc<ClusterImage>, Arc<Delta>);
 
 impl Published {
     fn count(&self) -> usize {
         self.0.lock().expect("lock").len()
+    }
+
+    fn created_topic_count(&self) -> usize {
+        let published = self.0.lock().expect("lock");
+        published
+            .iter()
+            .map(|(_, delta)| delta.topics_created().count())
+            .sum()
     }
 
     fn latest_topic_count(&self) -> usize {
@@ -159,12 +169,20 @@ fn calls_that_come_together_are_published_together() {
         let publishes = published.count() - before;
         assert!(publishes < 200, "{publishes} publishes for 200 calls at once");
         // the deltas name each topic once, and add up to the image
-        let all = published.0.lock().expect("lock");
-        let created: usize = all.iter().map(|(_, delta)| delta.topics_created().count()).sum();
-        assert_eq!(created, 200);
-        drop(all);
+        assert_eq!(published.created_topic_count(), 200);
         service.stop().await.expect("ends well");
     });
+}
+
+/// Shards that do not answer before the gate opens.
+struct Gated(Option<reactor::oneshot::Receiver<()>>);
+
+impl Publish for Gated {
+    async fn publish(&mut self, _: Arc<ClusterImage>, _: Arc<Delta>) {
+        if let Some(gate) = self.0.take() {
+            gate.await.expect("opens");
+        }
+    }
 }
 
 #[test]
@@ -172,25 +190,74 @@ fn a_full_mailbox_refuses_at_once() {
     // Callers that pile up without bound would take the memory of the broker with them.
     let dir = tempfile::tempdir().expect("dir");
     run(async {
-        let (service, handles, _) = started(config(dir.path(), 1, 1 << 30), &Published::default()).await;
-        // None of these is awaited before all are sent, and there are more than all queues hold.
-        let mut calls: Vec<_> = (0..20_000)
-            .map(|_| Box::pin(handles[0].call(Request::DeleteTopics(DeleteTopics::default()))))
-            .collect();
+        let (open, gate) = reactor::oneshot();
+        let started = start(config(dir.path(), 1, 1 << 30), Gated(Some(gate)))
+            .await
+            .expect("starts");
+        let handle = started.ports.into_iter().next().expect("a port").attach();
+        // the first change waits for the shards, everything after it for the first
+        let alter = Request::IncrementalAlterConfigs(IncrementalAlterConfigs {
+            resources: vec![IncrementalAlterConfigsResource {
+                resource_type: 4,
+                operations: vec![IncrementalOperation {
+                    name: "log.retention.ms".to_owned(),
+                    operation: 0,
+                    value: Some("5".to_owned()),
+                }],
+                ..IncrementalAlterConfigsResource::default()
+            }],
+            validate_only: false,
+        });
+        let nothing = Request::DeleteTopics(DeleteTopics::default());
+        let requests = std::iter::once(alter).chain(std::iter::repeat_n(nothing, 5_000));
         let (mut busy, mut waiting) = (0, Vec::new());
-        for mut call in calls.drain(..) {
-            match std::future::poll_fn(|cx| std::task::Poll::Ready(call.as_mut().poll(cx))).await {
+        for request in requests {
+            let mut call = Box::pin(handle.call(request));
+            let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(call.as_mut().poll(cx))).await;
+            match polled {
                 std::task::Poll::Ready(Err(CallError::Busy)) => busy += 1,
                 std::task::Poll::Ready(other) => panic!("{other:?}"),
                 std::task::Poll::Pending => waiting.push(call),
             }
         }
-        // How many found room depends on how fast the other thread is; whoever found it is answered.
-        assert_eq!(busy + waiting.len(), 20_000);
+        // mailbox, inbox, one call on its way between them, and the group in hand
+        assert!(waiting.len() <= 1024 + 1024 + 1 + 256, "{} wait", waiting.len());
+        assert!(waiting.len() >= 1024 && busy > 0);
+        open.send(()).expect("the gate is there");
         for call in waiting {
             assert!(call.await.is_ok());
         }
-        service.stop().await.expect("ends well");
+        started.service.stop().await.expect("ends well");
+    });
+}
+
+#[test]
+fn a_failed_log_fails_the_calls_and_ends_the_service() {
+    // Going on after a failed sync would acknowledge topics that are gone after the next power cut.
+    let dir = tempfile::tempdir().expect("dir");
+    let published = Published::default();
+    run(async {
+        let config = config(dir.path(), 1, 1 << 30);
+        let runner = start::prepare(&config, published.clone())
+            .await
+            .expect("prepares");
+        let crate::store::MetaLog::Embedded(log) = &runner.log;
+        let log = log.clone();
+        let image = runner.image.clone();
+        let (port, mailbox) = ControllerPort::new();
+        let (_stop, stopped) = reactor::oneshot();
+        let service = reactor::spawn(start::serve(runner, vec![mailbox], stopped));
+        let handle = port.attach();
+        join(&handle, &image, 1).await;
+        let before = published.count();
+        log.plant_failing_sync();
+        let answer = handle.call(create("t")).await;
+        assert!(
+            matches!(answer, Err(CallError::Fault(ServiceFault::Log(_)))),
+            "{answer:?}"
+        );
+        assert!(service.await.is_err());
+        assert_eq!(published.count(), before, "no shard works with what may be lost");
     });
 }
 

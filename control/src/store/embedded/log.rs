@@ -293,7 +293,7 @@ impl EmbeddedMetaLog {
     }
 
     #[cfg(test)]
-    pub(super) fn plant_failing_sync(&self) {
+    pub(crate) fn plant_failing_sync(&self) {
         self.0.fail_sync.set(true);
     }
 }
