@@ -61,6 +61,7 @@ class Broker:
         self.process = None
         self.ready_seconds = None
         self.starts = 0
+        self.removed = False
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -138,6 +139,7 @@ class Broker:
         return self.start()
 
     def remove(self):
+        self.removed = True
         self.kill()
         if os.environ.get("RINGLOG_TEST_KEEP"):
             print(f"# kept {self.home}", file=sys.stderr)

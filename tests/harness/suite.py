@@ -63,7 +63,7 @@ class Suite:
 
     def close(self):
         for broker in self._brokers:
-            if broker.starts and not broker.alive and self.failures:
+            if broker.starts and not broker.alive and not broker.removed and self.failures:
                 self.note(f"a broker of this suite has ended with {broker.process.returncode}; its last words:")
                 print(broker.tail(), flush=True)
             broker.remove()

@@ -81,7 +81,7 @@ func Check(condition bool, format string, arguments ...any) {
 // Equal fails the case when the two differ.
 func Equal(found, expected any, what string) {
 	if !reflect.DeepEqual(found, expected) {
-		fail("%s: expected %.300v, found %.300v", what, expected, found)
+		fail("%s: expected %.300s, found %.300s", what, fmt.Sprint(expected), fmt.Sprint(found))
 	}
 }
 

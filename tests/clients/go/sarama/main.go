@@ -151,8 +151,9 @@ func story(name string, version sarama.KafkaVersion) {
 		detail := topic(3)
 		detail.ConfigEntries = map[string]*string{"retention.ms": &retention}
 		kit.OK(admin.CreateTopic(prefix+"data", detail, false))
-		described := kit.Must(admin.DescribeTopics([]string{prefix + "data"}))
-		kit.Equal(len(described[0].Partitions), 3, "partitions")
+		kit.WaitUntil(func() bool {
+			return len(kit.Must(admin.DescribeTopics([]string{prefix + "data"}))[0].Partitions) == 3
+		}, "three partitions")
 		value := func(key string) string {
 			for _, entry := range kit.Must(admin.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: prefix + "data"})) {
 				if entry.Name == key {
@@ -260,7 +261,7 @@ func story(name string, version sarama.KafkaVersion) {
 		client.Close()
 		fetched := kit.Must(admin.ListConsumerGroupOffsets(prefix+"resumers", map[string][]int32{prefix + "resume": {0}}))
 		block := fetched.GetBlock(prefix+"resume", 0)
-		kit.Equal(fmt.Sprint(block.Offset, block.Metadata), "42 a note", "committed")
+		kit.Equal(fmt.Sprintf("%d %s", block.Offset, block.Metadata), "42 a note", "committed")
 		resumed := join(c, prefix+"resumers", prefix+"resume")
 		kit.WaitUntil(func() bool { return seen(resumed) == 58 }, "58 messages")
 		resumed.leave()
