@@ -287,3 +287,59 @@ async fn flush_loop(inner: Rc<Inner>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::batch::{BatchBuilder, Limits, Origin, validate};
+    use crate::log::{AppendContext, AppendError, LogConfig, OpenState, ReadError};
+    use crate::types::LeaderEpoch;
+
+    #[test]
+    fn after_a_failed_sync_nothing_is_believed_any_more() {
+        // The kernel reports a failed write-back once; a retry would acknowledge records that are lost.
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("topic-0");
+        reactor::run(reactor::Config::default(), async {
+            let config = Rc::new(LogConfig::default());
+            let (log, _) = Log::open(&dir, config, OpenState::default()).await.unwrap();
+            let mut builder = BatchBuilder::new(Offset(0));
+            builder.append(Timestamp(1), None, Some(b"value"));
+            let mut batch = builder.build().unwrap();
+            let info = validate(&batch, &Limits::default()).unwrap();
+            let context = AppendContext {
+                leader_epoch: LeaderEpoch(0),
+                origin: Origin::Client,
+                now: Timestamp(1),
+            };
+            log.append(&mut batch, &info, &context).unwrap();
+            log.inner.state.borrow_mut().flush.is_running = true; // the sync below
+            let waiting = [log.commit(Offset(1)), log.commit(Offset(1))];
+            let error = io::Error::other("the disk is gone");
+            log.inner
+                .state
+                .borrow_mut()
+                .finish_flush(Offset(1), Err(("sync", error)));
+            log.inner.synced.notify_waiters();
+            for commit in waiting {
+                let fault = commit.await.unwrap_err();
+                assert_eq!((fault.operation, fault.offset), ("sync", Offset(1)));
+            }
+            assert_eq!(log.flushed_offset(), Offset(0));
+            assert!(log.commit(Offset(0)).await.is_err());
+            assert!(matches!(
+                log.append(&mut batch, &info, &context),
+                Err(AppendError::Offline(_))
+            ));
+            assert!(matches!(
+                log.read(Offset(0), 9, Offset(1), true),
+                Err(ReadError::Offline(_))
+            ));
+            assert!(log.compact(Timestamp(1)).await.is_err());
+            assert!(log.close().await.is_err());
+        })
+        .unwrap();
+    }
+}

@@ -32,6 +32,7 @@ mod roll;
 mod segment;
 mod segment_index;
 mod state;
+mod tail;
 pub mod time_index;
 pub mod time_lookup;
 mod trash;

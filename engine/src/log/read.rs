@@ -85,7 +85,16 @@ const MEMOS_MAX: usize = 8;
 pub(crate) struct ReadMemos {
     ends: [Option<Memo>; MEMOS_MAX],
     next: usize,
-    bound: Option<Memo>,
+    bound: Option<Bound>,
+}
+
+/// Where the batches below an offset end.
+#[derive(Copy, Clone, Debug)]
+struct Bound {
+    below: Offset,
+    place: Place,
+    /// Where a reader that was stopped there goes on: before `below` if that lies within a batch.
+    next_offset: Offset,
 }
 
 impl ReadMemos {
@@ -281,17 +290,17 @@ impl State {
         if below >= segment_end {
             return Ok((size_bytes, segment_end));
         }
-        let known = self.memos.bound.filter(|memo| {
-            memo.place.segment_id == segment_id && memo.offset <= below && memo.place.position <= size_bytes
+        let known = self.memos.bound.filter(|bound| {
+            bound.place.segment_id == segment_id && bound.below <= below && bound.place.position <= size_bytes
         });
-        if let Some(memo) = known
-            && memo.offset == below
+        if let Some(bound) = known
+            && bound.below == below
         {
-            return Ok((memo.place.position, below));
+            return Ok((bound.place.position, bound.next_offset));
         }
         // The bound moves on with every commit: from where it was it is a few headers away.
         let from = match known {
-            Some(memo) => memo.place.position,
+            Some(bound) => bound.place.position,
             None => self
                 .locate_in(base_offset, below)?
                 .map_or(size_bytes, |place| place.position),
@@ -301,13 +310,17 @@ impl State {
         };
         let found = segment.find_from(dir, from, |batch| batch.header.last_offset() >= below)?;
         let position = found.map_or(size_bytes, |batch| batch.position);
+        let next_offset = found.map_or(below, |batch| batch.header.base_offset().min(below));
         let place = Place {
             base_offset,
             segment_id,
             position,
         };
-        self.memos.bound = Some(Memo { offset: below, place });
-        let next_offset = found.map_or(below, |batch| batch.header.base_offset().min(below));
+        self.memos.bound = Some(Bound {
+            below,
+            place,
+            next_offset,
+        });
         Ok((position, next_offset))
     }
 

@@ -40,13 +40,12 @@ use super::damage::{Damage, DamageAt};
 use super::epoch_cache::EpochCache;
 use super::file_name::{FileKind, FileName, LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, Suffix};
 use super::leftovers::{self, Leftovers};
-use super::offset_index::OffsetIndex;
 use super::partition_metadata::{self, PartitionMetadataError};
 use super::producer_recovery;
 use super::producer_state::ProducerStates;
 use super::segment::{scan_index, write_whole};
 use super::segment_index::SegmentIndex;
-use super::time_index;
+use super::tail::{last_batch_end, read_tail};
 use super::window::{SCAN_BYTES, ScanError, Window};
 use crate::types::{LeaderEpoch, Offset, Timestamp};
 
@@ -558,62 +557,4 @@ fn damaged_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".damaged");
     PathBuf::from(name)
-}
-
-/// Reads the active segment's indexes and the few batches behind their last entry.
-fn read_tail(
-    dir: &Path,
-    base_offset: Offset,
-    file: &File,
-    size_bytes: u64,
-) -> Result<(SegmentIndex, Offset), ScanError> {
-    let path = |kind| FileName::new(base_offset, kind, Suffix::Live).in_dir(dir);
-    let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
-    let bytes = disk::read(&path(FileKind::OffsetIndex))?;
-    let offsets = OffsetIndex::parse(&bytes, size_bytes.max(1)).map_err(invalid)?;
-    let times = time_index::load(&path(FileKind::TimeIndex))?;
-    let last = offsets.last();
-    let mut index = SegmentIndex::from_files(base_offset, offsets, times);
-    let mut window = Window::new(file, size_bytes, SCAN_BYTES);
-    index.first_timestamp = window.header(0)?.map(|batch| batch.header.max_timestamp());
-    let mut position = last.map_or(0, |entry| entry.position.into());
-    let mut end_offset = base_offset;
-    let mut is_first = true;
-    while let Some(batch) = window.header(position)? {
-        if is_first && let Some(last) = last {
-            let expected = base_offset.saturating_add(last.relative_offset.into());
-            if batch.header.last_offset() != expected {
-                return Err(invalid(super::offset_index::IndexDamage::Range { index: 0 }).into());
-            }
-        }
-        if batch.header.base_offset() < end_offset {
-            let damage = Damage::OffsetFalls {
-                expected: end_offset,
-                found: batch.header.base_offset(),
-            };
-            return Err(DamageAt { position, damage }.into());
-        }
-        is_first = false;
-        index.resume(&batch);
-        end_offset = batch.header.next_offset();
-        position = batch.end();
-    }
-    Ok((index, end_offset))
-}
-
-/// End of a segment whose index was just built, so that the walk is short.
-fn last_batch_end(
-    file: &File,
-    index: &SegmentIndex,
-    base_offset: Offset,
-    size_bytes: u64,
-) -> Result<Offset, ScanError> {
-    let mut window = Window::new(file, size_bytes, SCAN_BYTES);
-    let mut position = index.offsets.last().map_or(0, |entry| entry.position.into());
-    let mut end_offset = base_offset;
-    while let Some(batch) = window.header(position)? {
-        end_offset = batch.header.next_offset();
-        position = batch.end();
-    }
-    Ok(end_offset)
 }

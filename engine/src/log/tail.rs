@@ -1,0 +1,72 @@
+//! The end of the active segment as a clean stop leaves it: index files and the few batches behind their last entry.
+
+use std::io;
+use std::path::Path;
+
+use reactor::{File, disk};
+
+use super::damage::{Damage, DamageAt};
+use super::file_name::{FileKind, FileName, Suffix};
+use super::offset_index::{IndexDamage, OffsetIndex};
+use super::segment_index::SegmentIndex;
+use super::time_index;
+use super::window::{SCAN_BYTES, ScanError, Window};
+use crate::types::Offset;
+
+/// Reads the active segment's indexes and the few batches behind their last entry.
+pub(crate) fn read_tail(
+    dir: &Path,
+    base_offset: Offset,
+    file: &File,
+    size_bytes: u64,
+) -> Result<(SegmentIndex, Offset), ScanError> {
+    let path = |kind| FileName::new(base_offset, kind, Suffix::Live).in_dir(dir);
+    let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+    let bytes = disk::read(&path(FileKind::OffsetIndex))?;
+    let offsets = OffsetIndex::parse(&bytes, size_bytes.max(1)).map_err(invalid)?;
+    let times = time_index::load(&path(FileKind::TimeIndex))?;
+    let last = offsets.last();
+    let mut index = SegmentIndex::from_files(base_offset, offsets, times);
+    let mut window = Window::new(file, size_bytes, SCAN_BYTES);
+    index.first_timestamp = window.header(0)?.map(|batch| batch.header.max_timestamp());
+    let mut position = last.map_or(0, |entry| entry.position.into());
+    let mut end_offset = base_offset;
+    let mut is_first = true;
+    while let Some(batch) = window.header(position)? {
+        if is_first && let Some(last) = last {
+            let expected = base_offset.saturating_add(last.relative_offset.into());
+            if batch.header.last_offset() != expected {
+                return Err(invalid(IndexDamage::Range { index: 0 }).into());
+            }
+        }
+        if batch.header.base_offset() < end_offset {
+            let damage = Damage::OffsetFalls {
+                expected: end_offset,
+                found: batch.header.base_offset(),
+            };
+            return Err(DamageAt { position, damage }.into());
+        }
+        is_first = false;
+        index.resume(&batch);
+        end_offset = batch.header.next_offset();
+        position = batch.end();
+    }
+    Ok((index, end_offset))
+}
+
+/// End of a segment whose index was just built, so that the walk is short.
+pub(crate) fn last_batch_end(
+    file: &File,
+    index: &SegmentIndex,
+    base_offset: Offset,
+    size_bytes: u64,
+) -> Result<Offset, ScanError> {
+    let mut window = Window::new(file, size_bytes, SCAN_BYTES);
+    let mut position = index.offsets.last().map_or(0, |entry| entry.position.into());
+    let mut end_offset = base_offset;
+    while let Some(batch) = window.header(position)? {
+        end_offset = batch.header.next_offset();
+        position = batch.end();
+    }
+    Ok(end_offset)
+}

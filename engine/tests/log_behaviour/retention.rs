@@ -1,0 +1,163 @@
+use engine::log::{Log, LogConfig, OpenState};
+use engine::types::{Offset, Timestamp};
+
+use crate::support::*;
+
+async fn filled(fixture: &Fixture, config: LogConfig) -> Log {
+    let log = fixture.open(config).await;
+    for index in 0..60 {
+        produce(&log, batch(1, NOW.0 + index, 150)).await;
+    }
+    assert!(log.segment_count() > 4);
+    log
+}
+
+/// Lets retention finish, as the broker's ticks do.
+async fn retain(log: &Log, now: i64) -> usize {
+    let mut removed = 0;
+    loop {
+        let retained = log.apply_retention(Timestamp(now)).unwrap();
+        removed += retained.segments_removed;
+        if !retained.is_pending {
+            return removed;
+        }
+        log.commit(log.end_offset()).await.unwrap();
+        while log.apply_retention(Timestamp(now)).unwrap().is_pending {
+            reactor::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+}
+
+#[test]
+fn size_keeps_at_least_what_was_asked_for() {
+    run(async {
+        let fixture = Fixture::new();
+        let log = filled(
+            &fixture,
+            LogConfig {
+                retention_bytes: 5000,
+                ..small_config()
+            },
+        )
+        .await;
+        let all = rows(&log);
+        assert!(retain(&log, NOW.0).await > 0);
+        assert!((5000..7000).contains(&log.size_bytes()), "{}", log.size_bytes());
+        let left = rows(&log);
+        assert_eq!(left, all[all.len() - left.len()..]);
+        assert_eq!(log.start_offset().0, left[0].offset);
+        assert_eq!(retain(&log, NOW.0).await, 0);
+        while fixture.names().iter().any(|name| name.ends_with(".deleted")) {
+            reactor::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        log.close().await.unwrap();
+        let (log, _) = fixture.open_with(small_config(), OpenState::default()).await;
+        assert_eq!(rows(&log), left);
+        log.close().await.unwrap();
+    });
+}
+
+#[test]
+fn time_goes_by_records_and_takes_the_active_segment_too() {
+    run(async {
+        let fixture = Fixture::new();
+        let log = filled(
+            &fixture,
+            LogConfig {
+                retention_ms: 1000,
+                ..small_config()
+            },
+        )
+        .await;
+        assert_eq!(retain(&log, NOW.0 + 1000).await, 0);
+        assert!(retain(&log, NOW.0 + 1030).await > 0);
+        let left = rows(&log);
+        assert!(
+            left.len() < 60 && left.iter().all(|row| row.offset >= 20),
+            "{}",
+            left[0].offset
+        );
+        retain(&log, NOW.0 + 5000).await;
+        assert_eq!(
+            (log.start_offset(), log.end_offset(), log.segment_count()),
+            (Offset(60), Offset(60), 1)
+        );
+        produce(&log, batch(1, NOW.0 + 5000, 10)).await;
+        log.close().await.unwrap();
+        // offsets are never given out twice
+        let (log, _) = fixture.open_with(small_config(), OpenState::default()).await;
+        assert_eq!((log.start_offset(), log.end_offset()), (Offset(60), Offset(61)));
+        log.close().await.unwrap();
+    });
+}
+
+#[test]
+fn nothing_above_the_high_watermark_goes() {
+    run(async {
+        let fixture = Fixture::new();
+        let log = filled(
+            &fixture,
+            LogConfig {
+                retention_ms: 1,
+                ..small_config()
+            },
+        )
+        .await;
+        log.set_high_watermark(Offset(15));
+        retain(&log, NOW.0 + 100_000).await;
+        assert!(log.start_offset() > Offset(0) && log.start_offset() <= Offset(15));
+        log.set_high_watermark(log.end_offset());
+        log.close().await.unwrap();
+    });
+}
+
+#[test]
+fn deleted_records_go_with_their_segments_whatever_the_policy() {
+    run(async {
+        let fixture = Fixture::new();
+        let config = LogConfig {
+            cleanup_policy: engine::log::CleanupPolicy::COMPACT,
+            ..small_config()
+        };
+        let log = filled(&fixture, config).await;
+        log.delete_records_before(Offset(31)).unwrap();
+        assert!(retain(&log, NOW.0).await > 0);
+        assert_eq!(log.start_offset(), Offset(31));
+        let slice = log.read(Offset(31), 1000, log.end_offset(), true).unwrap();
+        assert_eq!(rows_of(&bytes_of(&slice.pieces))[0].offset, 31);
+        assert!(log.offset_for_timestamp(Timestamp(0)).unwrap().unwrap().offset == Offset(31));
+        log.close().await.unwrap();
+        // the checkpoint brings log start back
+        let start = OpenState {
+            clean: true,
+            log_start: Some(Offset(31)),
+            ..Default::default()
+        };
+        let (log, _) = fixture.open_with(small_config(), start).await;
+        assert_eq!(log.start_offset(), Offset(31));
+        log.close().await.unwrap();
+    });
+}
+
+#[test]
+fn a_reader_finishes_what_retention_removed() {
+    run(async {
+        let fixture = Fixture::new();
+        let log = filled(
+            &fixture,
+            LogConfig {
+                retention_bytes: 1,
+                ..small_config()
+            },
+        )
+        .await;
+        let slice = log.read(Offset(0), 1500, log.end_offset(), true).unwrap();
+        let before = bytes_of(&slice.pieces);
+        assert!(retain(&log, NOW.0).await > 0);
+        while fixture.names().iter().any(|name| name.ends_with(".deleted")) {
+            reactor::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        assert_eq!(bytes_of(&slice.pieces), before);
+        log.close().await.unwrap();
+    });
+}
