@@ -158,7 +158,7 @@ impl State {
         if self.epochs.assign(leader_epoch, base_offset) {
             self.flush.epochs_changed();
         }
-        self.record_producer(batch, info, base_offset, last_offset, max_timestamp);
+        self.record_producer(batch, info, base_offset, last_offset, max_timestamp, context.now);
         self.flush.note_append(context.now);
         Ok(Appended {
             base_offset,
@@ -225,6 +225,7 @@ impl State {
         base_offset: Offset,
         last_offset: Offset,
         max_timestamp: Timestamp,
+        now: Timestamp,
     ) {
         if let Some(producer) = info.producer {
             let marker = info.is_control.then(|| {
@@ -237,6 +238,7 @@ impl State {
                 base_offset,
                 last_offset,
                 max_timestamp,
+                now,
                 is_transactional: info.is_transactional,
                 marker,
             });

@@ -14,7 +14,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use reactor::{File, OpenMode};
@@ -144,7 +144,7 @@ fn sync_files(
     directory: Option<PathBuf>,
 ) -> Result<(), (&'static str, io::Error)> {
     if let Some((path, bytes)) = epochs {
-        reactor::disk::write_atomic(&path, &bytes).map_err(|error| ("write leader epochs", error))?;
+        write_epochs(&path, &bytes).map_err(|error| ("write leader epochs", error))?;
     }
     for path in derived {
         match File::open(&path, OpenMode::ReadWrite) {
@@ -158,6 +158,28 @@ fn sync_files(
         reactor::disk::sync_dir(&directory).map_err(|error| ("sync directory", error))?;
     }
     Ok(())
+}
+
+/// A full disk must not take the log offline: then the checkpoint is removed, and a start without one rebuilds it from
+/// the batches.
+fn write_epochs(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let error = match reactor::disk::write_atomic(path, bytes) {
+        Ok(()) => return Ok(()),
+        Err(error) => error,
+    };
+    if !matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    ) {
+        return Err(error);
+    }
+    tracing::warn!(path = %path.display(), %error, "leader epochs not written, to be rebuilt");
+    match reactor::disk::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    path.parent().map_or(Ok(()), reactor::disk::sync_dir)
 }
 
 impl State {

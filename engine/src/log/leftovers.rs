@@ -43,12 +43,12 @@ pub(crate) fn finish(dir: &Path) -> Result<Leftovers, ScanError> {
                 Suffix::Live => live.push(name),
                 Suffix::Swap => swaps.entry(name.base_offset).or_default().push(name),
                 Suffix::Cleaned | Suffix::Deleted => {
-                    disk::remove_file(&dir.join(&entry.name))?;
+                    remove(&dir.join(&entry.name))?;
                     leftovers.removed += 1;
                 }
             },
             None if entry.name.ends_with(".tmp") => {
-                disk::remove_file(&dir.join(&entry.name))?;
+                remove(&dir.join(&entry.name))?;
                 leftovers.removed += 1;
             }
             None => {}
@@ -60,7 +60,7 @@ pub(crate) fn finish(dir: &Path) -> Result<Leftovers, ScanError> {
             leftovers.swaps_finished += 1;
         } else {
             for name in names {
-                disk::remove_file(&name.in_dir(dir))?;
+                remove(&name.in_dir(dir))?;
                 leftovers.removed += 1;
             }
         }
@@ -82,7 +82,7 @@ fn finish_swap(
     for name in live {
         let is_covered = name.base_offset >= base_offset && name.base_offset < end;
         if is_covered && name.kind != FileKind::ProducerSnapshot {
-            disk::remove_file(&name.in_dir(dir))?;
+            remove(&name.in_dir(dir))?;
         }
     }
     // The log last: until it has its name, this is done again.
@@ -126,7 +126,7 @@ pub(crate) fn remove_orphans(dir: &Path, base_offsets: &[Offset]) -> io::Result<
             FileKind::Log => {}
             FileKind::ProducerSnapshot => stray_snapshots.push(name),
             FileKind::OffsetIndex | FileKind::TimeIndex | FileKind::TransactionIndex => {
-                disk::remove_file(&name.in_dir(dir))?;
+                remove(&name.in_dir(dir))?;
                 removed += 1;
             }
         }
@@ -135,7 +135,7 @@ pub(crate) fn remove_orphans(dir: &Path, base_offsets: &[Offset]) -> io::Result<
     stray_snapshots.sort_unstable();
     stray_snapshots.pop_if(|name| base_offsets.last().is_none_or(|last| name.base_offset > *last));
     for name in stray_snapshots {
-        disk::remove_file(&name.in_dir(dir))?;
+        remove(&name.in_dir(dir))?;
         removed += 1;
     }
     Ok(removed)

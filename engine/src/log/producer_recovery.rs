@@ -50,7 +50,7 @@ pub(crate) fn load(
         None if clean => ProducerStates::new(end_offset),
         None => ProducerStates::new(log_start),
     };
-    replay(dir, segments, end_offset, &mut states)?;
+    replay(dir, segments, end_offset, rules, &mut states)?;
     states.advance_to(end_offset);
     states.expire(rules.now, rules.producer_id_expiration_ms);
     Ok((states, snapshots))
@@ -95,6 +95,7 @@ fn replay(
     dir: &Path,
     segments: &[Found],
     end_offset: Offset,
+    rules: &RecoveryRules,
     states: &mut ProducerStates,
 ) -> Result<(), ScanError> {
     let from = states.end_offset();
@@ -121,6 +122,7 @@ fn replay(
                     base_offset: batch.header.base_offset(),
                     last_offset: batch.header.last_offset(),
                     max_timestamp: batch.header.max_timestamp(),
+                    now: rules.now,
                     is_transactional: attributes.is_transactional(),
                     marker: attributes.is_control().then(|| marker(&file, &batch)),
                 });

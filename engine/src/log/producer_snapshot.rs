@@ -140,6 +140,7 @@ mod tests {
                 base_offset: Offset(id * 10),
                 last_offset: Offset(id * 10 + 2),
                 max_timestamp: Timestamp(77),
+                now: Timestamp(77),
                 is_transactional: id == 9,
                 marker: None,
             });

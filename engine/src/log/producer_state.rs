@@ -49,7 +49,11 @@ pub struct ProducerEntry {
     pub epoch: ProducerEpoch,
     /// Epoch of the transaction coordinator that wrote the last marker.
     pub coordinator_epoch: i32,
+    /// Of its records, as the producer stamped them.
     pub last_timestamp: Timestamp,
+    /// When it last wrote while this process ran, by our clock. Without it a producer that copies old records would be
+    /// forgotten between two of its batches, and its retries stored twice.
+    last_seen: Timestamp,
     pub current_transaction_start: Option<Offset>,
     /// Oldest first; the first `batch_count` count.
     batches: [WrittenBatch; BATCHES_KEPT],
@@ -62,6 +66,7 @@ impl ProducerEntry {
             epoch,
             coordinator_epoch: -1,
             last_timestamp: Timestamp::NONE,
+            last_seen: Timestamp::NONE,
             current_transaction_start: None,
             batches: [WrittenBatch::default(); BATCHES_KEPT],
             batch_count: 0,
@@ -104,7 +109,7 @@ impl ProducerEntry {
 
     fn is_expired(&self, now: Timestamp, expiration_ms: i64) -> bool {
         self.current_transaction_start.is_none()
-            && now.0.saturating_sub(self.last_timestamp.0) >= expiration_ms
+            && now.0.saturating_sub(self.last_timestamp.max(self.last_seen).0) >= expiration_ms
     }
 }
 
@@ -143,6 +148,8 @@ pub struct Appended {
     pub base_offset: Offset,
     pub last_offset: Offset,
     pub max_timestamp: Timestamp,
+    /// Our clock.
+    pub now: Timestamp,
     pub is_transactional: bool,
     /// A transaction marker ends the transaction; the coordinator epoch it carries, when it was readable.
     pub marker: Option<Option<i32>>,
@@ -283,6 +290,7 @@ impl ProducerStates {
             .producers
             .entry(producer.id)
             .or_insert_with(|| ProducerEntry::new(ProducerEpoch::NONE));
+        entry.last_seen = entry.last_seen.max(batch.now);
         match batch.marker {
             Some(coordinator_epoch) => {
                 entry.move_to_epoch(producer.epoch);
@@ -364,6 +372,7 @@ mod tests {
                 base_offset,
                 last_offset: base_offset.saturating_add(records),
                 max_timestamp: Timestamp(1000),
+                now: Timestamp(1000),
                 is_transactional: false,
                 marker: None,
             });
@@ -422,6 +431,28 @@ mod tests {
     }
 
     #[test]
+    fn a_producer_of_old_records_is_remembered_while_it_writes() {
+        // A copy of last year's topic must stay idempotent.
+        let mut states = ProducerStates::new(Offset(0));
+        states.record(&Appended {
+            producer: batch(0, 0, 1),
+            base_offset: Offset(0),
+            last_offset: Offset(0),
+            max_timestamp: Timestamp(5),
+            now: Timestamp(1_000_000),
+            is_transactional: false,
+            marker: None,
+        });
+        states.expire(Timestamp(1_000_999), 1000);
+        assert!(matches!(
+            write(&mut states, batch(0, 0, 1)),
+            Ok(Verdict::Duplicate(_))
+        ));
+        states.expire(Timestamp(1_001_000), 1000);
+        assert!(states.is_empty());
+    }
+
+    #[test]
     fn sequences_wrap_to_zero() {
         let mut states = ProducerStates::new(Offset(0));
         assert_eq!(write(&mut states, batch(0, i32::MAX - 1, 4)), Ok(Verdict::Append));
@@ -440,6 +471,7 @@ mod tests {
             base_offset: Offset(5),
             last_offset: Offset(5),
             max_timestamp: Timestamp(1),
+            now: Timestamp(1),
             is_transactional: true,
             marker: None,
         };
@@ -476,6 +508,7 @@ mod tests {
                 base_offset: Offset(id),
                 last_offset: Offset(id),
                 max_timestamp: Timestamp(id),
+                now: Timestamp(id),
                 is_transactional: false,
                 marker: None,
             });
