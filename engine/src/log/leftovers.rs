@@ -71,6 +71,14 @@ pub(crate) fn finish(dir: &Path) -> Result<Leftovers, ScanError> {
     Ok(leftovers)
 }
 
+/// What is gone already is as good as removed: an earlier log of this process may still be unlinking.
+fn remove(path: &Path) -> io::Result<()> {
+    match disk::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
 fn finish_swap(
     dir: &Path,
     base_offset: Offset,
