@@ -87,7 +87,7 @@ def read_as_group(broker, topic, group, halves):
     """Two members; each partition's lines must be its half, once, in order."""
     total = sum(half.lines for half in halves)
     outputs = [broker.home / f"out-{number}" for number in range(2)]
-    members = [subprocess.Popen(["kcat", "-b", broker.bootstrap, "-q", "-X", "auto.offset.reset=earliest", "-f", "%p %s\n", "-G", group, topic],
+    members = [subprocess.Popen(["kcat", "-b", broker.bootstrap, "-q", "-u", "-X", "auto.offset.reset=earliest", "-f", "%p %s\n", "-G", group, topic],
                                 stdin=subprocess.DEVNULL, stdout=open(path, "wb"), stderr=subprocess.DEVNULL) for path in outputs]
     size = sum(half.path.stat().st_size for half in halves) + 2 * total  # "p " before each line
     try:
