@@ -12,4 +12,27 @@ pub enum CliError {
     Start(#[from] control::config::StartError),
     #[error("{0}")]
     Serve(#[from] crate::serve::ServeError),
+    #[error("no reactor: {0}")]
+    Reactor(std::io::Error),
+    #[error("cannot connect: {0}")]
+    Connection(std::io::Error),
+    #[error("{0}")]
+    Ask(#[from] crate::client::AskError),
+    #[error("cannot build a batch: {0}")]
+    Build(#[from] engine::batch::BuildError),
+    #[error("cannot build a batch: {0}")]
+    Stamp(#[from] super::bench::StampError),
+    #[error("cannot read standard input: {0}")]
+    Input(std::io::Error),
+    #[error("{0}")]
+    Usage(String),
+    /// Details were printed where they were found.
+    #[error("{failed} of {total} {what} failed")]
+    Some {
+        failed: usize,
+        total: usize,
+        what: &'static str,
+    },
+    #[error("{findings} findings in {files} files")]
+    Damaged { findings: usize, files: usize },
 }

@@ -1,11 +1,21 @@
 //! The command line: one file per command, parsed by clap.
+//!
+//! [`target`] and [`arguments`] are what commands share of their flags, [`output`] how they print.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod arguments;
+mod bench;
+mod cluster;
+mod config;
 mod error;
+mod group;
+mod output;
 mod serve;
+mod target;
+mod topic;
 
 pub use error::CliError;
 
@@ -21,12 +31,22 @@ struct Cli {
 enum Command {
     /// Run the broker.
     Serve(serve::Serve),
+    Topic(topic::Topic),
+    Config(config::Config),
+    Group(group::Group),
+    Cluster(cluster::Cluster),
+    Bench(Box<bench::Bench>),
 }
 
 /// Runs the command that the arguments name; a failure is one line on standard error and exit code 1.
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(command) => command.run(),
+        Command::Topic(command) => command.run(),
+        Command::Config(command) => command.run(),
+        Command::Group(command) => command.run(),
+        Command::Cluster(command) => command.run(),
+        Command::Bench(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -34,5 +54,18 @@ pub fn run() -> ExitCode {
             eprintln!("ringlog: {error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        // clap finds clashing flags and impossible defaults only when a command is used, unless asked.
+        Cli::command().debug_assert();
     }
 }

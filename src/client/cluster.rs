@@ -6,11 +6,9 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::rc::Rc;
 use std::time::Duration;
 
-use kafka_protocol::messages::{
-    FindCoordinatorRequest, MetadataRequest, MetadataResponse, TopicName,
-};
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::{FindCoordinatorRequest, MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::Request;
 use net::client::{Client, ClientOptions};
 
@@ -45,7 +43,12 @@ impl Cluster {
     /// Reaches one broker of the bootstrap list and learns of the others.
     pub async fn connect(config: ClientConfig) -> Result<Cluster, AskError> {
         let mut addresses = Vec::new();
-        for address in config.bootstrap.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        for address in config
+            .bootstrap
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+        {
             addresses.extend(resolve(address).await?);
         }
         let cluster = Cluster {
@@ -105,7 +108,10 @@ impl Cluster {
     }
 
     fn options(&self) -> ClientOptions {
-        ClientOptions { timeout: self.config.timeout, ..ClientOptions::default() }
+        ClientOptions {
+            timeout: self.config.timeout,
+            ..ClientOptions::default()
+        }
     }
 
     fn keep(&self, node: Node, client: Client) -> Rc<Client> {
@@ -170,15 +176,20 @@ impl Cluster {
             let named = |name: &&str| MetadataRequestTopic::default().with_name(Some(TopicName(text(name))));
             names.iter().map(named).collect()
         });
-        let request = MetadataRequest::default().with_topics(topics).with_allow_auto_topic_creation(false);
+        let request = MetadataRequest::default()
+            .with_topics(topics)
+            .with_allow_auto_topic_creation(false);
         let answer = self.ask_any(&request).await?;
         refused("metadata", answer.error_code, None)?;
         let address = |host: &str, port: i32| match host.contains(':') {
             true => format!("[{host}]:{port}"),
             false => format!("{host}:{port}"),
         };
-        *self.brokers.borrow_mut() =
-            answer.brokers.iter().map(|broker| (broker.node_id.0, address(&broker.host, broker.port))).collect();
+        *self.brokers.borrow_mut() = answer
+            .brokers
+            .iter()
+            .map(|broker| (broker.node_id.0, address(&broker.host, broker.port)))
+            .collect();
         self.controller.set(answer.controller_id.0);
         Ok(answer)
     }
@@ -186,7 +197,10 @@ impl Cluster {
     /// One topic with its partitions, whether they have leaders or not.
     pub async fn topic(&self, name: &str) -> Result<Topic, AskError> {
         let mut topics = self.topics(Some(&[name])).await?;
-        topics.pop().ok_or_else(|| AskError::Incomplete { what: "Metadata", lacks: format!("topic {name}") })
+        topics.pop().ok_or_else(|| AskError::Incomplete {
+            what: "Metadata",
+            lacks: format!("topic {name}"),
+        })
     }
 
     /// A topic all of whose partitions have leaders; waits for them.
@@ -195,9 +209,10 @@ impl Cluster {
             let topic = self.topic(name).await?;
             match topic.partitions.iter().find(|partition| partition.leader < 0) {
                 None => Ok(topic),
-                Some(partition) => {
-                    Err(AskError::NoLeader { topic: topic.name.clone(), partition: partition.index })
-                }
+                Some(partition) => Err(AskError::NoLeader {
+                    topic: topic.name.clone(),
+                    partition: partition.index,
+                }),
             }
         })
         .await
@@ -206,8 +221,11 @@ impl Cluster {
     /// Topics by name, `None` for all, each an error of its own if it does not exist.
     pub async fn topics(&self, names: Option<&[&str]>) -> Result<Vec<Topic>, AskError> {
         let answer = self.metadata(names).await?;
-        let mut topics =
-            answer.topics.into_iter().map(Topic::from_metadata).collect::<Result<Vec<_>, AskError>>()?;
+        let mut topics = answer
+            .topics
+            .into_iter()
+            .map(Topic::from_metadata)
+            .collect::<Result<Vec<_>, AskError>>()?;
         topics.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(topics)
     }
@@ -241,7 +259,10 @@ impl Cluster {
         };
         refused(what(), found.error_code, found.error_message.as_ref())?;
         let address = format!("{}:{}", &*found.host, found.port);
-        self.brokers.borrow_mut().entry(found.node_id.0).or_insert(address);
+        self.brokers
+            .borrow_mut()
+            .entry(found.node_id.0)
+            .or_insert(address);
         Ok(found.node_id.0)
     }
 }
@@ -250,14 +271,19 @@ async fn resolve(address: &str) -> Result<Vec<SocketAddr>, AskError> {
     if let Ok(parsed) = address.parse() {
         return Ok(vec![parsed]);
     }
-    let is_host_and_port = address.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty() && port.parse::<u16>().is_ok()
-    });
+    let is_host_and_port = address
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
     if !is_host_and_port {
-        return Err(AskError::Address { address: address.to_owned() });
+        return Err(AskError::Address {
+            address: address.to_owned(),
+        });
     }
     let asked = address.to_owned();
     // the resolver blocks, so it runs beside the reactor
     let found = reactor::background(move || asked.to_socket_addrs().map(Vec::from_iter)).await;
-    found.map_err(|source| AskError::Resolve { address: address.to_owned(), source })
+    found.map_err(|source| AskError::Resolve {
+        address: address.to_owned(),
+        source,
+    })
 }

@@ -18,7 +18,11 @@ pub enum AskError {
     #[error(transparent)]
     Connection(#[from] ClientError),
     #[error("{what}: {}", explained(*.code, .message.as_deref()))]
-    Refused { what: String, code: ErrorCode, message: Option<String> },
+    Refused {
+        what: String,
+        code: ErrorCode,
+        message: Option<String>,
+    },
     #[error("broker {broker} is not among the cluster's brokers")]
     UnknownBroker { broker: i32 },
     #[error("partition {topic}-{partition} does not exist")]
@@ -28,7 +32,10 @@ pub enum AskError {
     #[error("the answer to {what} lacks {lacks}")]
     Incomplete { what: &'static str, lacks: String },
     #[error("{what}: {source}")]
-    Records { what: String, source: engine::batch::BatchError },
+    Records {
+        what: String,
+        source: engine::batch::BatchError,
+    },
     #[error("cannot build a batch: {0}")]
     Build(#[from] engine::batch::BuildError),
     #[error("not done after {0:?}")]
@@ -60,7 +67,10 @@ impl AskError {
 }
 
 fn is_lost(error: &ClientError) -> bool {
-    matches!(error, ClientError::Connect { .. } | ClientError::Lost(_) | ClientError::Timeout(_))
+    matches!(
+        error,
+        ClientError::Connect { .. } | ClientError::Lost(_) | ClientError::Timeout(_)
+    )
 }
 
 /// `Ok` for code 0, otherwise the refusal of `what`.
@@ -70,7 +80,9 @@ pub fn refused(what: impl Into<String>, code: i16, message: Option<&StrBytes>) -
         code => Err(AskError::Refused {
             what: what.into(),
             code,
-            message: message.map(|message| message.to_string()).filter(|message| !message.is_empty()),
+            message: message
+                .map(|message| message.to_string())
+                .filter(|message| !message.is_empty()),
         }),
     }
 }
@@ -81,7 +93,9 @@ pub fn text(text: &str) -> StrBytes {
 }
 
 fn explained(code: ErrorCode, message: Option<&str>) -> String {
-    let message = message.or_else(|| meaning(code)).map(|message| message.trim_end_matches('.'));
+    let message = message
+        .or_else(|| meaning(code))
+        .map(|message| message.trim_end_matches('.'));
     match message {
         Some(message) => format!("{}: {message}", code.name()),
         None => code.to_string(),
@@ -125,9 +139,15 @@ mod tests {
         // People search for these names; a bare number, or a sentence without the name, sends them nowhere.
         let message = text("Topic 'orders' already exists.");
         let error = refused("topic orders", 36, Some(&message)).unwrap_err();
-        assert_eq!(error.to_string(), "topic orders: TOPIC_ALREADY_EXISTS: Topic 'orders' already exists");
+        assert_eq!(
+            error.to_string(),
+            "topic orders: TOPIC_ALREADY_EXISTS: Topic 'orders' already exists"
+        );
         let error = refused("group g", 69, None).unwrap_err();
-        assert_eq!(error.to_string(), "group g: GROUP_ID_NOT_FOUND: there is no such group");
+        assert_eq!(
+            error.to_string(),
+            "group g: GROUP_ID_NOT_FOUND: there is no such group"
+        );
         let error = refused("group g", 22, None).unwrap_err();
         assert_eq!(error.to_string(), "group g: ILLEGAL_GENERATION (22)");
         assert!(refused("anything", 0, None).is_ok());

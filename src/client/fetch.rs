@@ -62,7 +62,10 @@ pub async fn fetch(
     for position in positions {
         let partition = topic.partition(position.partition)?;
         if partition.leader < 0 {
-            return Err(AskError::NoLeader { topic: topic.name.clone(), partition: position.partition });
+            return Err(AskError::NoLeader {
+                topic: topic.name.clone(),
+                partition: position.partition,
+            });
         }
         by_leader.entry(partition.leader).or_default().push(*position);
     }
@@ -107,14 +110,18 @@ async fn fetch_from(
     let version = client.version_of::<FetchRequest>()?.min(VERSION_BY_NAME_MAX);
     let answer = cluster.ask_broker_at(leader, version, &request).await?;
     refused("fetch", answer.error_code, None)?;
-    let batches = answer.responses.into_iter().flat_map(|topic| topic.partitions).map(|partition| {
-        let what = format!("{topic}-{}", partition.partition_index);
-        FetchedBatches {
-            partition: partition.partition_index,
-            high_watermark: partition.high_watermark,
-            records: partition.records.unwrap_or_default(),
-            outcome: refused(what, partition.error_code, None),
-        }
-    });
+    let batches = answer
+        .responses
+        .into_iter()
+        .flat_map(|topic| topic.partitions)
+        .map(|partition| {
+            let what = format!("{topic}-{}", partition.partition_index);
+            FetchedBatches {
+                partition: partition.partition_index,
+                high_watermark: partition.high_watermark,
+                records: partition.records.unwrap_or_default(),
+                outcome: refused(what, partition.error_code, None),
+            }
+        });
     Ok(batches.collect())
 }

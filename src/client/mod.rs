@@ -13,11 +13,11 @@ mod producer;
 mod retry;
 mod topic;
 
+pub use assignment::decode_assignment;
 pub use cluster::{ClientConfig, Cluster};
 pub use error::{AskError, refused, text};
 pub use fetch::{FetchConfig, FetchedBatches, Position, fetch};
-pub use membership::{Assignment, Membership, MembershipConfig};
-pub use assignment::{decode_assignment, decode_subscription};
+pub use membership::{Assignment, Membership, MembershipConfig, commit_topics};
 pub use offsets::{OffsetSpec, list_offsets};
 pub use producer::{Acks, Producer};
 pub use retry::retry;

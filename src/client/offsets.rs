@@ -53,7 +53,10 @@ async fn list_once(
     for index in partitions {
         let partition = topic.partition(*index)?;
         if partition.leader < 0 {
-            return Err(AskError::NoLeader { topic: topic.name.clone(), partition: *index });
+            return Err(AskError::NoLeader {
+                topic: topic.name.clone(),
+                partition: *index,
+            });
         }
         by_leader.entry(partition.leader).or_default().push(*index);
     }
@@ -76,7 +79,11 @@ async fn list_once(
         let answer = cluster.ask_broker(leader, &request).await?;
         for partition in answer.topics.into_iter().flat_map(|topic| topic.partitions) {
             let index = partition.partition_index;
-            refused(format!("offset of {}-{index}", topic.name), partition.error_code, None)?;
+            refused(
+                format!("offset of {}-{index}", topic.name),
+                partition.error_code,
+                None,
+            )?;
             offsets.insert(index, partition.offset);
         }
     }

@@ -1,7 +1,7 @@
 //! Sending batches to partition leaders, in order, each exactly once when the producer is idempotent.
 
-use std::collections::BTreeMap;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 use engine::batch::BatchBuilder;
@@ -9,6 +9,7 @@ use engine::types::{ProducerEpoch, ProducerId, Sequence};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{InitProducerIdRequest, ProduceRequest, TopicName};
 use net::ErrorCode;
+use net::produce;
 
 use super::{AskError, Cluster, Topic, refused, retry, text};
 
@@ -55,26 +56,52 @@ impl Producer {
             Ok(answer)
         })
         .await?;
-        let identity = (ProducerId(answer.producer_id.0), ProducerEpoch(answer.producer_epoch));
-        Ok(Producer { identity: Some(identity), ..Producer::plain(topic, Acks::All) })
+        let identity = (
+            ProducerId(answer.producer_id.0),
+            ProducerEpoch(answer.producer_epoch),
+        );
+        Ok(Producer {
+            identity: Some(identity),
+            ..Producer::plain(topic, Acks::All)
+        })
     }
 
     /// A producer whose retries may store a batch twice.
     pub fn plain(topic: Topic, acks: Acks) -> Producer {
-        Producer { topic: RefCell::new(topic), acks, identity: None, next_sequence: RefCell::default() }
+        Producer {
+            topic: RefCell::new(topic),
+            acks,
+            identity: None,
+            next_sequence: RefCell::default(),
+        }
     }
 
     /// Builds and sends one batch; returns its first offset, or -1 when nobody was asked to tell.
-    pub async fn send(&self, cluster: &Cluster, partition: i32, batch: BatchBuilder) -> Result<i64, AskError> {
+    pub async fn send(
+        &self,
+        cluster: &Cluster,
+        partition: i32,
+        batch: BatchBuilder,
+    ) -> Result<i64, AskError> {
         let record_count = batch.record_count();
-        let sequence = self.next_sequence.borrow().get(&partition).copied().unwrap_or(Sequence(0));
+        let sequence = self
+            .next_sequence
+            .borrow()
+            .get(&partition)
+            .copied()
+            .unwrap_or(Sequence(0));
         let batch = match self.identity {
             Some((id, epoch)) => batch.producer(id, epoch, sequence),
             None => batch,
         };
         let bytes = batch.build().map(BytesMut::freeze)?;
-        let offset = retry(cluster.timeout(), async || self.send_once(cluster, partition, &bytes).await).await?;
-        self.next_sequence.borrow_mut().insert(partition, sequence.advance(record_count));
+        let offset = retry(cluster.timeout(), async || {
+            self.send_once(cluster, partition, &bytes).await
+        })
+        .await?;
+        self.next_sequence
+            .borrow_mut()
+            .insert(partition, sequence.advance(record_count));
         Ok(offset)
     }
 
@@ -85,9 +112,17 @@ impl Producer {
         };
         if leader < 0 {
             self.refresh(cluster, &name).await?;
-            return Err(AskError::NoLeader { topic: name, partition: index });
+            return Err(AskError::NoLeader {
+                topic: name,
+                partition: index,
+            });
         }
-        let data = PartitionProduceData::default().with_index(index).with_records(Some(batch.clone()));
+        if self.acks == Acks::None {
+            return self.send_unanswered(cluster, leader, index, batch).await;
+        }
+        let data = PartitionProduceData::default()
+            .with_index(index)
+            .with_records(Some(batch.clone()));
         let topic_data = TopicProduceData::default()
             .with_name(TopicName(text(&name)))
             .with_partition_data(vec![data]);
@@ -102,18 +137,49 @@ impl Producer {
         asked
     }
 
+    /// With acks=0 no answer comes, so nothing may wait for one.
+    async fn send_unanswered(
+        &self,
+        cluster: &Cluster,
+        leader: i32,
+        index: i32,
+        batch: &Bytes,
+    ) -> Result<i64, AskError> {
+        let topic = {
+            let topic = self.topic.borrow();
+            let records = Some(BytesMut::from(&batch[..])); // the sender owns what it sends; a tool can afford the copy
+            let partitions = vec![produce::ProducePartition { index, records }];
+            produce::ProduceTopic {
+                name: text(&topic.name),
+                topic_id: topic.id,
+                partitions,
+            }
+        };
+        let timeout_ms = cluster.timeout().as_millis() as i32;
+        let request = produce::ProduceRequest {
+            transactional_id: None,
+            acks: 0,
+            timeout_ms,
+            topics: vec![topic],
+        };
+        cluster.broker(leader).await?.send_produce(request).await?;
+        Ok(-1)
+    }
+
     async fn ask(&self, cluster: &Cluster, leader: i32, request: &ProduceRequest) -> Result<i64, AskError> {
         let client = cluster.broker(leader).await?;
         let version = client.version_of::<ProduceRequest>()?.min(VERSION_BY_NAME_MAX);
-        if self.acks == Acks::None {
-            // no answer comes: what is returned is dropped, the broker's silence with it
-            drop(client.send_at(version, request).await?);
-            return Ok(-1);
-        }
         let answer = cluster.ask_broker_at(leader, version, request).await?;
-        let partition = answer.responses.into_iter().flat_map(|topic| topic.partition_responses).next();
+        let partition = answer
+            .responses
+            .into_iter()
+            .flat_map(|topic| topic.partition_responses)
+            .next();
         let Some(partition) = partition else {
-            return Err(AskError::Incomplete { what: "Produce", lacks: "the partition".to_owned() });
+            return Err(AskError::Incomplete {
+                what: "Produce",
+                lacks: "the partition".to_owned(),
+            });
         };
         match ErrorCode::from_code(partition.error_code) {
             // an earlier try arrived after all

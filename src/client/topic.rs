@@ -29,7 +29,8 @@ impl Topic {
     pub(super) fn from_metadata(topic: MetadataResponseTopic) -> Result<Topic, AskError> {
         let name = topic.name.map(|name| name.0.to_string()).unwrap_or_default();
         refused(format!("topic {name}"), topic.error_code, None)?;
-        let ids = |brokers: Vec<kafka_protocol::messages::BrokerId>| brokers.into_iter().map(|id| id.0).collect();
+        let ids =
+            |brokers: Vec<kafka_protocol::messages::BrokerId>| brokers.into_iter().map(|id| id.0).collect();
         let mut partitions: Vec<Partition> = topic
             .partitions
             .into_iter()
@@ -43,13 +44,21 @@ impl Topic {
             })
             .collect();
         partitions.sort_by_key(|partition| partition.index);
-        Ok(Topic { name, id: topic.topic_id, is_internal: topic.is_internal, partitions })
+        Ok(Topic {
+            name,
+            id: topic.topic_id,
+            is_internal: topic.is_internal,
+            partitions,
+        })
     }
 
     pub fn partition(&self, index: i32) -> Result<&Partition, AskError> {
         self.partitions
             .iter()
             .find(|partition| partition.index == index)
-            .ok_or_else(|| AskError::UnknownPartition { topic: self.name.clone(), partition: index })
+            .ok_or_else(|| AskError::UnknownPartition {
+                topic: self.name.clone(),
+                partition: index,
+            })
     }
 }

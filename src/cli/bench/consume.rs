@@ -76,7 +76,10 @@ struct Finish {
 impl Consume {
     pub fn run(self) -> Result<(), CliError> {
         let json = self.common.target.json;
-        let figures = self.common.target.run(async |cluster| self.measure(&cluster).await)?;
+        let figures = self
+            .common
+            .target
+            .run(async |cluster| self.measure(&cluster).await)?;
         output::emit(json, || figures.to_json(), || figures.to_text("fetch to answer"));
         Ok(())
     }
@@ -97,13 +100,21 @@ impl Consume {
         let is_bounded = self.common.records.is_some() || self.common.seconds.is_some();
         let finish = Rc::new(Finish {
             records_left: Cell::new(self.common.records.unwrap_or(u64::MAX)),
-            until: self.common.seconds.map(|seconds| start + warmup + Duration::from_secs_f64(seconds.max(0.0))),
+            until: self
+                .common
+                .seconds
+                .map(|seconds| start + warmup + Duration::from_secs_f64(seconds.max(0.0))),
             ends: (self.again || !is_bounded).then_some(ends),
             starts,
             again: self.again && is_bounded,
         });
         let progress = Progress::start(tally.clone());
-        join_all(lanes.into_iter().map(|lane| consume(lane, finish.clone(), tally.clone()))).await;
+        join_all(
+            lanes
+                .into_iter()
+                .map(|lane| consume(lane, finish.clone(), tally.clone())),
+        )
+        .await;
         drop(progress);
         Ok(tally.borrow().result())
     }
@@ -120,9 +131,15 @@ pub async fn lanes(
     let mut lanes = Vec::new();
     for share in common.shares(topic) {
         let client = cluster.broker(share.broker).await?;
-        let version = client.version_of::<FetchRequest>().map_err(AskError::from)?.min(fetch_wire::VERSIONS.1);
+        let version = client
+            .version_of::<FetchRequest>()
+            .map_err(AskError::from)?
+            .min(fetch_wire::VERSIONS.1);
         let position = |partition: &i32| {
-            begin.get(partition).map(|offset| Position { partition: *partition, offset: *offset })
+            begin.get(partition).map(|offset| Position {
+                partition: *partition,
+                offset: *offset,
+            })
         };
         let positions = share.partitions.iter().filter_map(position).collect();
         let address = setup::address(cluster, &share).await?;
@@ -139,7 +156,9 @@ async fn consume(mut lane: FetchLane, finish: Rc<Finish>, tally: Rc<RefCell<Tall
             Ok(brought) => {
                 let mut tally = tally.borrow_mut();
                 tally.completed(asked, reactor::now(), brought.records, brought.bytes);
-                finish.records_left.set(finish.records_left.get().saturating_sub(brought.records));
+                finish
+                    .records_left
+                    .set(finish.records_left.get().saturating_sub(brought.records));
                 for (partition, error) in &brought.errors {
                     tally.failed(1, || format!("partition {partition}: {error}"));
                 }
@@ -162,14 +181,16 @@ impl Finish {
         }
         let Some(ends) = &self.ends else { return false };
         let is_at_end = |position: &Position| {
-            ends.get(&position.partition).is_none_or(|end| position.offset >= *end)
+            ends.get(&position.partition)
+                .is_none_or(|end| position.offset >= *end)
         };
         if !lane.positions().iter().all(is_at_end) {
             return false;
         }
-        let has_records = lane.positions().iter().any(|position| {
-            self.starts.get(&position.partition) < ends.get(&position.partition)
-        });
+        let has_records = lane
+            .positions()
+            .iter()
+            .any(|position| self.starts.get(&position.partition) < ends.get(&position.partition));
         if !self.again || !has_records {
             return true;
         }

@@ -58,7 +58,11 @@ impl FetchLane {
     }
 
     pub fn seek(&mut self, partition: i32, offset: i64) {
-        for position in self.positions.iter_mut().filter(|position| position.partition == partition) {
+        for position in self
+            .positions
+            .iter_mut()
+            .filter(|position| position.partition == partition)
+        {
             position.offset = offset;
         }
     }
@@ -66,8 +70,13 @@ impl FetchLane {
     /// Asks once and moves the positions on; `visit` sees the records of each partition.
     pub async fn fetch(&mut self, mut visit: impl FnMut(&[u8])) -> Result<Brought, LaneError> {
         self.correlation_id = self.correlation_id.wrapping_add(1);
-        let request =
-            fetch_wire::request(self.version, self.correlation_id, &self.topic, &self.positions, self.config);
+        let request = fetch_wire::request(
+            self.version,
+            self.correlation_id,
+            &self.topic,
+            &self.positions,
+            self.config,
+        );
         self.socket.send(vec![Piece::Bytes(request.freeze())]).await?;
         self.receive().await?;
         let mut brought = Brought::default();
@@ -79,7 +88,9 @@ impl FetchLane {
                 return;
             }
             visit(answer.records);
-            let position = positions.iter_mut().find(|position| position.partition == answer.partition);
+            let position = positions
+                .iter_mut()
+                .find(|position| position.partition == answer.partition);
             if let Some(position) = position {
                 advance(&mut position.offset, answer.records, &mut brought);
             }
@@ -120,8 +131,9 @@ impl FetchLane {
 /// Counts whole batches by their headers alone; a batch that begins before the position counts from the position.
 fn advance(offset: &mut i64, mut records: &[u8], brought: &mut Brought) {
     while let Some(header) = BatchHeader::peek(records) {
-        let Some((batch, rest)) =
-            usize::try_from(header.size_bytes()).ok().and_then(|size| records.split_at_checked(size))
+        let Some((batch, rest)) = usize::try_from(header.size_bytes())
+            .ok()
+            .and_then(|size| records.split_at_checked(size))
         else {
             return; // cut at the end, as brokers may
         };

@@ -23,8 +23,12 @@ pub fn request(
     let encoding = Encoding::of(version, FLEXIBLE_SINCE);
     let mut frame = BytesMut::with_capacity(128 + positions.len() * 40);
     frame.put_i32(0);
-    let header =
-        RequestHeader { api_key: FETCH, api_version: version, correlation_id, client_id: "ringlog-bench".into() };
+    let header = RequestHeader {
+        api_key: FETCH,
+        api_version: version,
+        correlation_id,
+        client_id: "ringlog-bench".into(),
+    };
     header.write(encoding, &mut frame);
     let mut out = Writer::new(frame, encoding);
     out.i32(-1); // replica id: a consumer
@@ -85,7 +89,10 @@ pub fn read_answer<'a>(
 ) -> Result<ErrorCode, WireError> {
     let mut reader = Reader::new(frame, Encoding::Classic);
     reader.i32()?; // correlation id: one fetch at a time
-    let mut reader = Reader::new(frame.get(4..).unwrap_or_default(), response_encoding(FETCH, version));
+    let mut reader = Reader::new(
+        frame.get(4..).unwrap_or_default(),
+        response_encoding(FETCH, version),
+    );
     reader.end_struct()?;
     reader.i32()?; // throttle time
     let mut error = ErrorCode::None;
@@ -113,7 +120,11 @@ pub fn read_answer<'a>(
             }
             let records = reader.nullable_bytes()?.unwrap_or_default();
             reader.end_struct()?;
-            visit(PartitionAnswer { partition, error, records });
+            visit(PartitionAnswer {
+                partition,
+                error,
+                records,
+            });
         }
         reader.end_struct()?;
     }
@@ -130,20 +141,38 @@ mod tests {
 
     #[test]
     fn requests_read_back_as_what_was_meant_in_every_version() {
-        let positions = [Position { partition: 0, offset: 7 }, Position { partition: 5, offset: 1 << 40 }];
+        let positions = [
+            Position {
+                partition: 0,
+                offset: 7,
+            },
+            Position {
+                partition: 5,
+                offset: 1 << 40,
+            },
+        ];
         for version in VERSIONS.0..=VERSIONS.1 {
             let mut frame = request(version, 9, "orders", &positions, FetchConfig::default());
             let length = i32::from_be_bytes(*frame.first_chunk().unwrap());
             assert_eq!(length as usize, frame.len() - 4);
             let mut frame = frame.split_off(4);
             let header = RequestHeader::split_from(&mut frame).unwrap();
-            assert_eq!((header.api_key, header.api_version, header.correlation_id), (1, version, 9));
+            assert_eq!(
+                (header.api_key, header.api_version, header.correlation_id),
+                (1, version, 9)
+            );
             let mut body = frame.freeze();
             let request = FetchRequest::decode(&mut body, version).unwrap();
             assert!(body.is_empty(), "v{version}");
-            assert_eq!((request.max_wait_ms, request.min_bytes, request.max_bytes), (500, 1, 50 << 20));
+            assert_eq!(
+                (request.max_wait_ms, request.min_bytes, request.max_bytes),
+                (500, 1, 50 << 20)
+            );
             let found = request.topics[0].partitions.iter();
-            let found = found.map(|p| Position { partition: p.partition, offset: p.fetch_offset });
+            let found = found.map(|p| Position {
+                partition: p.partition,
+                offset: p.fetch_offset,
+            });
             assert_eq!(found.collect::<Vec<_>>(), positions);
         }
     }
@@ -168,8 +197,16 @@ mod tests {
             let error = read_answer(version, &frame[4..], |partition| found.push(partition)).unwrap();
             assert_eq!(error, ErrorCode::None);
             let expected = [
-                PartitionAnswer { partition: 0, error: ErrorCode::None, records: b"some" },
-                PartitionAnswer { partition: 5, error: ErrorCode::OffsetOutOfRange, records: b"" },
+                PartitionAnswer {
+                    partition: 0,
+                    error: ErrorCode::None,
+                    records: b"some",
+                },
+                PartitionAnswer {
+                    partition: 5,
+                    error: ErrorCode::OffsetOutOfRange,
+                    records: b"",
+                },
             ];
             assert_eq!(found, expected, "v{version}");
             assert!(read_answer(version, &frame[4..frame.len() - 3], |_| ()).is_err());

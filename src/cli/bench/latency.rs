@@ -57,7 +57,10 @@ impl Latency {
             self.common.seconds = Some(10.0);
         }
         let json = self.common.target.json;
-        let figures = self.common.target.run(async |cluster| self.measure(&cluster).await)?;
+        let figures = self
+            .common
+            .target
+            .run(async |cluster| self.measure(&cluster).await)?;
         output::emit(json, || figures.to_json(), || figures.to_text("send to arrival"));
         Ok(())
     }
@@ -67,7 +70,10 @@ impl Latency {
         let partitions: Vec<i32> = topic.partitions.iter().map(|partition| partition.index).collect();
         let ends = list_offsets(cluster, &topic.name, &partitions, OffsetSpec::Latest).await?;
         // each partition has one reader here, or records would arrive twice
-        let readers = Common { connections: self.common.connections.min(partitions.len() as u32), ..self.common() };
+        let readers = Common {
+            connections: self.common.connections.min(partitions.len() as u32),
+            ..self.common()
+        };
         let fetching = consume::lanes(cluster, &readers, &topic, &ends, self.limits.config()).await?;
 
         let shape = &self.shape;
@@ -90,8 +96,10 @@ impl Latency {
             tally: Rc::new(RefCell::new(Tally::new(measured_from))),
             count: Cell::new(0),
         });
-        let readers: Vec<_> =
-            fetching.into_iter().map(|lane| reactor::spawn(read_on(lane, arrivals.clone()))).collect();
+        let readers: Vec<_> = fetching
+            .into_iter()
+            .map(|lane| reactor::spawn(read_on(lane, arrivals.clone())))
+            .collect();
         let progress = Progress::start(arrivals.tally.clone());
         join_all(producing.into_iter().map(ProduceLane::run)).await;
         let sent = sent.borrow().result();
@@ -105,7 +113,9 @@ impl Latency {
         }
         let mut tally = arrivals.tally.borrow_mut();
         tally.failed(sent.errors, || sent.first_error.clone().unwrap_or_default());
-        tally.failed(sent.records.saturating_sub(arrivals.count.get()), || "records did not arrive".to_owned());
+        tally.failed(sent.records.saturating_sub(arrivals.count.get()), || {
+            "records did not arrive".to_owned()
+        });
         Ok(tally.result())
     }
 
@@ -145,7 +155,8 @@ impl Arrivals {
             };
             let (mut count, mut measured) = (0, 0);
             for record in decompressed.iter().flatten() {
-                let Some(intended) = stamp::read(record.value.unwrap_or_default(), self.run, self.epoch) else {
+                let Some(intended) = stamp::read(record.value.unwrap_or_default(), self.run, self.epoch)
+                else {
                     continue;
                 };
                 count += 1;

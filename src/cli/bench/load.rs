@@ -16,7 +16,12 @@ pub struct Load {
 
 impl Load {
     /// `batch_records` records of `record_bytes` each. All carry the time the load was built at.
-    pub fn build(batch_records: u32, record_bytes: usize, codec: Codec, now_ms: i64) -> Result<Load, BuildError> {
+    pub fn build(
+        batch_records: u32,
+        record_bytes: usize,
+        codec: Codec,
+        now_ms: i64,
+    ) -> Result<Load, BuildError> {
         let mut text = Text(0x9e37_79b9_7f4a_7c15);
         let mut batches = Vec::with_capacity(VARIANTS);
         let mut value = vec![0; record_bytes];
@@ -28,7 +33,10 @@ impl Load {
             }
             batches.push(batch.build()?.freeze());
         }
-        Ok(Load { batches, batch_records })
+        Ok(Load {
+            batches,
+            batch_records,
+        })
     }
 
     pub fn batch(&self, turn: u64) -> Bytes {
@@ -42,8 +50,22 @@ impl Load {
 pub struct Text(pub u64);
 
 const WORDS: [&str; 16] = [
-    "order", "customer", "payment", "shipped", "error", "timeout", "user", "login", "item", "quantity", "amount",
-    "status", "region", "session", "retry", "warehouse",
+    "order",
+    "customer",
+    "payment",
+    "shipped",
+    "error",
+    "timeout",
+    "user",
+    "login",
+    "item",
+    "quantity",
+    "amount",
+    "status",
+    "region",
+    "session",
+    "retry",
+    "warehouse",
 ];
 
 impl Text {
@@ -51,7 +73,10 @@ impl Text {
         let mut at = 0;
         while at < out.len() {
             let random = self.next();
-            let word = WORDS.get(random as usize % WORDS.len()).copied().unwrap_or_default();
+            let word = WORDS
+                .get(random as usize % WORDS.len())
+                .copied()
+                .unwrap_or_default();
             let piece = format!("{word}={:x} ", (random >> 32) as u32);
             for (to, from) in out.iter_mut().skip(at).zip(piece.bytes()) {
                 *to = from;
@@ -96,6 +121,9 @@ mod tests {
     fn the_filling_compresses_like_text() {
         let plain = Load::build(64, 1024, Codec::None, 0).unwrap().batch(0).len();
         let packed = Load::build(64, 1024, Codec::Zstd, 0).unwrap().batch(0).len();
-        assert!(packed * 5 < plain * 4 && packed * 6 > plain, "{packed} of {plain}");
+        assert!(
+            packed * 5 < plain * 4 && packed * 6 > plain,
+            "{packed} of {plain}"
+        );
     }
 }

@@ -27,6 +27,8 @@ use engine::batch::Codec;
 use super::arguments::{AcksArg, parse_codec};
 use super::{CliError, target::Target};
 
+pub use stamp::StampError;
+
 /// Measure a broker: load in open loop, latencies as a histogram.
 #[derive(Debug, Args)]
 pub struct Bench {

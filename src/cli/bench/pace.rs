@@ -15,7 +15,10 @@ pub struct Supply {
 
 impl Supply {
     pub fn new(batches: u64, until: Option<Instant>) -> Rc<Supply> {
-        Rc::new(Supply { left: Cell::new(batches), until })
+        Rc::new(Supply {
+            left: Cell::new(batches),
+            until,
+        })
     }
 
     fn take(&self, now: Instant) -> bool {
@@ -31,7 +34,9 @@ impl Supply {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// Send a batch; its latency counts from this time.
-    Send { intended: Instant },
+    Send {
+        intended: Instant,
+    },
     WaitUntil(Instant),
     Done,
 }
@@ -40,7 +45,14 @@ pub enum Next {
 #[derive(Debug)]
 pub enum Pace {
     /// Of all batches of the run, this lane has every `lanes`-th, each at its own time.
-    Rate { start: Instant, interval_ns: f64, next: u64, lanes: u64, batches: u64, until: Option<Instant> },
+    Rate {
+        start: Instant,
+        interval_ns: f64,
+        next: u64,
+        lanes: u64,
+        batches: u64,
+        until: Option<Instant>,
+    },
     Fast(Rc<Supply>),
 }
 
@@ -68,7 +80,14 @@ impl Pace {
         match self {
             Pace::Fast(supply) if supply.take(now) => Next::Send { intended: now },
             Pace::Fast(_) => Next::Done,
-            Pace::Rate { start, interval_ns, next, lanes, batches, until } => {
+            Pace::Rate {
+                start,
+                interval_ns,
+                next,
+                lanes,
+                batches,
+                until,
+            } => {
                 // from the start each time: adding intervals up would add their rounding up, too
                 let intended = *start + Duration::from_nanos((*next as f64 * *interval_ns) as u64);
                 if *next >= *batches || until.is_some_and(|until| intended >= until) {
@@ -104,17 +123,34 @@ mod tests {
         assert_eq!(pace.next(start), Next::Send { intended: start });
         assert_eq!(pace.next(start), Next::WaitUntil(at(start, 10)));
         let late = at(start, 25);
-        assert_eq!(pace.next(late), Next::Send { intended: at(start, 10) });
-        assert_eq!(pace.next(late), Next::Send { intended: at(start, 20) });
+        assert_eq!(
+            pace.next(late),
+            Next::Send {
+                intended: at(start, 10)
+            }
+        );
+        assert_eq!(
+            pace.next(late),
+            Next::Send {
+                intended: at(start, 20)
+            }
+        );
         assert_eq!(pace.next(late), Next::WaitUntil(at(start, 30)));
-        assert_eq!(pace.next(at(start, 99)), Next::Send { intended: at(start, 30) });
+        assert_eq!(
+            pace.next(at(start, 99)),
+            Next::Send {
+                intended: at(start, 30)
+            }
+        );
         assert_eq!(pace.next(at(start, 99)), Next::Done);
     }
 
     #[test]
     fn lanes_share_the_rate_without_overlap() {
         let start = start();
-        let mut lanes: Vec<Pace> = (0..3).map(|lane| Pace::at_rate(1000.0, start, (lane, 3), 10, None)).collect();
+        let mut lanes: Vec<Pace> = (0..3)
+            .map(|lane| Pace::at_rate(1000.0, start, (lane, 3), 10, None))
+            .collect();
         let far = at(start, 1000);
         let mut sent: Vec<Instant> = Vec::new();
         for lane in &mut lanes {
@@ -139,7 +175,12 @@ mod tests {
         let (mut one, mut two) = (Pace::Fast(supply.clone()), Pace::Fast(supply));
         assert_eq!(one.next(start), Next::Send { intended: start });
         assert_eq!(two.next(at(start, 5)), Next::Done);
-        assert_eq!(two.next(at(start, 4)), Next::Send { intended: at(start, 4) });
+        assert_eq!(
+            two.next(at(start, 4)),
+            Next::Send {
+                intended: at(start, 4)
+            }
+        );
         assert_eq!(one.next(start), Next::Done);
     }
 }

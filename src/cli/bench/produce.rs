@@ -35,15 +35,27 @@ pub struct Produce {
 impl Produce {
     pub fn run(self) -> Result<(), CliError> {
         let json = self.common.target.json;
-        let figures = self.common.target.run(async |cluster| self.measure(&cluster).await)?;
-        output::emit(json, || figures.to_json(), || figures.to_text("send to acknowledgement"));
+        let figures = self
+            .common
+            .target
+            .run(async |cluster| self.measure(&cluster).await)?;
+        output::emit(
+            json,
+            || figures.to_json(),
+            || figures.to_text("send to acknowledgement"),
+        );
         Ok(())
     }
 
     async fn measure(&self, cluster: &Cluster) -> Result<Figures, CliError> {
         let topic = self.common.topic(cluster).await?;
         let shape = &self.shape;
-        let load = Load::build(shape.batch_records, shape.record_bytes, shape.compression, reactor::wall_ms())?;
+        let load = Load::build(
+            shape.batch_records,
+            shape.record_bytes,
+            shape.compression,
+            reactor::wall_ms(),
+        )?;
         let source = Source::Prebuilt(Rc::new(load));
         let start = reactor::now() + LEAD;
         let measured_from = start + Duration::from_secs_f64(self.common.warmup.max(0.0));
@@ -67,7 +79,9 @@ pub async fn lanes(
     start: reactor::Instant,
     tally: &Rc<RefCell<Tally>>,
 ) -> Result<Vec<ProduceLane>, CliError> {
-    let until = common.seconds.map(|seconds| start + Duration::from_secs_f64((common.warmup + seconds).max(0.0)));
+    let until = common
+        .seconds
+        .map(|seconds| start + Duration::from_secs_f64((common.warmup + seconds).max(0.0)));
     let records = match (common.records, until) {
         (Some(records), _) => records,
         (None, Some(_)) => u64::MAX,
@@ -81,7 +95,10 @@ pub async fn lanes(
     let mut lanes = Vec::with_capacity(count);
     for (lane, share) in shares.into_iter().enumerate() {
         let client = cluster.broker(share.broker).await?;
-        let version = client.version_of::<ProduceRequest>().map_err(AskError::from)?.min(produce_wire::VERSIONS.1);
+        let version = client
+            .version_of::<ProduceRequest>()
+            .map_err(AskError::from)?
+            .min(produce_wire::VERSIONS.1);
         let acks = shape.acks.into();
         let request = |partition: &i32| RequestTemplate::new(version, &topic.name, *partition, acks);
         let config = LaneConfig {
@@ -93,11 +110,21 @@ pub async fn lanes(
             in_flight_max: shape.in_flight as usize,
         };
         let pace = if shape.rate > 0.0 {
-            Pace::at_rate(shape.rate / batch_records as f64, start, (lane, count), batches, until)
+            Pace::at_rate(
+                shape.rate / batch_records as f64,
+                start,
+                (lane, count),
+                batches,
+                until,
+            )
         } else {
             Pace::Fast(supply.clone())
         };
-        lanes.push(ProduceLane::connect(config, pace, tally.clone()).await.map_err(CliError::Connection)?);
+        lanes.push(
+            ProduceLane::connect(config, pace, tally.clone())
+                .await
+                .map_err(CliError::Connection)?,
+        );
     }
     Ok(lanes)
 }

@@ -100,7 +100,11 @@ struct InFlight {
 }
 
 impl ProduceLane {
-    pub async fn connect(config: LaneConfig, pace: Pace, tally: Rc<RefCell<Tally>>) -> io::Result<ProduceLane> {
+    pub async fn connect(
+        config: LaneConfig,
+        pace: Pace,
+        tally: Rc<RefCell<Tally>>,
+    ) -> io::Result<ProduceLane> {
         let socket = Socket::connect(config.address).await?;
         Ok(ProduceLane {
             config,
@@ -152,11 +156,16 @@ impl ProduceLane {
     async fn send_what_is_due(&self) -> Result<(), LaneError> {
         loop {
             let answered = self.answered.notified();
-            let room = self.config.in_flight_max.saturating_sub(self.in_flight.borrow().len());
+            let room = self
+                .config
+                .in_flight_max
+                .saturating_sub(self.in_flight.borrow().len());
             let (gathered, then) = self.gather(room.min(GATHER_MAX))?;
             if !gathered.is_empty() {
                 let sent_requests = Sent::of(&gathered);
-                self.socket.send(gathered.into_iter().flat_map(|request| request.pieces).collect()).await?;
+                self.socket
+                    .send(gathered.into_iter().flat_map(|request| request.pieces).collect())
+                    .await?;
                 if self.config.acks == Acks::None {
                     self.complete_unanswered(sent_requests);
                 }
@@ -178,10 +187,16 @@ impl ProduceLane {
         let mut pace = self.pace.borrow_mut();
         while gathered.len() < room {
             let next = pace.next(now);
-            let Next::Send { intended } = next else { return Ok((gathered, next)) };
+            let Next::Send { intended } = next else {
+                return Ok((gathered, next));
+            };
             let turn = self.turn.get();
             self.turn.set(turn + 1);
-            let Some(request) = self.config.requests.get(turn as usize % self.config.requests.len().max(1)) else {
+            let Some(request) = self
+                .config
+                .requests
+                .get(turn as usize % self.config.requests.len().max(1))
+            else {
                 return Ok((gathered, Next::Done));
             };
             let correlation_id = turn as i32 & i32::MAX;
@@ -190,9 +205,17 @@ impl ProduceLane {
             let mut pieces = Vec::with_capacity(3);
             request.write(correlation_id, batch, &mut pieces);
             if self.config.acks != Acks::None {
-                self.in_flight.borrow_mut().push_back(InFlight { correlation_id, intended, batch_bytes });
+                self.in_flight.borrow_mut().push_back(InFlight {
+                    correlation_id,
+                    intended,
+                    batch_bytes,
+                });
             }
-            gathered.push(Request { intended, batch_bytes, pieces });
+            gathered.push(Request {
+                intended,
+                batch_bytes,
+                pieces,
+            });
         }
         Ok((gathered, Next::Send { intended: now }))
     }
@@ -201,7 +224,12 @@ impl ProduceLane {
         let now = reactor::now();
         let mut tally = self.tally.borrow_mut();
         for request in sent {
-            tally.completed(request.intended, now, self.config.source.batch_records(), request.batch_bytes);
+            tally.completed(
+                request.intended,
+                now,
+                self.config.source.batch_records(),
+                request.batch_bytes,
+            );
         }
     }
 
@@ -224,7 +252,10 @@ impl ProduceLane {
         let request = self.in_flight.borrow_mut().pop_front();
         let expected = request.as_ref().map_or(-1, |request| request.correlation_id);
         let Some(request) = request.filter(|request| request.correlation_id == answer.correlation_id) else {
-            return Err(LaneError::Order { expected, found: answer.correlation_id });
+            return Err(LaneError::Order {
+                expected,
+                found: answer.correlation_id,
+            });
         };
         let mut tally = self.tally.borrow_mut();
         match answer.error {
@@ -254,7 +285,10 @@ impl Sent {
     fn of(requests: &[Request]) -> Vec<Sent> {
         requests
             .iter()
-            .map(|request| Sent { intended: request.intended, batch_bytes: request.batch_bytes })
+            .map(|request| Sent {
+                intended: request.intended,
+                batch_bytes: request.batch_bytes,
+            })
             .collect()
     }
 }

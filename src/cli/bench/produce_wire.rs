@@ -49,7 +49,11 @@ impl RequestTemplate {
         for _of in ["partition", "topic", "request"] {
             tail.end_struct();
         }
-        RequestTemplate { head: head.into_inner().freeze(), tail: tail.into_inner().freeze(), encoding }
+        RequestTemplate {
+            head: head.into_inner().freeze(),
+            tail: tail.into_inner().freeze(),
+            encoding,
+        }
     }
 
     /// Appends the request's pieces; the batch is not copied.
@@ -91,7 +95,10 @@ pub fn read_answer(version: i16, frame: &[u8]) -> Result<Answer, WireError> {
     reader.array_count(1)?;
     reader.i32()?; // partition
     let error = ErrorCode::from_code(reader.i16()?);
-    Ok(Answer { correlation_id, error })
+    Ok(Answer {
+        correlation_id,
+        error,
+    })
 }
 
 #[cfg(test)]
@@ -119,7 +126,10 @@ mod tests {
             assert_eq!(length as usize, frame.len() - 4);
             let mut frame = frame.split_off(4);
             let header = RequestHeader::split_from(&mut frame).unwrap();
-            assert_eq!((header.api_key, header.api_version, header.correlation_id), (0, version, 77));
+            assert_eq!(
+                (header.api_key, header.api_version, header.correlation_id),
+                (0, version, 77)
+            );
             let mut body = frame.freeze();
             let request = ProduceRequest::decode(&mut body, version).unwrap();
             assert!(body.is_empty(), "v{version}");
@@ -134,7 +144,9 @@ mod tests {
     #[test]
     fn answers_of_every_version_give_their_error() {
         for version in VERSIONS.0..=VERSIONS.1 {
-            let partition = PartitionProduceResponse::default().with_index(3).with_error_code(10);
+            let partition = PartitionProduceResponse::default()
+                .with_index(3)
+                .with_error_code(10);
             let answer = ProduceResponse::default().with_responses(vec![
                 TopicProduceResponse::default()
                     .with_name(TopicName("orders".into()))
@@ -143,7 +155,10 @@ mod tests {
             let frame = net::message::encode_response(version, 77, &answer).unwrap();
             assert_eq!(
                 read_answer(version, &frame[4..]),
-                Ok(Answer { correlation_id: 77, error: ErrorCode::MessageTooLarge })
+                Ok(Answer {
+                    correlation_id: 77,
+                    error: ErrorCode::MessageTooLarge
+                })
             );
             assert!(read_answer(version, &frame[4..12]).is_err());
         }

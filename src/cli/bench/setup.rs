@@ -21,7 +21,14 @@ impl Common {
     pub async fn topic(&self, cluster: &Cluster) -> Result<Topic, AskError> {
         match cluster.topic(&self.topic).await {
             Err(error) if error.code() == Some(ErrorCode::UnknownTopicOrPartition) => {
-                create_topic(cluster, &self.topic, self.partitions, self.replication_factor, &[]).await?;
+                create_topic(
+                    cluster,
+                    &self.topic,
+                    self.partitions,
+                    self.replication_factor,
+                    &[],
+                )
+                .await?;
                 cluster.led_topic(&self.topic).await
             }
             Err(error) => Err(error),
@@ -31,7 +38,10 @@ impl Common {
 
     /// `connections` shares for each leader.
     pub fn shares(&self, topic: &Topic) -> Vec<Share> {
-        let leaders = topic.partitions.iter().map(|partition| (partition.leader, partition.index));
+        let leaders = topic
+            .partitions
+            .iter()
+            .map(|partition| (partition.leader, partition.index));
         shares(leaders, self.connections as usize)
     }
 }
@@ -46,11 +56,19 @@ fn shares(partitions: impl Iterator<Item = (i32, i32)>, connections: usize) -> V
     let mut shares = Vec::new();
     for (broker, partitions) in by_leader {
         for connection in 0..connections {
-            let mut mine: Vec<i32> = partitions.iter().copied().skip(connection).step_by(connections).collect();
+            let mut mine: Vec<i32> = partitions
+                .iter()
+                .copied()
+                .skip(connection)
+                .step_by(connections)
+                .collect();
             if mine.is_empty() {
                 mine.extend(partitions.get(connection % partitions.len().max(1)));
             }
-            shares.push(Share { broker, partitions: mine });
+            shares.push(Share {
+                broker,
+                partitions: mine,
+            });
         }
     }
     shares
@@ -69,10 +87,19 @@ mod tests {
     fn every_partition_is_somebodys_and_no_connection_idles() {
         let of = |partitions: &[(i32, i32)], connections| {
             let shares = shares(partitions.iter().copied(), connections);
-            shares.into_iter().map(|share| (share.broker, share.partitions)).collect::<Vec<_>>()
+            shares
+                .into_iter()
+                .map(|share| (share.broker, share.partitions))
+                .collect::<Vec<_>>()
         };
         assert_eq!(of(&[(1, 0), (1, 1), (1, 2)], 2), [(1, vec![0, 2]), (1, vec![1])]);
-        assert_eq!(of(&[(1, 0), (2, 1)], 2), [(1, vec![0]), (1, vec![0]), (2, vec![1]), (2, vec![1])]);
-        assert_eq!(of(&[(1, 0), (1, 1)], 3), [(1, vec![0]), (1, vec![1]), (1, vec![0])]);
+        assert_eq!(
+            of(&[(1, 0), (2, 1)], 2),
+            [(1, vec![0]), (1, vec![0]), (2, vec![1]), (2, vec![1])]
+        );
+        assert_eq!(
+            of(&[(1, 0), (1, 1)], 3),
+            [(1, vec![0]), (1, vec![1]), (1, vec![0])]
+        );
     }
 }

@@ -61,7 +61,13 @@ impl Stamper {
             let value = record?.value.unwrap_or_default();
             values.push(value.as_ptr() as usize - template.as_ptr() as usize);
         }
-        Ok(Stamper { template, values, codec, run, epoch })
+        Ok(Stamper {
+            template,
+            values,
+            codec,
+            run,
+            epoch,
+        })
     }
 
     /// A batch all of whose records were meant to be sent at `intended`.
@@ -82,7 +88,7 @@ impl Stamper {
         }
         match self.codec {
             Codec::None => Ok(bytes.freeze()),
-            codec => Ok(Bytes::from_owner(recompress(&Batch::only(&bytes)?, codec)?)),
+            codec => Ok(recompress(&Batch::only(&bytes)?, codec.into(), bytes.len())?.freeze()),
         }
     }
 }

@@ -36,7 +36,8 @@ pub struct Reading {
 impl Tally {
     pub fn new(measured_from: Instant) -> Tally {
         #[expect(clippy::expect_used, reason = "the bounds are constants a test builds with")]
-        let latencies_ns = Histogram::new_with_bounds(1, LATENCY_MAX_NS, SIGNIFICANT_DIGITS).expect("constant bounds");
+        let latencies_ns =
+            Histogram::new_with_bounds(1, LATENCY_MAX_NS, SIGNIFICANT_DIGITS).expect("constant bounds");
         Tally {
             measured_from,
             last: measured_from,
@@ -73,7 +74,8 @@ impl Tally {
 
     pub fn latency(&mut self, intended: Instant, now: Instant) {
         let latency = now.saturating_since(intended).as_nanos();
-        self.latencies_ns.saturating_record(u64::try_from(latency).unwrap_or(LATENCY_MAX_NS).max(1));
+        self.latencies_ns
+            .saturating_record(u64::try_from(latency).unwrap_or(LATENCY_MAX_NS).max(1));
     }
 
     pub fn failed(&mut self, count: u64, why: impl FnOnce() -> String) {
@@ -195,14 +197,30 @@ mod tests {
         tally.completed(ms(1100), ms(2000), 10, 20_000);
         tally.failed(3, || "lost".to_owned());
         let result = tally.result();
-        assert_eq!((result.records, result.bytes, result.errors), (1010, 2_020_000, 3));
-        assert_eq!((result.seconds, result.mb_per_s, result.records_per_s), (1.0, 2.02, 1010.0));
+        assert_eq!(
+            (result.records, result.bytes, result.errors),
+            (1010, 2_020_000, 3)
+        );
+        assert_eq!(
+            (result.seconds, result.mb_per_s, result.records_per_s),
+            (1.0, 2.02, 1010.0)
+        );
         assert!((result.p50_us - 2000.0).abs() < 3.0, "{}", result.p50_us);
         assert!((result.max_us - 900_000.0).abs() < 1000.0, "{}", result.max_us);
         let json = result.to_json();
-        for key in ["records", "bytes", "seconds", "mb_per_s", "records_per_s", "p50_us", "p90_us", "p99_us",
-            "p999_us", "max_us", "errors"]
-        {
+        for key in [
+            "records",
+            "bytes",
+            "seconds",
+            "mb_per_s",
+            "records_per_s",
+            "p50_us",
+            "p90_us",
+            "p99_us",
+            "p999_us",
+            "max_us",
+            "errors",
+        ] {
             assert!(json.get(key).is_some_and(Value::is_number), "{key}");
         }
         assert!(result.to_text("latency").contains("first error: lost"));
