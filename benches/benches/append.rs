@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use engine::log::OpenState;
 use ringlog_benches::BATCH_BYTES;
 use ringlog_benches::log::{Producer, open, run};
 
@@ -18,7 +19,7 @@ async fn append_all(dir: &Path, size_bytes: usize, appends: u64, group: u64) -> 
     let mut left = appends;
     while left > 0 {
         let count = left.min(per_round);
-        let log = open(dir).await;
+        let log = open(dir, OpenState::default()).await;
         let start = Instant::now();
         for appended in 1..=count {
             producer.append(&log);
@@ -44,7 +45,8 @@ fn append(criterion: &mut Criterion) {
         for (name, size_bytes) in sizes {
             group.throughput(Throughput::Bytes(Producer::new(*size_bytes).size_bytes() as u64));
             group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
-                bencher.iter_custom(|appends| run(append_all(dir.path(), *size_bytes, appends, commit_group)));
+                bencher
+                    .iter_custom(|appends| run(append_all(dir.path(), *size_bytes, appends, commit_group)));
             });
         }
         group.finish();

@@ -13,10 +13,15 @@ pub fn run<F: Future>(main: F) -> F::Output {
     reactor::run(reactor::Config::default(), main).expect("a reactor")
 }
 
-/// An empty log in `dir`.
-pub async fn open(dir: &Path) -> Log {
-    let config = Rc::new(LogConfig { file_delete_delay_ms: 0, ..LogConfig::default() });
-    let (log, _) = Log::open(&dir.join("bench-0"), config, OpenState::default()).await.expect("an empty log");
+/// The log in `dir`, made if it is not there.
+pub async fn open(dir: &Path, state: OpenState) -> Log {
+    let config = Rc::new(LogConfig {
+        file_delete_delay_ms: 0,
+        ..LogConfig::default()
+    });
+    let (log, _) = Log::open(&dir.join("bench-0"), config, state)
+        .await
+        .expect("a sound log");
     log
 }
 
@@ -33,8 +38,11 @@ impl Producer {
     pub fn new(size_bytes: usize) -> Self {
         let bytes = crate::batch(Codec::None, size_bytes);
         let info = validate(&bytes, &Limits::default()).expect("a valid batch");
-        let context =
-            AppendContext { leader_epoch: LeaderEpoch(0), origin: Origin::Client, now: Timestamp(0) };
+        let context = AppendContext {
+            leader_epoch: LeaderEpoch(0),
+            origin: Origin::Client,
+            now: Timestamp(0),
+        };
         Producer { bytes, info, context }
     }
 
@@ -43,6 +51,7 @@ impl Producer {
     }
 
     pub fn append(&mut self, log: &Log) {
-        log.append(&mut self.bytes, &self.info, &self.context).expect("a log that takes batches");
+        log.append(&mut self.bytes, &self.info, &self.context)
+            .expect("a log that takes batches");
     }
 }
