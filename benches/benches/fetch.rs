@@ -74,8 +74,8 @@ fn read_anywhere(log: &Log, max_bytes: u32, reads: u64) -> Duration {
 fn fetch(criterion: &mut Criterion) {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     run(fill(dir.path()));
-    let ways: [(&str, fn(&Log, u32, u64) -> Duration); 2] =
-        [("read on", read_on), ("read anywhere", read_anywhere)];
+    type Read = fn(&Log, u32, u64) -> Duration;
+    let ways: [(&str, Read); 2] = [("read on", read_on), ("read anywhere", read_anywhere)];
     for (way, read) in ways {
         let mut group = criterion.benchmark_group(way);
         for (name, max_bytes) in FETCH_BYTES {
