@@ -18,6 +18,8 @@ pub static API: Api = Api::new(15, "DescribeGroups", (0, 6), |shard, call| Box::
 /// READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS as bits by operation code: all that Kafka's GROUP resource knows.
 const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
+const ERROR_MESSAGE_SINCE: i16 = 6;
+
 async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let request: DescribeGroupsRequest = call.decode()?;
     let mut groups = Vec::with_capacity(request.groups.len());
@@ -31,6 +33,7 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
         }
     }
     let operations = if request.include_authorized_operations { GROUP_OPERATIONS } else { OPERATIONS_NOT_ASKED };
+    let with_message = call.version() >= ERROR_MESSAGE_SINCE;
     let groups = groups.into_iter().map(|group| {
         let members = group.members.into_iter().map(|member| {
             DescribedGroupMember::default()
@@ -43,7 +46,7 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
         });
         DescribedGroup::default()
             .with_error_code(group.error_code.0)
-            .with_error_message(optional(group.error_message))
+            .with_error_message(optional(group.error_message.filter(|_| with_message)))
             .with_group_id(GroupId(text(group.group_id)))
             .with_group_state(text(group.group_state))
             .with_protocol_type(text(group.protocol_type))

@@ -24,6 +24,7 @@ const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
 const EARLIEST_PENDING_UPLOAD: i64 = -6;
 const READ_COMMITTED: i8 = 1;
+const LEADER_EPOCH_SINCE: i16 = 4;
 
 /// The version from which each special timestamp is understood.
 fn since(timestamp: i64) -> i16 {
@@ -50,7 +51,10 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
         let partitions = partitions.into_iter().map(|(index, result)| {
             let answer = ListOffsetsPartitionResponse::default().with_partition_index(index);
             match result {
-                Ok(found) => answer.with_timestamp(found.timestamp).with_offset(found.offset).with_leader_epoch(found.epoch),
+                Ok(found) => {
+                    let epoch = if version >= LEADER_EPOCH_SINCE { found.epoch } else { -1 };
+                    answer.with_timestamp(found.timestamp).with_offset(found.offset).with_leader_epoch(epoch)
+                }
                 Err(code) => answer.with_error_code(code.code()).with_timestamp(-1).with_offset(-1).with_leader_epoch(-1),
             }
         });

@@ -41,7 +41,10 @@ impl Serve {
     pub fn run(self) -> Result<(), CliError> {
         let mut settings = Settings::default();
         if let Some(path) = &self.config {
-            let content = std::fs::read(path).map_err(|source| CliError::File { path: path.clone(), source })?;
+            let content = std::fs::read(path).map_err(|source| CliError::File {
+                path: path.clone(),
+                source,
+            })?;
             settings.add_file(&content)?;
         }
         let data_dir = self.data_dir.map(|path| path.display().to_string());
@@ -75,7 +78,9 @@ impl Serve {
 /// Structured logs on standard error: `RUST_LOG` chooses what, `RINGLOG_LOG=json` how.
 fn start_log() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     if std::env::var_os("RINGLOG_LOG").is_some_and(|format| format == "json") {
         builder.json().init();
     } else {

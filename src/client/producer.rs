@@ -1,13 +1,13 @@
 //! Sending batches to partition leaders, in order, each exactly once when the producer is idempotent.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Bytes, BytesMut};
 use engine::batch::BatchBuilder;
 use engine::types::{ProducerEpoch, ProducerId, Sequence};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{InitProducerIdRequest, ProduceRequest, TopicName};
+use kafka_protocol::messages::{InitProducerIdRequest, MetadataRequest, ProduceRequest, TopicName};
 use net::ErrorCode;
 use net::produce;
 
@@ -190,6 +190,17 @@ impl Producer {
                 Ok(partition.base_offset)
             }
         }
+    }
+
+    /// Waits until the brokers have read what was sent without acknowledgement: answers keep the order of requests.
+    pub async fn flush(&self, cluster: &Cluster) -> Result<(), AskError> {
+        let leaders: BTreeSet<i32> = self.topic.borrow().partitions.iter().map(|p| p.leader).collect();
+        if self.acks == Acks::None {
+            for leader in leaders {
+                cluster.ask_broker(leader, &MetadataRequest::default().with_topics(Some(Vec::new()))).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn refresh(&self, cluster: &Cluster, name: &str) -> Result<(), AskError> {
