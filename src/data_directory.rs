@@ -170,7 +170,6 @@ pub async fn keep_checkpoints(directory: DataDirectory, config: Arc<BrokerConfig
 /// Asks all shards and writes what they say. A broker that is going down may miss a shard; then nothing is written.
 pub async fn write_checkpoints(directory: &DataDirectory, main: &Router) -> Result<(), DirectoryError> {
     let asked: Vec<_> = (0..main.shard_count()).map(|index| main.send(ShardId(index), shard::checkpoints)).collect();
-    main.flush();
     let Ok(parts) = join_all(asked).await.into_iter().collect::<Result<Vec<_>, _>>() else { return Ok(()) };
     let mut topic_ids = BTreeMap::new();
     let mut checkpoints = Vec::new();

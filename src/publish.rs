@@ -27,7 +27,6 @@ impl Publish for ShardPublisher {
             self.router.send(ShardId(index), move |shard| shard::apply(shard, image, delta))
         });
         let applied: Vec<_> = applied.collect();
-        self.router.flush();
         join_all(applied).await;
     }
 }

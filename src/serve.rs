@@ -110,6 +110,8 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
     let epoch = registration::register(own_port.attach(), &node, &directory).await?;
     let _set_once = node.broker_epoch.set(epoch);
 
+    let overflow = main.clone();
+    reactor::spawn(async move { overflow.drain_overflow().await }).detach();
     for (name, listener) in listeners {
         reactor::spawn(accept(listener, name, main.clone())).detach();
     }
@@ -177,26 +179,45 @@ async fn accept(listener: Listener, name: String, main: Rc<Router>) {
         drop(main.send(ShardId(index), move |shard: Rc<Shard>| shard::adopt(shard, socket, peer, name)));
     })
     .await;
-    if let Err(error) = ended {
-        tracing::error!(%error, listener = name, "the listener has failed; no new connections are taken");
-    }
+    let Err(error) = ended;
+    tracing::error!(%error, listener = name, "the listener has failed; no new connections are taken");
 }
 
 async fn listen(config: &BrokerConfig) -> Result<Vec<(String, Listener)>, ServeError> {
-    config.listeners.iter().map(|listener| Ok((listener.name.clone(), bind(&listener.endpoint)?))).collect()
+    let mut listeners = Vec::with_capacity(config.listeners.len());
+    for listener in &config.listeners {
+        listeners.push((listener.name.clone(), bind(&listener.endpoint).await?));
+    }
+    Ok(listeners)
 }
 
 async fn listen_admin(config: &BrokerConfig) -> Result<Option<Listener>, ServeError> {
-    config.admin_listener.as_ref().map(bind).transpose()
+    match &config.admin_listener {
+        Some(endpoint) => Ok(Some(bind(endpoint).await?)),
+        None => Ok(None),
+    }
 }
 
+/// How long the listener of a killed predecessor may live on: the kernel ends a ring, and with it the accept that holds the
+/// socket, some time after the process.
+const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(2);
+const BIND_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
 /// The first address that the host name stands for; an empty host stands for all addresses of this machine.
-fn bind(endpoint: &Endpoint) -> Result<Listener, ServeError> {
+async fn bind(endpoint: &Endpoint) -> Result<Listener, ServeError> {
     let host = if endpoint.host.is_empty() { "0.0.0.0" } else { &endpoint.host };
     let failed = |source| ServeError::Listen { address: format!("{host}:{}", endpoint.port), source };
     let mut addresses = (host, endpoint.port).to_socket_addrs().map_err(failed)?;
     let address: SocketAddr = addresses.next().ok_or_else(|| failed(std::io::ErrorKind::AddrNotAvailable.into()))?;
-    Listener::bind(address).map_err(failed)
+    let give_up = reactor::now() + PREDECESSOR_PATIENCE;
+    loop {
+        match Listener::bind(address) {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && reactor::now() < give_up => {
+                reactor::sleep(BIND_AGAIN_AFTER).await;
+            }
+            bound => return bound.map_err(failed),
+        }
+    }
 }
 
 /// What clients are told: the advertised addresses, with the port that was really bound where 0 was asked for.

@@ -46,9 +46,7 @@ where
     Fut: Future<Output = T> + 'static,
 {
     let asked = (0..main.shard_count()).map(|index| main.send(ShardId(index), work.clone()));
-    let asked = asked.collect();
-    main.flush();
-    asked
+    asked.collect()
 }
 
 /// The figures of one shard, on its own thread.

@@ -8,29 +8,18 @@ use engine::types::Timestamp;
 use super::Shard;
 use crate::partition::Partition;
 
-/// How often mailboxes that were full are tried again when no new call does it.
-const FLUSH_EVERY: Duration = Duration::from_millis(1);
-/// How often the flush task looks when nothing overflowed.
-const IDLE_LOOK: Duration = Duration::from_millis(20);
 /// How often logs are rolled by time, synced by `flush.ms`, and relieved of idle files. Kafka's flush scheduler looks as often
 /// as `log.flush.scheduler.interval.ms` says; its roll check is part of the append.
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Starts the shard's clockwork; it ends with the shard.
 pub fn start(shard: &Rc<Shard>) {
-    reactor::spawn(flush_mailboxes(shard.clone())).detach();
+    let overflow = shard.clone();
+    reactor::spawn(async move { overflow.router.drain_overflow().await }).detach();
     reactor::spawn(upkeep(shard.clone())).detach();
     reactor::spawn(retain(shard.clone())).detach();
     if shard.node.config.log.cleaner_enabled {
         reactor::spawn(clean(shard.clone())).detach();
-    }
-}
-
-async fn flush_mailboxes(shard: Rc<Shard>) {
-    loop {
-        shard.router.flush();
-        let wait = if shard.router.overflow_depth() > 0 { FLUSH_EVERY } else { IDLE_LOOK };
-        reactor::sleep(wait).await;
     }
 }
 

@@ -13,13 +13,18 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use reactor::mailbox;
+use reactor::sync::Notify;
 
 use super::Shard;
 
 /// Calls that one mailbox holds. A guess: 64 connections of 16 requests each, all for one other shard.
 pub const MAILBOX_CALLS: usize = 1024;
+
+/// How often a full mailbox is tried again when no new call does it.
+const TRY_AGAIN_AFTER: Duration = Duration::from_millis(1);
 
 /// A shard's place in `0..shards`. The same number names its mailboxes and its metrics.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
@@ -37,6 +42,7 @@ pub struct ShardGone;
 pub struct Router {
     own: ShardId,
     lanes: Vec<Option<RefCell<Lane>>>,
+    overflowed: Notify,
 }
 
 struct Lane {
@@ -48,7 +54,7 @@ impl Router {
     /// `mailboxes[i]` leads to shard `i`; the entry of the own shard is `None`.
     pub fn new(own: ShardId, mailboxes: Vec<Option<mailbox::Sender<Parcel>>>) -> Router {
         let lane = |mailbox| RefCell::new(Lane { mailbox, overflow: VecDeque::new() });
-        Router { own, lanes: mailboxes.into_iter().map(|mailbox| mailbox.map(lane)).collect() }
+        Router { own, lanes: mailboxes.into_iter().map(|mailbox| mailbox.map(lane)).collect(), overflowed: Notify::new() }
     }
 
     pub fn own(&self) -> ShardId {
@@ -89,13 +95,23 @@ impl Router {
         let mut lane = lane.borrow_mut();
         lane.overflow.push_back(parcel);
         lane.flush();
+        if !lane.overflow.is_empty() {
+            self.overflowed.notify_waiters();
+        }
     }
 
-    /// Moves what waits at this sender into mailboxes that have room again. Called on every turn of the shard's timer
-    /// and before every new call, so that order is kept.
-    pub fn flush(&self) {
-        for lane in self.lanes.iter().flatten() {
-            lane.borrow_mut().flush();
+    /// Moves what waits at this sender into mailboxes that have room again, for as long as the sender lives. New calls do the same,
+    /// behind what waits, so that order is kept.
+    pub async fn drain_overflow(&self) {
+        loop {
+            for lane in self.lanes.iter().flatten() {
+                lane.borrow_mut().flush();
+            }
+            if self.overflow_depth() > 0 {
+                reactor::sleep(TRY_AGAIN_AFTER).await;
+            } else {
+                self.overflowed.notified().await;
+            }
         }
     }
 }
