@@ -18,15 +18,13 @@ use crate::topic_config::view;
 
 pub static API: Api = Api::new(19, "CreateTopics", (2, 7), |shard, call| Box::pin(answer(shard, call)));
 
-/// -1 stands for the broker's default only from version 4 on (KIP-464); before, it is as wrong as any other number below 1.
-const DEFAULTS_SINCE: i16 = 4;
 const CONFIGS_SINCE: i16 = 5;
 
 async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let version = call.version();
     let request: CreateTopicsRequest = call.decode()?;
     let names: Vec<String> = request.topics.iter().map(|topic| topic.name.to_string()).collect();
-    let topics = request.topics.into_iter().map(|topic| new_topic(topic, version)).collect();
+    let topics = request.topics.into_iter().map(new_topic).collect();
     let create = CreateTopics { topics, validate_only: request.validate_only };
     let results = match shard.control(Request::CreateTopics(create)).await {
         Ok(Response::CreateTopics(results)) => results,
@@ -37,13 +35,13 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     call.reply(&CreateTopicsResponse::default().with_topics(results.collect()))
 }
 
-fn new_topic(topic: CreatableTopic, version: i16) -> NewTopic {
-    let explicit = |count: i32| if version < DEFAULTS_SINCE && count == -1 { 0 } else { count };
-    let assigned = !topic.assignments.is_empty();
+/// -1 stands for the broker's default, in every version: Kafka leaves it to clients to know that it does so since version 4
+/// (KIP-464), and kafkajs relies on it with version 3.
+fn new_topic(topic: CreatableTopic) -> NewTopic {
     NewTopic {
         name: topic.name.to_string(),
-        partition_count: if assigned { topic.num_partitions } else { explicit(topic.num_partitions) },
-        replication_factor: if assigned { topic.replication_factor } else { explicit(topic.replication_factor.into()) as i16 },
+        partition_count: topic.num_partitions,
+        replication_factor: topic.replication_factor,
         assignments: topic
             .assignments
             .into_iter()
