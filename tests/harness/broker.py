@@ -5,6 +5,7 @@ that way: a test that Kafka itself does not pass says nothing about compatibilit
 """
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -29,10 +30,17 @@ COMMON_SETTINGS = {"group.initial.rebalance.delay.ms": "300"}
 
 
 def free_port():
-    """A port nobody listens on. Another process may take it before the broker does; start() then tries again."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port nobody listens on, below the range that outgoing connections take theirs from: a client that tries to
+    reach a broker that is down would otherwise, now and then, connect to itself and hold the port."""
+    lowest_outgoing = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(10_000, lowest_outgoing)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def java(jars, *arguments, heap="512m"):

@@ -11,6 +11,8 @@ import java.util.TreeMap;
 import java.util.TreeSet;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.compress.Compression;
 import org.apache.kafka.common.message.ApiMessageType;
@@ -68,6 +70,8 @@ public final class Walk {
         config.put("bootstrap.servers", arguments[0]);
         try (Admin admin = Admin.create(config)) {
             admin.createTopics(List.of(new NewTopic(TOPIC, 1, (short) 1))).all().get();
+            // the coordinator is there and has this group's partition, before it is asked many things about it
+            admin.alterConsumerGroupOffsets("walk-warm", Map.of(new TopicPartition(TOPIC, 0), new OffsetAndMetadata(0))).all().get();
             walk.topicId = admin.describeTopics(List.of(TOPIC)).allTopicNames().get().get(TOPIC).topicId();
         }
         Map<Short, short[]> advertised = walk.advertised();
@@ -246,7 +250,7 @@ public final class Walk {
         };
     }
 
-    private static Object text(ApiMessageType type, String name, Type kind) {
+    private Object text(ApiMessageType type, String name, Type kind) {
         String made = type == ApiMessageType.CREATE_TOPICS ? "walk-made" : type == ApiMessageType.DELETE_TOPICS ? "walk-absent" : TOPIC;
         return switch (name) {
             case "transactional_id", "v3_and_below_transactional_id" ->
@@ -265,7 +269,9 @@ public final class Walk {
             case "protocol_type" -> "consumer";
             case "protocol_name" -> "range";
             case "member_id" -> "";
-            case "group_id", "group", "groups", "groups_names", "key", "coordinator_keys" -> "walk-group";
+            // a group for each JoinGroup: the member of the former would be waited for until its session expires
+            case "group_id" -> type == ApiMessageType.JOIN_GROUP ? "walk-group-" + version : "walk-group";
+            case "group", "groups", "groups_names", "key", "coordinator_keys" -> "walk-group";
             case "client_software_name", "client_software_version" -> "walk";
             case "states_filter", "types_filter" -> "";
             case "mechanism" -> "PLAIN";
