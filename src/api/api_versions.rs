@@ -3,32 +3,54 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use kafka_protocol::messages::api_versions_response::ApiVersion;
+use control::controller::METADATA_VERSION;
+use control::image::ClusterImage;
+use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use net::connection::{Reply, Request};
 use net::error::ErrorCode;
 use net::message;
 use net::versions_beyond_crate::{ApiVersionsRequest, ApiVersionsResponse};
 
+use super::reply::text;
 use super::{Api, TABLE};
 use crate::dispatch::{Call, Outcome};
 use crate::shard::Shard;
 
 pub static API: Api = Api::new(18, "ApiVersions", (0, 5), |shard, call| Box::pin(answer(shard, call)));
 
-/// Says that finalized features are not known: none are served, since each would promise an API that is not in the table
-/// (`transaction.version`, `group.version`, ...).
-const NO_FEATURES: i64 = -1;
+/// The one feature: in which format metadata records are written. `transaction.version`, `group.version` and the like would promise
+/// APIs that are not in the table, and clients would use them.
+const METADATA_VERSION_FEATURE: &str = "metadata.version";
+/// The oldest format that is read: Kafka 3.3-IV3, as every Kafka 4 says.
+const METADATA_VERSION_MIN: i16 = 7;
+const FEATURES_SINCE: i16 = 3;
 
 async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let request: ApiVersionsRequest = call.decode()?;
     let mut response = ApiVersionsResponse::default();
-    response.finalized_features_epoch = NO_FEATURES;
     let code = judge(&shard, &request, call.version());
     response.error_code = code.code();
     if code.is_ok() {
         response.api_keys = TABLE.iter().map(|api| served(api)).collect();
+        if call.version() >= FEATURES_SINCE {
+            add_features(&shard.image(), &mut response);
+        }
     }
     call.reply(&response)
+}
+
+fn add_features(image: &ClusterImage, response: &mut ApiVersionsResponse) {
+    response.supported_features = vec![
+        SupportedFeatureKey::default()
+            .with_name(text(METADATA_VERSION_FEATURE))
+            .with_min_version(METADATA_VERSION_MIN)
+            .with_max_version(METADATA_VERSION),
+    ];
+    let finalized = image.features().iter().map(|(name, level)| {
+        FinalizedFeatureKey::default().with_name(text(name.as_str())).with_max_version_level(*level).with_min_version_level(*level)
+    });
+    response.finalized_features = finalized.collect();
+    response.finalized_features_epoch = image.position().offset.0;
 }
 
 /// Kafka refuses client names that could not be a metric label, and from version 5 on clients that mean another broker (KIP-1242).

@@ -100,7 +100,7 @@ async fn find(shard: Rc<Shard>, key: PartitionKey, ask: Ask) -> Result<Found, Er
             let epoch = log.epoch_of(start).map_or(-1, |epoch| epoch.0);
             return Ok(Found { timestamp: -1, offset: start.0, epoch });
         }
-        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => return Ok(Found { timestamp: -1, offset: -1, epoch: ours }),
+        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => return Ok(Found::NOTHING),
         MAX_TIMESTAMP => log.offset_of_max_timestamp(),
         timestamp if timestamp < 0 => return Err(ErrorCode::UnsupportedVersion),
         timestamp => log.offset_for_timestamp(Timestamp(timestamp)),

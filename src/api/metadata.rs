@@ -1,5 +1,6 @@
 //! Metadata: brokers, topics, partitions and their leaders; creates topics on demand where that is allowed.
 
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use control::image::{ClusterImage, TopicImage};
@@ -35,6 +36,7 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
         Asked::Some(asked) => {
             let missing = missing_names(&shard.image(), &asked);
             let refused = if may_create { auto_create::create(&shard, missing).await } else { Vec::new() };
+            let refused: HashMap<String, ErrorCode> = refused.into_iter().collect();
             let image = shard.image();
             asked.into_iter().map(|(name, id)| describe_asked(&image, name, id, &refused)).collect::<Vec<_>>()
         }
@@ -67,17 +69,18 @@ enum Asked {
     Some(Vec<(Option<TopicName>, Uuid)>),
 }
 
-/// The topics asked for by name that do not exist.
+/// The topics asked for by name that do not exist, each once.
 fn missing_names(image: &ClusterImage, asked: &[(Option<TopicName>, Uuid)]) -> Vec<String> {
     let names = asked.iter().filter(|(_, id)| id.is_nil()).filter_map(|(name, _)| name.as_ref());
-    names.filter(|name| image.topic_by_name(name).is_none()).map(|name| name.to_string()).collect()
+    let missing: HashSet<&str> = names.map(|name| &***name).filter(|name| image.topic_by_name(name).is_none()).collect();
+    missing.into_iter().map(str::to_owned).collect()
 }
 
 fn describe_asked(
     image: &ClusterImage,
     name: Option<TopicName>,
     id: Uuid,
-    refused: &[(String, ErrorCode)],
+    refused: &HashMap<String, ErrorCode>,
 ) -> MetadataResponseTopic {
     if !id.is_nil() {
         return match image.topic(id) {
@@ -89,9 +92,8 @@ fn describe_asked(
     match image.topic_by_name(&name) {
         Some(topic) => describe(topic),
         None => {
-            let refusal = refused.iter().find(|(refused, _)| refused.as_str() == &**name);
-            let code = match refusal {
-                Some((_, code)) => *code,
+            let code = match refused.get(&**name) {
+                Some(code) => *code,
                 None if !control::controller::validate_topic_name(&name).is_ok() => ErrorCode::InvalidTopicException,
                 None => ErrorCode::UnknownTopicOrPartition,
             };
