@@ -10,9 +10,12 @@ mod arguments;
 mod bench;
 mod cluster;
 mod config;
+mod consume;
 mod error;
 mod group;
+mod log;
 mod output;
+mod produce;
 mod serve;
 mod target;
 mod topic;
@@ -31,10 +34,13 @@ struct Cli {
 enum Command {
     /// Run the broker.
     Serve(serve::Serve),
+    Produce(produce::Produce),
+    Consume(consume::Consume),
     Topic(topic::Topic),
     Config(config::Config),
     Group(group::Group),
     Cluster(cluster::Cluster),
+    Log(log::Log),
     Bench(Box<bench::Bench>),
 }
 
@@ -42,10 +48,13 @@ enum Command {
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(command) => command.run(),
+        Command::Produce(command) => command.run(),
+        Command::Consume(command) => command.run(),
         Command::Topic(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Group(command) => command.run(),
         Command::Cluster(command) => command.run(),
+        Command::Log(command) => command.run(),
         Command::Bench(command) => command.run(),
     };
     match result {

@@ -16,7 +16,10 @@ pub fn for_each_record(
     position: &mut i64,
     mut visit: impl FnMut(&Record<'_>) -> bool,
 ) -> Result<(), AskError> {
-    let failed = |source| AskError::Records { what: what.to_owned(), source };
+    let failed = |source| AskError::Records {
+        what: what.to_owned(),
+        source,
+    };
     while !bytes.is_empty() {
         let (batch, rest) = match Batch::split_first(bytes) {
             Ok(split) => split,

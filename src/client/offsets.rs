@@ -12,8 +12,6 @@ use super::{AskError, Cluster, Topic, refused, retry, text};
 pub enum OffsetSpec {
     Earliest,
     Latest,
-    /// Of the record with the greatest timestamp (KIP-734).
-    MaxTimestamp,
     /// The first record at or after that many ms since the epoch; the end if there is none.
     AtTimestamp(i64),
 }
@@ -23,7 +21,6 @@ impl OffsetSpec {
         match self {
             OffsetSpec::Latest => -1,
             OffsetSpec::Earliest => -2,
-            OffsetSpec::MaxTimestamp => -3,
             OffsetSpec::AtTimestamp(timestamp_ms) => timestamp_ms,
         }
     }

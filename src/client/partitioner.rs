@@ -13,7 +13,11 @@ fn murmur2(bytes: &[u8]) -> u32 {
     let mut hash = SEED ^ bytes.len() as u32;
     let mut words = bytes.chunks_exact(4);
     for word in &mut words {
-        let mut k = word.iter().rev().fold(0, |k, byte| k << 8 | u32::from(*byte)).wrapping_mul(M);
+        let mut k = word
+            .iter()
+            .rev()
+            .fold(0, |k, byte| k << 8 | u32::from(*byte))
+            .wrapping_mul(M);
         k ^= k >> 24;
         hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
     }

@@ -47,6 +47,7 @@ impl Producer {
     /// A producer with an id of its own: what it sends again after a lost answer is stored once.
     pub async fn idempotent(cluster: &Cluster, topic: Topic) -> Result<Producer, AskError> {
         let request = InitProducerIdRequest::default()
+            .with_transactional_id(None)
             .with_transaction_timeout_ms(60_000) // of no meaning without transactions, but bounds are checked
             .with_producer_id((-1).into())
             .with_producer_epoch(-1);
@@ -197,7 +198,9 @@ impl Producer {
         let leaders: BTreeSet<i32> = self.topic.borrow().partitions.iter().map(|p| p.leader).collect();
         if self.acks == Acks::None {
             for leader in leaders {
-                cluster.ask_broker(leader, &MetadataRequest::default().with_topics(Some(Vec::new()))).await?;
+                cluster
+                    .ask_broker(leader, &MetadataRequest::default().with_topics(Some(Vec::new())))
+                    .await?;
             }
         }
         Ok(())

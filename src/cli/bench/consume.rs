@@ -14,7 +14,7 @@ use super::fetch_lane::FetchLane;
 use super::progress::Progress;
 use super::tally::{Result as Figures, Tally};
 use super::{Common, fetch_wire, setup};
-use crate::cli::{CliError, output};
+use crate::cli::CliError;
 use crate::client::{AskError, Cluster, FetchConfig, OffsetSpec, Position, Topic, list_offsets};
 
 #[derive(Debug, Args)]
@@ -80,8 +80,7 @@ impl Consume {
             .common
             .target
             .run(async |cluster| self.measure(&cluster).await)?;
-        output::emit(json, || figures.to_json(), || figures.to_text("fetch to answer"));
-        Ok(())
+        figures.print(json, "fetch to answer")
     }
 
     async fn measure(&self, cluster: &Cluster) -> Result<Figures, CliError> {

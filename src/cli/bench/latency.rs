@@ -17,7 +17,7 @@ use super::progress::Progress;
 use super::stamp::{self, Stamper};
 use super::tally::{Result as Figures, Tally};
 use super::{Common, Shape};
-use crate::cli::{CliError, output};
+use crate::cli::CliError;
 use crate::client::{Cluster, OffsetSpec, list_offsets};
 
 /// Records per second where no rate is given: an end-to-end latency without a rate measures the queue.
@@ -61,8 +61,7 @@ impl Latency {
             .common
             .target
             .run(async |cluster| self.measure(&cluster).await)?;
-        output::emit(json, || figures.to_json(), || figures.to_text("send to arrival"));
-        Ok(())
+        figures.print(json, "send to arrival")
     }
 
     async fn measure(&self, cluster: &Cluster) -> Result<Figures, CliError> {

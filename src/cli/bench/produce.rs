@@ -16,7 +16,6 @@ use super::progress::Progress;
 use super::tally::{Result as Figures, Tally};
 use super::{Common, Shape, setup};
 use crate::cli::CliError;
-use crate::cli::output;
 use crate::client::{AskError, Cluster, Topic};
 
 /// Records of a run that is not told when to end.
@@ -39,12 +38,7 @@ impl Produce {
             .common
             .target
             .run(async |cluster| self.measure(&cluster).await)?;
-        output::emit(
-            json,
-            || figures.to_json(),
-            || figures.to_text("send to acknowledgement"),
-        );
-        Ok(())
+        figures.print(json, "send to acknowledgement")
     }
 
     async fn measure(&self, cluster: &Cluster) -> Result<Figures, CliError> {

@@ -7,6 +7,7 @@ use reactor::Instant;
 use serde_json::{Value, json};
 
 use crate::cli::output::number;
+use crate::cli::{CliError, output};
 
 /// Three significant digits up to ten minutes; a longer latency counts as ten minutes.
 const LATENCY_MAX_NS: u64 = 600_000_000_000;
@@ -154,9 +155,24 @@ impl Result {
         })
     }
 
+    /// Prints the figures. Errors are figures, too, but a run of nothing else is a failure.
+    pub fn print(&self, json: bool, latency: &str) -> std::result::Result<(), CliError> {
+        output::emit(json, || self.to_json(), || self.to_text(latency));
+        match (&self.first_error, self.records) {
+            (Some(error), 0) => Err(CliError::Usage(format!(
+                "nothing succeeded; first error: {error}"
+            ))),
+            (Some(error), _) => {
+                eprintln!("ringlog: {} errors; the first: {error}", self.errors);
+                Ok(())
+            }
+            (None, _) => Ok(()),
+        }
+    }
+
     /// For people; `latency` says from what to what.
     pub fn to_text(&self, latency: &str) -> String {
-        let mut text = format!(
+        format!(
             "{} records, {} in {:.2} s: {:.1} MB/s, {} records/s, {} errors\n\
              {latency}: p50 {}  p90 {}  p99 {}  p99.9 {}  max {}",
             number::grouped(self.records),
@@ -170,11 +186,7 @@ impl Result {
             number::micros(self.p99_us),
             number::micros(self.p999_us),
             number::micros(self.max_us),
-        );
-        if let Some(error) = &self.first_error {
-            text.push_str(&format!("\nfirst error: {error}"));
-        }
-        text
+        )
     }
 }
 
@@ -223,7 +235,8 @@ mod tests {
         ] {
             assert!(json.get(key).is_some_and(Value::is_number), "{key}");
         }
-        assert!(result.to_text("latency").contains("first error: lost"));
+        assert!(result.to_text("latency").contains("3 errors"));
+        assert_eq!(result.first_error.as_deref(), Some("lost"));
     }
 
     #[test]

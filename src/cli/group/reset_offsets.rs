@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use kafka_protocol::messages::{GroupId, OffsetCommitRequest};
+use net::ErrorCode;
 use serde_json::json;
 
 use super::committed_offsets;
@@ -191,6 +192,10 @@ async fn commit(
         for topic in &answer.topics {
             for partition in &topic.partitions {
                 let index = partition.partition_index;
+                if ErrorCode::from_code(partition.error_code) == ErrorCode::UnknownMemberId {
+                    // brokers ask a group with members for the member who commits
+                    refused(format!("group {group}"), ErrorCode::NonEmptyGroup.code(), None)?;
+                }
                 let what = format!("group {group}, {}-{index}", &*topic.name.0);
                 refused(what, partition.error_code, None)?;
             }

@@ -86,7 +86,7 @@ impl fmt::Display for Table {
                 cells.peek().is_some() && cells.all(Value::is_number)
             })
             .collect();
-        let mut line = |cells: Vec<&str>| -> String {
+        let line = |cells: Vec<&str>| -> String {
             let mut line = String::new();
             for ((cell, width), is_number) in cells.into_iter().zip(&widths).zip(&is_number) {
                 if !line.is_empty() {

@@ -20,8 +20,6 @@ pub struct Lines {
 #[derive(Debug)]
 pub struct Chunk {
     bytes: Vec<u8>,
-    /// Less came than was asked for: whoever writes has paused.
-    pub is_pause: bool,
     pub is_end: bool,
 }
 
@@ -37,27 +35,37 @@ impl Chunk {
 impl Lines {
     pub async fn read(&mut self) -> Result<Chunk, CliError> {
         if self.is_end {
-            return Ok(Chunk { bytes: Vec::new(), is_pause: true, is_end: true });
+            return Ok(Chunk {
+                bytes: Vec::new(),
+                is_end: true,
+            });
         }
         let piece = reactor::background(read_piece).await.map_err(CliError::Input)?;
         self.take(piece)
     }
 
     fn take(&mut self, piece: Vec<u8>) -> Result<Chunk, CliError> {
-        let is_pause = piece.len() < CHUNK_BYTES;
         if piece.is_empty() {
             self.is_end = true;
             let bytes = std::mem::take(&mut self.rest);
-            return Ok(Chunk { is_end: bytes.is_empty(), bytes, is_pause });
+            return Ok(Chunk {
+                is_end: bytes.is_empty(),
+                bytes,
+            });
         }
         let mut bytes = std::mem::take(&mut self.rest);
         bytes.extend_from_slice(&piece);
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let whole = bytes
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
         self.rest = bytes.split_off(whole);
         if self.rest.len() > LINE_BYTES_MAX {
-            return Err(CliError::Usage(format!("a line of more than {LINE_BYTES_MAX} bytes")));
+            return Err(CliError::Usage(format!(
+                "a line of more than {LINE_BYTES_MAX} bytes"
+            )));
         }
-        Ok(Chunk { bytes, is_pause, is_end: false })
+        Ok(Chunk { bytes, is_end: false })
     }
 }
 

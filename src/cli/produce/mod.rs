@@ -3,20 +3,25 @@
 mod lines;
 
 use std::collections::BTreeMap;
+use std::pin::pin;
+use std::time::Duration;
 
 use clap::Args;
 use engine::batch::{BatchBuilder, Codec};
 use engine::types::{Offset, Timestamp};
-use futures_util::future::{join, try_join_all};
+use futures_util::future::{Either, join, select, try_join_all};
 use net::ErrorCode;
 
-use self::lines::Lines;
+use self::lines::{Chunk, Lines};
 use super::arguments::{AcksArg, parse_codec};
 use super::output::Progress;
 use super::target::Target;
 use super::topic::create_topic;
 use super::{CliError, output};
 use crate::client::{Acks, AskError, Cluster, Producer, Topic, partition_of_key};
+
+/// How long records wait for more. Larger: fuller batches of a slow input; smaller: records arrive sooner.
+const LINGER: Duration = Duration::from_millis(5);
 
 /// Write the lines of standard input to a topic, one record a line.
 #[derive(Debug, Args)]
@@ -49,7 +54,11 @@ pub struct Produce {
 impl Produce {
     pub fn run(self) -> Result<(), CliError> {
         let records = self.target.run(async |cluster| self.produce(&cluster).await)?;
-        output::emit(self.target.json, || serde_json::json!({"records": records}), String::new);
+        output::emit(
+            self.target.json,
+            || serde_json::json!({"records": records}),
+            String::new,
+        );
         Ok(())
     }
 
@@ -71,9 +80,12 @@ impl Produce {
         let mut pending = Pending::new(partitions, self.compression);
         let mut lines = Lines::default();
         let mut progress = Progress::start();
-        let mut chunk = lines.read().await?;
         let mut records = 0;
-        while !chunk.is_end {
+        loop {
+            let chunk = next_chunk(&mut lines, cluster, &producer, &mut pending).await?;
+            if chunk.is_end {
+                break;
+            }
             for line in chunk.lines() {
                 pending.add(line, self.key_separator.as_deref());
                 records += 1;
@@ -82,11 +94,6 @@ impl Produce {
                     send(cluster, &producer, pending.take_full(self.batch_bytes as usize)).await?;
                 }
             }
-            // what was read before the input paused must not wait for what comes after
-            let batches = if chunk.is_pause { pending.take_all() } else { Vec::new() };
-            let (read, sent) = join(lines.read(), send(cluster, &producer, batches)).await;
-            sent?;
-            chunk = read?;
         }
         send(cluster, &producer, pending.take_all()).await?;
         producer.flush(cluster).await?;
@@ -107,13 +114,36 @@ impl Produce {
     }
 }
 
+/// What comes next. When nothing does for a moment, what was read before must not wait for it.
+async fn next_chunk(
+    lines: &mut Lines,
+    cluster: &Cluster,
+    producer: &Producer,
+    pending: &mut Pending,
+) -> Result<Chunk, CliError> {
+    let reading = pin!(lines.read());
+    if pending.batches.is_empty() {
+        return reading.await;
+    }
+    match select(reading, pin!(reactor::sleep(LINGER))).await {
+        Either::Left((chunk, _)) => chunk,
+        Either::Right((_, reading)) => {
+            let (chunk, sent) = join(reading, send(cluster, producer, pending.take_all())).await;
+            sent?;
+            chunk
+        }
+    }
+}
+
 /// Batches of different partitions at once.
 async fn send(
     cluster: &Cluster,
     producer: &Producer,
     batches: Vec<(i32, BatchBuilder)>,
 ) -> Result<(), AskError> {
-    let sends = batches.into_iter().map(|(partition, batch)| producer.send(cluster, partition, batch));
+    let sends = batches
+        .into_iter()
+        .map(|(partition, batch)| producer.send(cluster, partition, batch));
     try_join_all(sends).await.map(|_| ())
 }
 
@@ -129,7 +159,13 @@ struct Pending {
 
 impl Pending {
     fn new(partitions: Vec<i32>, codec: Codec) -> Pending {
-        Pending { partitions, codec, batches: BTreeMap::new(), turn: 0, fullest_bytes: 0 }
+        Pending {
+            partitions,
+            codec,
+            batches: BTreeMap::new(),
+            turn: 0,
+            fullest_bytes: 0,
+        }
     }
 
     fn add(&mut self, line: &[u8], key_separator: Option<&str>) {
@@ -138,8 +174,10 @@ impl Pending {
         let at = key.map_or(self.turn % count.max(1), |key| partition_of_key(key, count));
         let partition = self.partitions.get(at).copied().unwrap_or(0);
         let codec = self.codec;
-        let batch =
-            self.batches.entry(partition).or_insert_with(|| BatchBuilder::new(Offset(0)).compression(codec));
+        let batch = self
+            .batches
+            .entry(partition)
+            .or_insert_with(|| BatchBuilder::new(Offset(0)).compression(codec));
         batch.append(Timestamp(reactor::wall_ms()), key, Some(value));
         self.fullest_bytes = self.fullest_bytes.max(batch.size_bytes());
     }
@@ -150,8 +188,9 @@ impl Pending {
 
     /// Batches that are at least half as large as a full one: they go along.
     fn take_full(&mut self, batch_bytes: usize) -> Vec<(i32, BatchBuilder)> {
-        let (full, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            std::mem::take(&mut self.batches).into_iter().partition(|(_, batch)| batch.size_bytes() * 2 >= batch_bytes);
+        let (full, rest): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut self.batches)
+            .into_iter()
+            .partition(|(_, batch)| batch.size_bytes() * 2 >= batch_bytes);
         self.batches = rest;
         self.sent();
         full.into_iter().collect()
@@ -165,15 +204,26 @@ impl Pending {
 
     fn sent(&mut self) {
         self.turn += 1;
-        self.fullest_bytes = self.batches.values().map(BatchBuilder::size_bytes).max().unwrap_or(0);
+        self.fullest_bytes = self
+            .batches
+            .values()
+            .map(BatchBuilder::size_bytes)
+            .max()
+            .unwrap_or(0);
     }
 }
 
 fn split_key<'a>(line: &'a [u8], separator: Option<&str>) -> (Option<&'a [u8]>, &'a [u8]) {
-    let Some(separator) = separator.map(str::as_bytes).filter(|separator| !separator.is_empty()) else {
+    let Some(separator) = separator
+        .map(str::as_bytes)
+        .filter(|separator| !separator.is_empty())
+    else {
         return (None, line);
     };
-    let Some(at) = line.windows(separator.len()).position(|window| window == separator) else {
+    let Some(at) = line
+        .windows(separator.len())
+        .position(|window| window == separator)
+    else {
         return (None, line);
     };
     let (key, rest) = line.split_at(at);
@@ -201,7 +251,11 @@ mod tests {
             pending.add(b"two", None);
             let batches = pending.take_all();
             assert_eq!(batches.len(), 1);
-            taken.extend(batches.into_iter().map(|(partition, batch)| (partition, batch.record_count())));
+            taken.extend(
+                batches
+                    .into_iter()
+                    .map(|(partition, batch)| (partition, batch.record_count())),
+            );
         }
         assert_eq!(taken, [(4, 2), (7, 2), (4, 2)]);
         for _ in 0..10 {

@@ -1,0 +1,194 @@
+//! `ringlog log dump`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use engine::log::epoch_cache::EpochCache;
+use engine::log::{checkpoint, partition_metadata, producer_snapshot};
+use serde_json::{Value, json};
+
+use super::files::{self, Kind, LogFile};
+use super::{derived, dump_segment};
+use crate::cli::CliError;
+use crate::cli::output::{self, Table, time};
+
+#[derive(Debug, Args)]
+pub struct Dump {
+    /// A file, a partition's directory or a data directory.
+    #[arg(value_name = "DIR-or-FILE", required = true)]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub detail: Detail,
+    /// Print one JSON object a line: per batch, or per entry.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Detail {
+    /// Show records, too: decompressed, and decoded where they are Kafka's own.
+    #[arg(long, short)]
+    pub records: bool,
+    /// Show so many bytes of a key or value.
+    #[arg(long, value_name = "BYTES", default_value_t = 120)]
+    pub value_bytes: usize,
+    /// Show only batches and records from this offset on.
+    #[arg(long, value_name = "OFFSET", default_value_t = 0)]
+    pub from: i64,
+}
+
+impl Dump {
+    pub fn run(self) -> Result<(), CliError> {
+        let mut failed = 0;
+        let mut total = 0;
+        for path in &self.paths {
+            for file in files::find(path)? {
+                total += 1;
+                if !self.json {
+                    output::line(&format!("{}", file.path.display()));
+                }
+                if let Err(error) = self.show(&file) {
+                    failed += 1;
+                    eprintln!("ringlog: {error}");
+                }
+            }
+        }
+        match failed {
+            0 => Ok(()),
+            failed => Err(CliError::Some {
+                failed,
+                total,
+                what: "files",
+            }),
+        }
+    }
+
+    fn show(&self, file: &LogFile) -> Result<(), CliError> {
+        let table = match file.kind {
+            Kind::Segment { .. } | Kind::MetadataSnapshot => {
+                return dump_segment::show(file, &self.detail, self.json);
+            }
+            Kind::OffsetIndex { base_offset } => {
+                let mut table = Table::new(["OFFSET", "POSITION"]);
+                for entry in derived::offset_entries(base_offset, &read(&file.path)?).0 {
+                    table.row([json!(entry.offset.0), json!(entry.position)]);
+                }
+                table
+            }
+            Kind::TimeIndex { base_offset } => {
+                let mut table = Table::new(["TIMESTAMP", "TIME", "OFFSET"]);
+                for entry in derived::time_entries(base_offset, &read(&file.path)?).0 {
+                    let ms = entry.timestamp.0;
+                    table.row([json!(ms), json!(time::format(ms)), json!(entry.offset.0)]);
+                }
+                table
+            }
+            Kind::TransactionIndex => {
+                let mut table = Table::new(["PRODUCER", "FIRST OFFSET", "LAST OFFSET", "LAST STABLE OFFSET"]);
+                for entry in derived::transaction_entries(&read(&file.path)?).0 {
+                    table.row([
+                        json!(entry.producer_id),
+                        json!(entry.first_offset.0),
+                        json!(entry.last_offset.0),
+                        json!(entry.last_stable_offset.0),
+                    ]);
+                }
+                table
+            }
+            Kind::ProducerSnapshot => producers(&file.path)?,
+            Kind::LeaderEpochs => {
+                let cache =
+                    EpochCache::parse(&read(&file.path)?).map_err(|error| damaged(&file.path, error))?;
+                let mut table = Table::new(["EPOCH", "FIRST OFFSET"]);
+                for entry in cache.entries() {
+                    table.row([json!(entry.epoch.0), json!(entry.start_offset.0)]);
+                }
+                table
+            }
+            Kind::PartitionMetadata => {
+                let id = partition_metadata::parse(&read(&file.path)?)
+                    .map_err(|error| damaged(&file.path, error))?;
+                let mut table = Table::new(["TOPIC ID"]);
+                table.row([json!(partition_metadata::to_base64(id))]);
+                table
+            }
+            Kind::OffsetCheckpoint => offsets(&file.path)?,
+        };
+        self.print(file, &table);
+        Ok(())
+    }
+
+    fn print(&self, file: &LogFile, table: &Table) {
+        if !self.json {
+            let text = if table.is_empty() {
+                "(empty)".to_owned()
+            } else {
+                table.to_string()
+            };
+            return output::line(&format!("  {}\n", text.replace('\n', "\n  ")));
+        }
+        let Value::Array(rows) = table.to_json() else {
+            return;
+        };
+        for mut row in rows {
+            if let Value::Object(row) = &mut row {
+                row.insert("file".to_owned(), json!(file.path.display().to_string()));
+            }
+            output::line(&row.to_string());
+        }
+    }
+}
+
+fn producers(path: &Path) -> Result<Table, CliError> {
+    let entries = producer_snapshot::parse(&read(path)?).map_err(|error| damaged(path, error))?;
+    let mut table = Table::new([
+        "PRODUCER",
+        "EPOCH",
+        "LAST SEQUENCE",
+        "LAST OFFSET",
+        "LAST TIME",
+        "COORDINATOR EPOCH",
+        "TRANSACTION START",
+    ]);
+    for (id, entry) in entries {
+        table.row([
+            json!(id.0),
+            json!(entry.epoch.0),
+            json!(entry.last_sequence().0),
+            json!(entry.last_batch().map(|batch| batch.last_offset.0)),
+            json!(time::format(entry.last_timestamp.0)),
+            json!(entry.coordinator_epoch),
+            json!(entry.current_transaction_start.map(|offset| offset.0)),
+        ]);
+    }
+    Ok(table)
+}
+
+/// The three checkpoints of a data directory have `topic partition offset` a line.
+fn offsets(path: &Path) -> Result<Table, CliError> {
+    let bytes = read(path)?;
+    let mut table = Table::new(["TOPIC", "PARTITION", "OFFSET"]);
+    for (number, line) in checkpoint::parse_lines(&bytes, 0).map_err(|error| damaged(path, error))? {
+        let mut fields = line.split(' ');
+        let topic = fields.next();
+        let numbers: Option<Vec<i64>> = fields.map(|field| field.parse().ok()).collect();
+        match (topic, numbers.as_deref()) {
+            (Some(topic), Some([partition, offset])) => {
+                table.row([json!(topic), json!(partition), json!(offset)]);
+            }
+            _ => return Err(damaged(path, format!("line {number} is malformed: {line:?}"))),
+        }
+    }
+    Ok(table)
+}
+
+fn damaged(path: &Path, error: impl std::fmt::Display) -> CliError {
+    CliError::Usage(format!("{}: {error}", path.display()))
+}
+
+pub fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+    reactor::disk::read(path).map_err(|source| CliError::File {
+        path: path.to_owned(),
+        source,
+    })
+}
