@@ -1,5 +1,6 @@
 //! Reading for one fetch: every partition on the shard that owns it, and waiting there when there is too little.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use engine::log::{ReadError, ReadSlice};
 use engine::types::{LeaderEpoch, Offset};
 use net::error::ErrorCode;
-use reactor::{Instant, Piece};
+use reactor::Piece;
 
 use crate::api::locate;
 use crate::fetch_session::FetchSpec;
@@ -22,6 +23,13 @@ pub struct FetchBounds {
     pub max_bytes: u32,
     pub max_wait: Duration,
     pub read_committed: bool,
+}
+
+impl FetchBounds {
+    /// What is worth waiting for: no more than may be answered. 0: answer at once.
+    fn wanted_bytes(&self) -> i64 {
+        i64::from(self.min_bytes).clamp(0, i64::from(self.max_bytes))
+    }
 }
 
 /// What one partition answers.
@@ -61,28 +69,43 @@ pub type Target = (Result<PartitionKey, ErrorCode>, FetchSpec);
 
 /// Reads all `targets`; if that is less than `min_bytes` and nothing is urgent, waits for more up to `max_wait`, then reads again.
 /// Results come in the order of `targets` and stay within `max_bytes`, but for a first batch that is larger.
+///
+/// What the second look finds is the answer, however little: of two partitions that hold enough together only one may
+/// fit into `max_bytes`, and looking until it were enough would never end, nor let another task run.
 pub async fn read(shard: &Rc<Shard>, targets: &[Target], bounds: FetchBounds) -> Result<Vec<PartitionRead>, ShardGone> {
+    let wanted_bytes = bounds.wanted_bytes();
+    if wanted_bytes == 0 || bounds.max_wait.is_zero() || targets.is_empty() {
+        return read_once(shard, targets, bounds, None).await;
+    }
     let deadline = reactor::now() + bounds.max_wait;
-    loop {
-        let patient = bounds.min_bytes > 0 && reactor::now() < deadline;
-        let (waiter, woken) = FetchWaiter::new(i64::from(bounds.min_bytes));
-        let reads = read_once(shard, targets, bounds, patient.then(|| waiter.clone())).await?;
-        let found: i64 = reads.iter().map(|read| i64::from(read.bytes)).sum();
-        if !patient || found >= i64::from(bounds.min_bytes) || reads.iter().any(PartitionRead::is_urgent) {
-            waiter.end();
-            return Ok(reads);
-        }
-        wait(shard, &waiter, woken, deadline).await;
+    let (waiter, woken) = FetchWaiter::new(wanted_bytes);
+    let reads = read_once(shard, targets, bounds, Some(waiter.clone())).await?;
+    let found: i64 = reads.iter().map(|read| i64::from(read.bytes)).sum();
+    if found >= wanted_bytes || reads.iter().any(PartitionRead::is_urgent) {
+        return Ok(reads);
+    }
+    {
+        let _waiting = Waiting::new(shard);
+        let _woken_or_late = reactor::timeout(deadline.saturating_since(reactor::now()), woken).await;
+    }
+    read_once(shard, targets, bounds, None).await
+}
+
+/// Counts a waiting fetch, also one that is dropped because its client went.
+struct Waiting<'a>(&'a Cell<u64>);
+
+impl Waiting<'_> {
+    fn new(shard: &Shard) -> Waiting<'_> {
+        let count = &shard.metrics.fetches_waiting;
+        count.set(count.get() + 1);
+        Waiting(count)
     }
 }
 
-async fn wait(shard: &Shard, waiter: &FetchWaiter, woken: reactor::oneshot::Receiver<()>, deadline: Instant) {
-    let waiting = &shard.metrics.fetches_waiting;
-    waiting.set(waiting.get() + 1);
-    let left = deadline.saturating_since(reactor::now());
-    let _woken_or_late = reactor::timeout(left, woken).await;
-    waiter.end();
-    waiting.set(waiting.get() - 1);
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 async fn read_once(
@@ -95,6 +118,7 @@ async fn read_once(
     let items = asked.map(|(key, spec)| (key, (spec, bounds, waiter.clone()))).collect();
     let mut done = scatter(shard, items, read_partition).await?.into_iter();
     let mut left = bounds.max_bytes;
+    let mut has_records = false;
     let mut reads = Vec::with_capacity(targets.len());
     for (key, _) in targets {
         let mut read = match key {
@@ -102,10 +126,11 @@ async fn read_once(
             Err(code) => PartitionRead::refused(*code),
         };
         // Each partition was read as if it were alone; what does not fit behind the ones before it is left for the next fetch.
-        if read.bytes > left && left < bounds.max_bytes {
+        if read.bytes > left && has_records {
             read.records.clear();
             read.bytes = 0;
         }
+        has_records |= read.bytes > 0;
         left = left.saturating_sub(read.bytes);
         reads.push(read);
     }
