@@ -13,7 +13,7 @@ use bytes::BytesMut;
 use control::config::TopicConfig;
 use control::image::ClusterImage;
 use control::record::PartitionId as PartitionIndex;
-use engine::batch::{self, BatchInfo};
+use engine::batch::{self, BatchError, BatchInfo};
 use engine::log::{AppendContext, Appended, DiskFault, Log, ReadError, ReadSlice};
 use engine::types::{LeaderEpoch, Offset, Timestamp};
 use uuid::Uuid;
@@ -106,8 +106,11 @@ impl Partition {
     pub fn append(&self, mut records: BytesMut, origin: Origin) -> Result<Appended, ProduceError> {
         let config = self.config();
         let now = Timestamp(reactor::wall_ms());
-        let info = batch::validate(&records, &self.limits(&config, now, origin))?;
-        self.rewrite(&mut records, &info, &config, now)?;
+        let mut info = batch::validate(&records, &self.limits(&config, now, origin))?;
+        if origin == Origin::Client && info.is_transactional {
+            return Err(ProduceError::Transactional);
+        }
+        self.recompress(&mut records, &mut info, &config)?;
         let size = records.len();
         let context = AppendContext { leader_epoch: LeaderEpoch(self.leader_epoch.get()), origin: origin.of_batch(), now };
         let appended = self.log.append(&mut records, &info, &context)?;
@@ -123,19 +126,20 @@ impl Partition {
         crate::topic_config::batch_limits(config, now, origin, self.max_decompressed_bytes)
     }
 
-    /// Applies what a topic's configuration changes inside a batch; both cost a new CRC (invariant 6).
-    fn rewrite(&self, records: &mut BytesMut, info: &BatchInfo, config: &TopicConfig, now: Timestamp) -> Result<(), ProduceError> {
-        if let Some(wanted) = crate::topic_config::recompression(config)
-            && wanted.codec != info.codec
-        {
-            let (batch, _) = batch::Batch::split_first(records)?;
-            *records = batch::recompress(&batch, wanted, self.max_decompressed_bytes)?;
+    /// Gives the batch the codec that the topic demands (invariant 6). As in Kafka it must keep within `max.message.bytes` as it is
+    /// stored, too: what was small because it was compressed may not be stored large.
+    fn recompress(&self, records: &mut BytesMut, info: &mut BatchInfo, config: &TopicConfig) -> Result<(), ProduceError> {
+        let Some(wanted) = crate::topic_config::recompression(config).filter(|wanted| wanted.codec != info.codec) else {
+            return Ok(());
+        };
+        let (batch, _) = batch::Batch::split_first(records)?;
+        *records = batch::recompress(&batch, wanted, self.max_decompressed_bytes)?;
+        let max_bytes = config.max_message_bytes as usize;
+        if records.len() > max_bytes {
+            return Err(BatchError::TooLarge { size_bytes: records.len(), max_bytes }.into());
         }
-        if crate::topic_config::timestamp_type(config) == batch::TimestampType::LogAppendTime {
-            batch::set_log_append_time(records, now);
-        } else if info.max_timestamp_lies {
-            batch::set_max_timestamp(records, info.max_timestamp);
-        }
+        info.size_bytes = records.len();
+        info.codec = wanted.codec;
         Ok(())
     }
 

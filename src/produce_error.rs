@@ -22,6 +22,9 @@ pub enum ProduceError {
     NotEnoughReplicas { in_sync: usize, minimum: u32 },
     #[error("no records for the partition")]
     NoRecords,
+    /// Nobody could ever end its transaction: read_committed consumers would stop in front of it for ever.
+    #[error("a transactional batch, and this broker has no transaction coordinator")]
+    Transactional,
 }
 
 impl ProduceError {
@@ -51,6 +54,7 @@ impl ProduceError {
             ProduceError::Unavailable(code) => *code,
             ProduceError::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
             ProduceError::NoRecords => ErrorCode::InvalidRecord,
+            ProduceError::Transactional => ErrorCode::InvalidTxnState,
         }
     }
 
