@@ -67,10 +67,6 @@ impl Partitions {
         led.collect()
     }
 
-    pub fn len(&self) -> usize {
-        self.slots.borrow().len()
-    }
-
     pub fn offline(&self) -> usize {
         self.slots.borrow().values().filter(|slot| matches!(slot, Slot::Offline)).count()
     }
@@ -177,12 +173,12 @@ async fn open_one(
 /// Opens the log of this very topic. A directory of the same name may be left of a deleted one (the process ended between the
 /// decision and the deletion): its records must not come back under the new topic, so it is deleted first.
 async fn open_log(directory: &Path, topic_id: Uuid, config: Rc<LogConfig>, state: OpenState) -> Result<Log, OpenFailure> {
-    name_topic(directory, topic_id)?;
+    name_topic(directory, topic_id).await?;
     let (mut log, mut report) = Log::open(directory, config.clone(), state).await?;
     if log.topic_id().is_some_and(|found| found != topic_id) {
         tracing::warn!(partition = %log.partition(), "left over from a deleted topic of this name: deleting it");
         log.delete().await?;
-        name_topic(directory, topic_id)?;
+        name_topic(directory, topic_id).await?;
         (log, report) = Log::open(directory, config, OpenState::default()).await?;
     }
     if report.truncation.is_some() || report.segments_checked > 0 {
@@ -191,15 +187,24 @@ async fn open_log(directory: &Path, topic_id: Uuid, config: Rc<LogConfig>, state
     Ok(log)
 }
 
-/// Writes whose records these are, before there are any. Atomic, since half a file would keep the partition from opening.
-fn name_topic(directory: &Path, topic_id: Uuid) -> Result<(), OpenFailure> {
+/// Writes whose records these are, before there are any. On a helper thread: it syncs three times.
+async fn name_topic(directory: &Path, topic_id: Uuid) -> Result<(), OpenFailure> {
+    let directory = directory.to_owned();
+    Ok(reactor::background(move || write_topic_name(&directory, topic_id)).await?)
+}
+
+/// The directory's own entry is synced as well. Timeline of the loss otherwise: the topic is made, records are synced and
+/// acknowledged, power fails; the data directory does not know the partition's directory, and all of it is gone.
+fn write_topic_name(directory: &Path, topic_id: Uuid) -> std::io::Result<()> {
     let path = directory.join(PARTITION_METADATA);
     if reactor::disk::exists(&path) {
         return Ok(());
     }
     reactor::disk::create_dir_all(directory)?;
-    reactor::disk::write_atomic(&path, partition_metadata::encode(topic_id).as_bytes())?;
-    Ok(())
+    // Before the file, whose being there says that all this was done.
+    directory.parent().map_or(Ok(()), reactor::disk::sync_dir)?;
+    // Atomic, since half a file would keep the partition from opening.
+    reactor::disk::write_atomic(&path, partition_metadata::encode(topic_id).as_bytes())
 }
 
 async fn close_deleted(shard: &Rc<Shard>, topic: &TopicImage) {
