@@ -71,7 +71,7 @@ impl Log {
     }
 
     /// Waits until no sync is running.
-    async fn wait_idle(&self) {
+    pub(crate) async fn wait_idle(&self) {
         loop {
             let synced = self.inner.synced.notified();
             if !self.inner.state.borrow().flush.is_running() {

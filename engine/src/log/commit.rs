@@ -42,6 +42,10 @@ pub(crate) struct FlushState {
     derived: Vec<PathBuf>,
     is_directory_dirty: bool,
     are_epochs_dirty: bool,
+    /// The running sync has taken a dirty directory and is not done.
+    is_directory_syncing: bool,
+    /// Somebody asked for files besides the records' while a sync was running that does not have them.
+    is_asked_again: bool,
 }
 
 /// A segment closed since the last sync, and the files derived from it.
@@ -68,8 +72,9 @@ impl FlushState {
         self.is_directory_dirty = true;
     }
 
+    /// Whether entries of the directory may not be on the disk yet.
     pub(crate) fn is_directory_dirty(&self) -> bool {
-        self.is_directory_dirty
+        self.is_directory_dirty || self.is_directory_syncing
     }
 
     pub(crate) fn derived_written(&mut self, path: PathBuf) {
@@ -192,6 +197,8 @@ impl State {
         };
         let flush = &mut self.flush;
         flush.dirty_since = None;
+        flush.is_asked_again = false;
+        flush.is_directory_syncing = flush.is_directory_dirty;
         let epochs = std::mem::take(&mut flush.are_epochs_dirty)
             .then(|| (self.dir.join(LEADER_EPOCH_CHECKPOINT), self.epochs.encode()));
         Ok(Flush {
@@ -207,6 +214,7 @@ impl State {
     fn finish_flush(&mut self, target: Offset, result: Result<(), (&'static str, io::Error)>) {
         match result {
             Ok(()) => {
+                self.flush.is_directory_syncing = false;
                 assert!(target >= self.flush.flushed && target <= self.end_offset);
                 self.flush.flushed = target;
             }
@@ -265,10 +273,11 @@ impl Log {
 fn request(inner: &Rc<Inner>, up_to: Offset) -> Offset {
     let mut state = inner.state.borrow_mut();
     let up_to = up_to.min(state.end_offset);
-    let is_dirty = state.flush.flushed < up_to
-        || (up_to == state.end_offset && (state.flush.is_directory_dirty || state.flush.are_epochs_dirty));
-    if is_dirty && state.fault.is_none() {
+    let wants_files =
+        up_to == state.end_offset && (state.flush.is_directory_dirty || state.flush.are_epochs_dirty);
+    if (state.flush.flushed < up_to || wants_files) && state.fault.is_none() {
         state.flush.wanted = state.flush.wanted.max(up_to);
+        state.flush.is_asked_again |= wants_files;
         if !state.flush.is_running {
             state.flush.is_running = true;
             drop(state);
@@ -299,7 +308,8 @@ async fn flush_loop(inner: Rc<Inner>) {
         }
         let is_done = {
             let mut state = inner.state.borrow_mut();
-            let is_done = state.fault.is_some() || state.flush.flushed >= state.flush.wanted;
+            let has_all = state.flush.flushed >= state.flush.wanted && !state.flush.is_asked_again;
+            let is_done = state.fault.is_some() || has_all;
             state.flush.is_running = !is_done;
             is_done
         };
@@ -361,6 +371,35 @@ mod tests {
             ));
             assert!(log.compact(Timestamp(1)).await.is_err());
             assert!(log.close().await.is_err());
+        })
+        .unwrap();
+    }
+    #[test]
+    fn what_is_asked_for_while_a_sync_runs_gets_a_sync_of_its_own() {
+        // A close that meets a running sync would leave indexes and the producer snapshot behind unsynced, and the stop
+        // would be marked as a clean one.
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("topic-0");
+        reactor::run(reactor::Config::default(), async {
+            let config = Rc::new(LogConfig::default());
+            let (log, _) = Log::open(&dir, config, OpenState::default()).await.unwrap();
+            let mut builder = BatchBuilder::new(Offset(0));
+            builder.append(Timestamp(1), None, Some(b"value"));
+            let mut batch = builder.build().unwrap();
+            let info = validate(&batch, &Limits::default()).unwrap();
+            let context = AppendContext {
+                leader_epoch: LeaderEpoch(0),
+                origin: Origin::Client,
+                now: Timestamp(1),
+            };
+            log.append(&mut batch, &info, &context).unwrap();
+            let records = log.commit(Offset(1));
+            reactor::yield_now().await; // the sync is under way now
+            log.inner.state.borrow_mut().flush.directory_changed();
+            log.request_flush();
+            records.await.unwrap();
+            log.wait_idle().await;
+            assert!(!log.inner.state.borrow().flush.is_directory_dirty());
         })
         .unwrap();
     }

@@ -107,9 +107,14 @@ impl ProducerEntry {
         }
     }
 
+    /// When it wrote last, as far as anybody knows.
+    fn last_active(&self) -> Timestamp {
+        self.last_timestamp.max(self.last_seen)
+    }
+
     fn is_expired(&self, now: Timestamp, expiration_ms: i64) -> bool {
         self.current_transaction_start.is_none()
-            && now.0.saturating_sub(self.last_timestamp.max(self.last_seen).0) >= expiration_ms
+            && now.0.saturating_sub(self.last_active().0) >= expiration_ms
     }
 }
 
@@ -339,7 +344,7 @@ impl ProducerStates {
             .producers
             .iter()
             .filter(|(_, entry)| entry.current_transaction_start.is_none())
-            .map(|(id, entry)| (entry.last_timestamp, *id))
+            .map(|(id, entry)| (entry.last_active(), *id))
             .collect();
         idle.sort_unstable();
         for (_, id) in idle.into_iter().take(PRODUCERS_MAX / 4) {
@@ -516,5 +521,33 @@ mod tests {
         assert!(states.len() <= PRODUCERS_MAX);
         assert!(states.get(ProducerId(0)).is_none());
         assert!(states.get(ProducerId(PRODUCERS_MAX as i64)).is_some());
+    }
+    #[test]
+    fn a_producer_that_copies_old_records_is_not_the_first_to_be_forgotten() {
+        // It would lose its sequences between two of its batches, and a retry would be stored twice.
+        let mut states = ProducerStates::new(Offset(0));
+        let mut write_as = |id: i64, stamped: i64, now: i64| {
+            let offset = states.end_offset();
+            states.record(&Appended {
+                producer: BatchProducer {
+                    id: ProducerId(id),
+                    ..batch(0, 0, 1)
+                },
+                base_offset: offset,
+                last_offset: offset,
+                max_timestamp: Timestamp(stamped),
+                now: Timestamp(now),
+                is_transactional: false,
+                marker: None,
+            });
+        };
+        for id in 0..PRODUCERS_MAX as i64 {
+            write_as(id, 1000 + id, 1000 + id);
+        }
+        let now = 1000 + PRODUCERS_MAX as i64;
+        write_as(-7, 1, now); // one too many: a quarter goes
+        assert!(states.len() <= PRODUCERS_MAX);
+        assert!(states.get(ProducerId(-7)).is_some());
+        assert!(states.get(ProducerId(0)).is_none());
     }
 }

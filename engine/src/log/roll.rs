@@ -70,7 +70,12 @@ impl State {
         // The new file first: if there is no room for it, nothing has happened.
         let id = self.new_segment_id();
         let segment = create_segment(&self.dir, id, base_offset, now)?;
-        self.close_active()?;
+        if let Err(error) = self.close_active() {
+            // Appends may go on in the old segment, beyond this one's base offset. A start that found it there would take it
+            // for a hole, and cut off all that comes behind.
+            let _ = reactor::disk::remove_file(&segment.path(&self.dir, FileKind::Log));
+            return Err(error);
+        }
         let active = ActiveSegment {
             segment,
             index: SegmentIndex::new(base_offset),

@@ -145,6 +145,9 @@ impl Log {
                 Err(error) => return self.interrupted(error, compacted),
             };
             let round_end = map.end_offset();
+            if round_end <= first_dirty {
+                break; // retention has taken all there was to compact
+            }
             let group_bytes = u64::from(self.config().segment_bytes);
             for group in cleaner::group(&sources, round_end, group_bytes) {
                 let (job, map) = (cleaner.clone(), map.clone());
