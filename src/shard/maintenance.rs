@@ -12,6 +12,9 @@ use crate::partition::Partition;
 /// as `log.flush.scheduler.interval.ms` says; its roll check is part of the append.
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 
+/// Calls of retention for one partition in a row, so that the others get their turn. A guess: 64 segments go with each.
+const RETENTION_CALLS_MAX: usize = 100;
+
 /// Starts the shard's clockwork; it ends with the shard.
 pub fn start(shard: &Rc<Shard>) {
     let overflow = shard.clone();
@@ -41,13 +44,27 @@ async fn retain(shard: Rc<Shard>) {
         reactor::sleep(every).await;
         for partition in shard.partitions.all() {
             let before = partition.log.start_offset();
-            if let Err(error) = partition.log.apply_retention(Timestamp(reactor::wall_ms())) {
-                report(&partition, &error, "retention");
-            }
+            retain_partition(&partition).await;
             if partition.log.start_offset() != before {
                 partition.wake_waiters();
             }
             reactor::yield_now().await;
+        }
+    }
+}
+
+/// Calls until all is gone that may go: one call removes few segments, or only begins a new one. Were the rest left for the next
+/// interval, small segments would come faster than they go.
+async fn retain_partition(partition: &Partition) {
+    for _ in 0..RETENTION_CALLS_MAX {
+        match partition.log.apply_retention(Timestamp(reactor::wall_ms())) {
+            Ok(retained) if retained.is_pending => {
+                // the next call needs the directory on the disk; a fault is told by it
+                let _ = partition.commit(partition.log.end_offset()).await;
+                reactor::yield_now().await;
+            }
+            Ok(_) => return,
+            Err(error) => return report(partition, &error, "retention"),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::state::State;
 use super::window::ScanError;
 use crate::types::{Offset, Timestamp};
 
-/// Segments removed in one call; the rest goes next time. Each costs about 30 us of renames.
+/// Segments removed in one call; the rest goes with the next, see [`Retained::is_pending`]. Each costs about 30 us of renames.
 const REMOVE_MAX: usize = 64;
 
 /// What retention did.
@@ -17,7 +17,8 @@ const REMOVE_MAX: usize = 64;
 pub struct Retained {
     pub segments_removed: usize,
     pub bytes_removed: u64,
-    /// The active segment was rolled, or the directory is not synced yet: there is more to remove soon.
+    /// There is more to remove: the active segment was rolled, the directory is not synced yet, or this was as much as one
+    /// call removes.
     pub is_pending: bool,
 }
 
@@ -44,6 +45,7 @@ impl State {
             return Ok((retained, Vec::new()));
         }
         let mut removed = Vec::new();
+        retained.is_pending = expired.is_active || expired.base_offsets.len() > REMOVE_MAX;
         for base_offset in expired.base_offsets.into_iter().take(REMOVE_MAX) {
             let end = self.end_of_closed(base_offset);
             if let Some(segment) = self.closed.remove(&base_offset) {
@@ -53,7 +55,6 @@ impl State {
                 self.advance_log_start(end);
             }
         }
-        retained.is_pending = expired.is_active;
         Ok((retained, removed))
     }
 
