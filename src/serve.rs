@@ -158,8 +158,9 @@ fn announce(node: &Node, probe: &reactor::Probe, shard_count: usize, took: Durat
 
 /// Connections get their last answers, logs are closed, then the directory is marked clean.
 async fn stop(main: &Rc<Router>, threads: Vec<ThreadHandle>, directory: &DataDirectory, epoch: BrokerEpoch) -> Result<(), ServeError> {
-    let stopped = join_all((0..main.shard_count()).map(|index| main.send(ShardId(index), shard::stop))).await;
-    let clean = stopped.iter().all(|stopped| matches!(stopped, Ok(true)));
+    join_all((0..main.shard_count()).map(|index| main.send(ShardId(index), shard::drain))).await;
+    let closed = join_all((0..main.shard_count()).map(|index| main.send(ShardId(index), shard::close))).await;
+    let clean = closed.iter().all(|closed| matches!(closed, Ok(true)));
     data_directory::write_checkpoints(directory, main).await?;
     if clean {
         directory.mark_clean(epoch)?;

@@ -168,9 +168,8 @@ impl<T> Drop for Sender<T> {
     }
 }
 
-impl<T: Send> Receiver<T> {
-    /// The next message if there is one now.
-    pub fn try_recv(&mut self) -> Option<T> {
+impl<T> Receiver<T> {
+    fn take(&mut self) -> Option<T> {
         if self.head == self.tail_seen {
             self.tail_seen = self.ring.tail.0.load(Ordering::Acquire);
             if self.head == self.tail_seen {
@@ -183,6 +182,13 @@ impl<T: Send> Receiver<T> {
         self.head = self.head.wrapping_add(1);
         self.ring.head.0.store(self.head, Ordering::Release);
         Some(message)
+    }
+}
+
+impl<T: Send> Receiver<T> {
+    /// The next message if there is one now.
+    pub fn try_recv(&mut self) -> Option<T> {
+        self.take()
     }
 
     /// The next message, or None when the sender is gone and everything it sent has been received.
@@ -210,6 +216,11 @@ impl<T: Send> Receiver<T> {
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         self.ring.receiver_gone.store(true, Ordering::Relaxed);
-        drop(self.ring.lock().take());
+        let waker = self.ring.lock().take();
+        drop(waker);
+        // what a message promises its sender (an answer) must end now, not when the sender goes
+        while let Some(message) = self.take() {
+            drop(message);
+        }
     }
 }

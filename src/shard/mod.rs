@@ -15,5 +15,5 @@ pub use mesh::{Mesh, ShardPorts};
 pub use partitions::LastRun;
 pub use router::{Router, ShardGone, ShardId};
 pub use scatter::{PartitionKey, scatter};
-pub use run::{Setup, adopt, apply, checkpoints, end, run, stop};
+pub use run::{Setup, adopt, apply, checkpoints, close, drain, end, run};
 pub use shard::{AdvertisedListener, Endpoint, Node, Shard};

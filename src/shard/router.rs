@@ -118,6 +118,10 @@ impl Router {
 
 impl Lane {
     fn flush(&mut self) {
+        if self.mailbox.is_closed() {
+            self.overflow.clear(); // dropped, they tell their callers that the shard is gone
+            return;
+        }
         while let Some(parcel) = self.overflow.pop_front() {
             if let Err(mailbox::Full(parcel)) = self.mailbox.try_send(parcel) {
                 self.overflow.push_front(parcel);

@@ -63,13 +63,18 @@ pub async fn checkpoints(shard: Rc<Shard>) -> Vec<(Uuid, PartitionCheckpoint)> {
     shard.partitions.all().into_iter().map(checkpoint).collect()
 }
 
-/// Closes the connections after their answers in flight, then the logs, so that the next start has nothing to recover.
-/// False when a log could not be closed: then the shutdown is not a clean one.
-pub async fn stop(shard: Rc<Shard>) -> bool {
+/// Closes the connections after their answers in flight.
+pub async fn drain(shard: Rc<Shard>) {
     if let Some(connections) = shard.connections() {
         connections.drain(DRAIN_PATIENCE).await;
     }
-    let mut clean = true;
+}
+
+/// Closes the logs, so that the next start has nothing to recover. After every shard has drained: connections of all of them write
+/// to these logs. False when a log could not be closed, or was never opened: then the shutdown is not a clean one.
+pub async fn close(shard: Rc<Shard>) -> bool {
+    // What could not be opened was not recovered either; a clean start would take it as it is.
+    let mut clean = shard.partitions.offline() == 0;
     for partition in shard.partitions.all() {
         if let Err(error) = partition.log.close().await {
             tracing::error!(topic = %partition.id.topic, partition = partition.id.index, %error, "closing the log");
