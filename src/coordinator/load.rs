@@ -40,8 +40,8 @@ pub(super) async fn replay(host: &Host, partition: &Partition) -> Result<(), Loa
         }
         let before = next;
         for batch in Batches::new(&bytes) {
-            // The last batch of a chunk may be cut; the next read begins with it.
-            let Ok(batch) = batch else { break };
+            // A read gives whole batches. Were the rest skipped, groups would go back to what they had committed before it.
+            let batch = batch.map_err(|why| LoadError::Batch { at: next, why })?;
             if batch.next_offset() <= next {
                 continue;
             }
