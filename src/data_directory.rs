@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use control::config::BrokerConfig;
 use control::record::{BrokerEpoch, DirectoryId};
-use engine::directory::{DataDirectory as Directory, DirectoryError as EngineError, MetaProperties, PartitionCheckpoint, TopicPartition};
+use engine::directory::{DataDirectory as Directory, DirectoryError as EngineError, MetaProperties, PartitionCheckpoint};
 use engine::log::OpenState;
 use engine::log::partition_metadata::{from_base64, to_base64};
 use futures_util::future::join_all;
@@ -178,11 +178,6 @@ pub async fn write_checkpoints(directory: &DataDirectory, main: &Router) -> Resu
         checkpoints.push(checkpoint);
     }
     directory.write(&checkpoints, topic_ids)
-}
-
-/// A partition's name in the checkpoint files.
-pub fn named(topic: &str, index: i32) -> TopicPartition {
-    TopicPartition::new(topic, index)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use control::group::RequestContext;
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Request as Message};
 use net::connection::{Reply, Request, Service};
 use net::message;
+use reactor::Instant;
 
 use crate::api::{self, Api};
 use crate::shard::Shard;
@@ -103,26 +104,49 @@ impl Dispatch {
 }
 
 impl Service for Dispatch {
-    fn call(&self, request: Request) -> std::pin::Pin<Box<dyn Future<Output = Reply>>> {
-        let Some(shard) = self.shard.upgrade() else {
-            return Box::pin(std::future::ready(Reply::Close));
-        };
-        let (key, version) = (request.header.api_key, request.header.api_version);
+    fn call(&self, request: Request) -> impl Future<Output = Reply> + 'static {
+        let begun = self.begin(request);
+        async move {
+            match begun {
+                Ok(begun) => begun.reply().await,
+                Err(reply) => reply,
+            }
+        }
+    }
+}
+
+/// A request in the hands of its handler.
+struct Begun {
+    shard: Rc<Shard>,
+    api: &'static Api,
+    version: i16,
+    received: Instant,
+    answer: api::Answer,
+}
+
+impl Dispatch {
+    /// Finds the handler, or the reply to a request that has none.
+    fn begin(&self, request: Request) -> Result<Begun, Reply> {
+        let shard = self.shard.upgrade().ok_or(Reply::Close)?;
+        let (key, version, received) = (request.header.api_key, request.header.api_version, request.received);
         let Some(api) = api::find(key).filter(|api| api.serves(version)) else {
             shard.metrics.unknown_requests.set(shard.metrics.unknown_requests.get() + 1);
             tracing::debug!(key, version, "request of an API or version that is not served");
-            let reply = if key == api::api_versions::API.key { api::api_versions::unsupported(&request) } else { Reply::Close };
-            return Box::pin(std::future::ready(reply));
+            let is_api_versions = key == api::api_versions::API.key;
+            return Err(if is_api_versions { api::api_versions::unsupported(&request) } else { Reply::Close });
         };
-        let received = request.received;
         let answer = (api.handler)(shard.clone(), Call { request, api });
-        Box::pin(async move {
-            let outcome = answer.await;
-            shard.metrics.answered(api, reactor::now().saturating_since(received));
-            outcome.unwrap_or_else(|reason| {
-                tracing::debug!(api = api.name, version, %reason, "closing the connection");
-                Reply::Close
-            })
+        Ok(Begun { shard, api, version, received, answer })
+    }
+}
+
+impl Begun {
+    async fn reply(self) -> Reply {
+        let outcome = self.answer.await;
+        self.shard.metrics.answered(self.api, reactor::now().saturating_since(self.received));
+        outcome.unwrap_or_else(|reason| {
+            tracing::debug!(api = self.api.name, version = self.version, %reason, "closing the connection");
+            Reply::Close
         })
     }
 }

@@ -79,10 +79,6 @@ impl Host {
         self.handle(Event::TopicsDeleted { topics });
     }
 
-    pub fn set_config(&self, config: GroupConfig) {
-        self.machine.borrow_mut().set_config(config);
-    }
-
     /// Asks the machine; resolves when it answers, which may be a rebalance later.
     pub async fn request(&self, context: RequestContext, request: Request) -> Result<Response, ErrorCode> {
         let token = Token(self.next_token.get());

@@ -246,11 +246,6 @@ impl GroupShard {
             .min()
     }
 
-    /// New settings hold for what is decided from now on.
-    pub fn set_config(&mut self, config: GroupConfig) {
-        self.out.config = config;
-    }
-
     // metrics
 
     /// How many groups are in each state.
