@@ -105,11 +105,14 @@ pub fn recompression(config: &TopicConfig) -> Option<Compression> {
     Some(Compression { codec, level })
 }
 
+/// What a topic with large messages may unpack to, whatever `ringlog.max.decompressed.batch.bytes` says.
+const UNPACKED_FACTOR: usize = 4;
+
 /// What a batch for this topic must keep within.
 pub fn batch_limits(config: &TopicConfig, now: Timestamp, origin: Origin, max_decompressed_bytes: usize) -> Limits {
     Limits {
         max_batch_bytes: config.max_message_bytes as usize,
-        max_decompressed_bytes,
+        max_decompressed_bytes: max_decompressed_bytes.max(UNPACKED_FACTOR * config.max_message_bytes as usize),
         max_records: batch::MAX_RECORDS,
         require_keys: config.cleanup_policy.compact,
         timestamp: TimestampRule {

@@ -68,12 +68,13 @@ pub(super) const SECTION: Section = Section {
                  connection is read. A single answer may be larger.",
             ),
         long("ringlog.max.decompressed.batch.bytes")
-            .default("134217728")
+            .default("16777216")
             .between(1, 2_147_483_639)
             .bytes()
             .doc(
                 "Largest size of a record batch after decompression; a produced batch that unpacks to \
-                 more is refused.",
+                 more is refused. It is also how long one batch can keep a core busy. A topic whose \
+                 max.message.bytes is larger than a quarter of it may unpack to four times that.",
             ),
     ],
 };
