@@ -153,8 +153,11 @@ struct Broker {
 
 impl Broker {
     fn start(limits: Limits, budget_bytes: usize) -> Broker {
+        Broker::start_with(limits, Budget::new(budget_bytes))
+    }
+
+    fn start_with(limits: Limits, budget: Budget) -> Broker {
         let toy = Rc::new(Toy::default());
-        let budget = Budget::new(budget_bytes);
         let connections = Connections::new(Rc::new(ToyService(toy.clone())), limits, budget.clone(), 0, 1);
         let listening = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = listening.local_addr();
@@ -449,6 +452,43 @@ fn clients_that_fill_the_memory_with_halves_are_given_up() {
         drop(halves);
         until(|| broker.connections.is_empty()).await;
         broker.client().await.call(&metadata_request(1)).await.unwrap();
+        broker.settled().await;
+    });
+}
+
+#[test]
+fn clients_with_halves_do_not_stop_the_others() {
+    // Two hundred clients that began a 100 MB request each stopped every client of the broker for a minute.
+    on_each_backend(async || {
+        let limits = Limits {
+            memory_wait_max: Duration::from_millis(100),
+            ..Limits::default()
+        };
+        let broker = Broker::start_with(limits, Budget::keeping(512 * 1024, 64 * 1024));
+        let client = broker.client().await;
+        let mut halves = Vec::new();
+        for _ in 0..20 {
+            let socket = Socket::connect(broker.address).await.unwrap();
+            let mut half = vec![0u8; 40_000];
+            half[..4].copy_from_slice(&60_000i32.to_be_bytes());
+            socket.send(vec![Piece::Bytes(half.into())]).await.unwrap();
+            halves.push(socket);
+        }
+        until(|| broker.budget.available() < 110 * 1024).await;
+        let took = reactor::now();
+        client.call(&metadata_request(1)).await.unwrap();
+        assert!(reactor::now().saturating_since(took) < Duration::from_millis(90), "overtook");
+        // who asks for more than the kept bytes waits a little: the halves are given up, not it
+        let large = MetadataRequest::default().with_topics(Some(vec![
+            kafka_protocol::messages::metadata_request::MetadataRequestTopic::default()
+                .with_name(Some(kafka_protocol::messages::TopicName("1".repeat(30_000).into()))),
+        ]));
+        drop(client.call(&large).await);
+        until(|| broker.closed("no_memory") >= 1).await;
+        client.call(&metadata_request(1)).await.unwrap();
+        drop(halves);
+        until(|| broker.connections.len() == 1).await;
+        drop(client);
         broker.settled().await;
     });
 }

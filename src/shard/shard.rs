@@ -103,7 +103,8 @@ impl Shard {
             idle_max: requests.connection_idle_ms.map_or(Duration::MAX, Duration::from_millis),
             ..Limits::default()
         };
-        let budget = Budget::new(usize::try_from(requests.memory_bytes).unwrap_or(usize::MAX));
+        let memory_bytes = usize::try_from(requests.memory_bytes).unwrap_or(usize::MAX);
+        let budget = Budget::keeping(memory_bytes, kept_for_small_requests(memory_bytes, limits.request_bytes_max));
         let service = Rc::new(Dispatch::new(&shard));
         let connections = Connections::new(service, limits, budget, shard.id().0 as u64, shard_count as u64);
         let _set_once = shard.connections.set(connections);
@@ -217,6 +218,11 @@ impl Shard {
         };
         self.endpoints(listener).into_iter().map(endpoint).collect()
     }
+}
+
+/// Of the memory for requests: an eighth (a guess), as long as the largest request fits in the rest.
+fn kept_for_small_requests(memory_bytes: usize, request_bytes_max: usize) -> usize {
+    (memory_bytes / 8).min(memory_bytes.saturating_sub(request_bytes_max))
 }
 
 fn signed(amount: u32) -> i32 {

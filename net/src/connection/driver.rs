@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
-use std::rc::Rc;
+use std::pin::{Pin, pin};
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use reactor::sync::{Budget, Notify, Reservation};
 use reactor::{Piece, Socket, Task, now};
 
 use super::counters::add;
+use super::set::Shared;
 use super::{
     Action, CloseReason, ConnectionContext, ConnectionCounters, Frame, Limits, Peer, Reading, Reply, Request,
     RequestNumber,
@@ -34,11 +35,16 @@ const FETCH: i16 = 1;
 const RECEIVE_BYTES: usize = 256 * 1024;
 /// A rest shorter than this comes with the ordinary receive (one buffer of the kernel's ring holds it).
 const EXACT_RECEIVE_BYTES_MIN: usize = 16 * 1024;
+/// A connection that holds nothing yet gets this much ahead of those that wait: small requests go on while clients with
+/// large ones fight for memory.
+const OVERTAKING_BYTES_MAX: usize = 16 * 1024;
 /// Received bytes are accounted after this time at the latest, however slowly the rest of a long request comes.
 const ACCOUNTING_DELAY_MAX: Duration = Duration::from_millis(100);
 
-pub(super) struct Connection<S> {
+pub(super) struct Connection<S: Service> {
     service: Rc<S>,
+    /// The connections with which it shares the budget.
+    neighbours: Weak<Shared<S>>,
     socket: Socket,
     pub(super) context: Rc<ConnectionContext>,
     counters: Rc<ConnectionCounters>,
@@ -100,6 +106,7 @@ impl<S: Service> Drop for End<'_, S> {
 impl<S: Service> Connection<S> {
     pub(super) fn new(
         service: Rc<S>,
+        neighbours: Weak<Shared<S>>,
         socket: Socket,
         context: ConnectionContext,
         mut limits: Limits,
@@ -107,9 +114,10 @@ impl<S: Service> Connection<S> {
         counters: Rc<ConnectionCounters>,
     ) -> Connection<S> {
         // a frame that could never fit would wait for the timeout of every attempt
-        limits.request_bytes_max = limits.request_bytes_max.min(budget.total());
+        limits.request_bytes_max = limits.request_bytes_max.min(budget.reservable());
         Connection {
             service,
+            neighbours,
             socket,
             context: Rc::new(context),
             counters,
@@ -193,13 +201,16 @@ impl<S: Service> Connection<S> {
         }
     }
 
-    /// Accounts received bytes; false when there was no room in time.
+    /// Accounts received bytes; false when the connection was given up while there was no room.
     async fn reserve(&self, bytes: usize) -> bool {
-        let reservation = match self.budget.try_reserve(bytes) {
+        let may_overtake = self.held_bytes() == 0 && bytes <= OVERTAKING_BYTES_MAX;
+        let at_once = self.budget.try_reserve(bytes);
+        let at_once = at_once.or_else(|| may_overtake.then(|| self.budget.try_overtake(bytes)).flatten());
+        let reservation = match at_once {
             Some(reservation) => reservation,
-            None => match reactor::timeout(self.limits.memory_wait_max, self.budget.reserve(bytes)).await {
-                Ok(reservation) => reservation,
-                Err(_) => return false,
+            None => match self.wait_for_room(bytes).await {
+                Some(reservation) => reservation,
+                None => return false,
             },
         };
         match &mut *self.reserved.borrow_mut() {
@@ -207,6 +218,37 @@ impl<S: Service> Connection<S> {
             none => *none = Some(reservation),
         }
         true
+    }
+
+    /// Waits in line. When that takes long, those who hold most must go, which may be this connection: who holds little is
+    /// not to blame, and whoever waits for the end of a half request may wait for ever.
+    async fn wait_for_room(&self, bytes: usize) -> Option<Reservation> {
+        let mut room = pin!(self.budget.reserve(bytes));
+        let mut patience_ends = now() + self.limits.memory_wait_max;
+        loop {
+            let mut changed = pin!(self.changed.notified());
+            if self.closed.borrow().is_some() {
+                return None;
+            }
+            let room_or_change = poll_fn(|cx| match room.as_mut().poll(cx) {
+                Poll::Ready(reservation) => Poll::Ready(Some(reservation)),
+                Poll::Pending => changed.as_mut().poll(cx).map(|()| None),
+            });
+            match reactor::timeout(patience_ends.saturating_since(now()), room_or_change).await {
+                Ok(Some(reservation)) => return Some(reservation),
+                Ok(None) => {}
+                Err(_) => {
+                    if let Some(neighbours) = self.neighbours.upgrade() {
+                        neighbours.give_up_largest().await;
+                    }
+                    patience_ends = now() + self.limits.memory_wait_max;
+                }
+            }
+        }
+    }
+
+    pub(super) fn held_bytes(&self) -> usize {
+        self.reserved.borrow().as_ref().map_or(0, Reservation::bytes)
     }
 
     async fn send_answers(self: Rc<Self>) {
@@ -245,6 +287,12 @@ impl<S: Service> Connection<S> {
     pub(super) async fn drain(self: &Rc<Self>) {
         self.peer.borrow_mut().handle_shutdown();
         self.pump_now().await;
+    }
+
+    pub(super) async fn give_up_for_room(self: &Rc<Self>) {
+        self.fail(CloseReason::NoMemory).await;
+        // now, not when its task runs: others wait, and count on it
+        self.reserved.borrow_mut().take();
     }
 
     pub(super) async fn cut_off(self: &Rc<Self>) {

@@ -14,8 +14,8 @@ pub struct Limits {
     pub unsent_bytes_max: usize,
     /// `connections.max.idle.ms`: the longest time without a whole request or answer while no request is being handled.
     pub idle_max: Duration,
-    /// How long received bytes may wait for room in the shared budget before the connection is given up. Without it
-    /// clients that each sent half a request could fill the budget and wait for one another for ever.
+    /// How long received bytes may wait for room in the shared budget before the connections that hold most of it are given
+    /// up. Without it clients that each sent half a request could fill the budget and wait for one another for ever.
     pub memory_wait_max: Duration,
 }
 
@@ -27,7 +27,7 @@ impl Default for Limits {
             in_flight_max: 128,
             unsent_bytes_max: 4 * 1024 * 1024,
             idle_max: Duration::from_secs(600),
-            memory_wait_max: Duration::from_secs(30),
+            memory_wait_max: Duration::from_secs(1),
         }
     }
 }

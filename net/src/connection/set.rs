@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use reactor::DetachedSocket;
+use reactor::{DetachedSocket, Instant, now};
 use reactor::sync::{Budget, Notify};
 
 use super::driver::{Connection, serve};
@@ -16,7 +16,7 @@ use super::{ConnectionContext, ConnectionCounters, ConnectionId, Limits, Service
 /// All connections of a shard, with what they share: service, limits, memory.
 pub struct Connections<S: Service>(Rc<Shared<S>>);
 
-struct Shared<S: Service> {
+pub(super) struct Shared<S: Service> {
     service: Rc<S>,
     limits: Limits,
     budget: Budget,
@@ -26,6 +26,8 @@ struct Shared<S: Service> {
     id_step: u64,
     draining: Cell<bool>,
     ended: Notify,
+    /// When connections were last given up for want of memory.
+    relieved: Cell<Option<Instant>>,
 }
 
 /// How draining went.
@@ -61,6 +63,7 @@ impl<S: Service> Connections<S> {
             id_step: shard_count.max(1),
             draining: Cell::new(false),
             ended: Notify::new(),
+            relieved: Cell::new(None),
         }))
     }
 
@@ -92,6 +95,7 @@ impl<S: Service> Connections<S> {
         };
         let connection = Rc::new(Connection::new(
             shared.service.clone(),
+            Rc::downgrade(shared),
             socket.attach()?,
             context,
             shared.limits,
@@ -138,6 +142,39 @@ impl<S: Service> Connections<S> {
             }
             ended.await;
         }
+    }
+}
+
+/// The part of the budget that is made free at once when it is used up by clients that do not get on.
+/// Smaller: fewer are cut off that might have gone on; larger: the others wait for fewer rounds. A guess.
+const RELIEF_SHARE: usize = 8;
+
+impl<S: Service> Shared<S> {
+    /// Gives up the connections that hold most of the budget, largest first, until a share of it is free. Many call this at
+    /// the same time, since many wait; once in a [`Limits::memory_wait_max`] is enough.
+    pub(super) async fn give_up_largest(&self) {
+        let now = now();
+        let relieved_before = self.relieved.get();
+        if relieved_before.is_some_and(|before| now.saturating_since(before) < self.limits.memory_wait_max) {
+            return;
+        }
+        self.relieved.set(Some(now));
+        let open: Vec<Rc<Connection<S>>> = self.open.borrow().values().cloned().collect();
+        let mut holders: Vec<(usize, Rc<Connection<S>>)> =
+            open.into_iter().map(|connection| (connection.held_bytes(), connection)).filter(|(held, _)| *held > 0).collect();
+        holders.sort_by_key(|(held, _)| std::cmp::Reverse(*held));
+        let wanted = self.budget.total() / RELIEF_SHARE;
+        let mut freed = 0;
+        let mut given_up = 0;
+        for (held, connection) in &holders {
+            if freed >= wanted {
+                break;
+            }
+            connection.give_up_for_room().await;
+            freed += held;
+            given_up += 1;
+        }
+        tracing::warn!(given_up, freed_bytes = freed, holders = holders.len(), "no memory for requests: closed the connections that held most of it");
     }
 }
 

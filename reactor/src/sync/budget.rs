@@ -11,9 +11,11 @@ struct Asking {
     waker: Waker,
 }
 
-/// `available + reserved == total`, where reserved is the sum of live reservations.
+/// `available + reserved == total`, where reserved is the sum of live reservations; `kept <= total`.
 struct Shared {
     total: usize,
+    /// The last bytes, which only [`Budget::try_overtake`] takes.
+    kept: usize,
     available: Cell<usize>,
     next: Cell<u64>,
     /// In order of asking; none of them is overtaken, so a big ask is not starved by small ones.
@@ -26,8 +28,14 @@ pub struct Budget(Rc<Shared>);
 
 impl Budget {
     pub fn new(bytes: usize) -> Budget {
+        Budget::keeping(bytes, 0)
+    }
+
+    /// A budget of which the last `kept` bytes are for [`Budget::try_overtake`] alone.
+    pub fn keeping(bytes: usize, kept: usize) -> Budget {
         Budget(Rc::new(Shared {
             total: bytes,
+            kept: kept.min(bytes),
             available: Cell::new(bytes),
             next: Cell::new(0),
             asking: RefCell::new(BTreeMap::new()),
@@ -38,14 +46,19 @@ impl Budget {
         self.0.total
     }
 
+    /// The most that one can ever reserve.
+    pub fn reservable(&self) -> usize {
+        self.0.total - self.0.kept
+    }
+
     pub fn available(&self) -> usize {
         self.0.available.get()
     }
 
-    /// Waits for its turn and for enough bytes. Asking for more than the whole budget gets the whole budget: one
+    /// Waits for its turn and for enough bytes. Asking for more than is reservable gets all of that: one
     /// oversized ask at a time goes through instead of waiting for ever.
     pub async fn reserve(&self, bytes: usize) -> Reservation {
-        let bytes = bytes.min(self.0.total);
+        let bytes = bytes.min(self.reservable());
         let mut place = Place {
             budget: &self.0,
             ticket: None,
@@ -57,27 +70,40 @@ impl Budget {
         }
     }
 
-    /// None if the bytes are not there now or others wait already. As in `reserve`, an ask beyond the whole budget
-    /// is for the whole budget.
+    /// None if the bytes are not there now or others wait already. As in `reserve`, an ask beyond what is reservable
+    /// is for all of that.
     pub fn try_reserve(&self, bytes: usize) -> Option<Reservation> {
-        let bytes = bytes.min(self.0.total);
-        if !self.0.asking.borrow().is_empty() || bytes > self.0.available.get() {
+        let bytes = bytes.min(self.reservable());
+        if !self.0.asking.borrow().is_empty() || bytes > self.0.for_all() {
             return None;
         }
+        Some(self.take(bytes))
+    }
+
+    /// Takes from the kept bytes as well, ahead of all who wait. For asks that are small and must not starve.
+    pub fn try_overtake(&self, bytes: usize) -> Option<Reservation> {
+        (bytes <= self.0.available.get()).then(|| self.take(bytes))
+    }
+
+    fn take(&self, bytes: usize) -> Reservation {
         self.0.available.set(self.0.available.get() - bytes);
-        Some(Reservation {
+        Reservation {
             budget: self.0.clone(),
             bytes,
-        })
+        }
     }
 }
 
 impl Shared {
+    fn for_all(&self) -> usize {
+        self.available.get().saturating_sub(self.kept)
+    }
+
     /// Wakes the first in line if its bytes are there. It takes them itself, then wakes the next.
     fn wake_first(&self) {
         let asking = self.asking.borrow();
         if let Some((_, first)) = asking.first_key_value()
-            && first.bytes <= self.available.get()
+            && first.bytes <= self.for_all()
         {
             first.waker.wake_by_ref();
         }
@@ -97,9 +123,8 @@ impl Place<'_> {
             let first = asking.first_key_value().map(|(ticket, _)| *ticket);
             first == self.ticket
         };
-        let available = self.budget.available.get();
-        if is_first && bytes <= available {
-            self.budget.available.set(available - bytes);
+        if is_first && bytes <= self.budget.for_all() {
+            self.budget.available.set(self.budget.available.get() - bytes);
             self.leave();
             return Poll::Ready(());
         }
