@@ -13,7 +13,7 @@ use super::port::{Call, CallError, ServiceFault};
 use crate::controller::{ApiError, Context, Controller, ErrorCode, Response};
 use crate::image::{ClusterImage, Delta, MetadataPosition};
 use crate::record::ControllerEpoch;
-use crate::store::{MetaLog, Plan};
+use crate::store::{AppendError, MetaLog, Plan};
 
 /// A log that is worth a snapshot when the process ends: less is replayed within some ten milliseconds.
 const SNAPSHOT_AT_CLOSE_BYTES: u64 = 1 << 20;
@@ -55,6 +55,13 @@ impl Answer {
     }
 }
 
+/// Why a group of decisions did not come to be.
+enum CommitError {
+    /// Nothing was written; the next group may succeed.
+    NoSpace(AppendError),
+    Fault(ServiceFault),
+}
+
 impl<P: Publish> Runner<P> {
     /// Serves the inbox until it is closed or the log fails.
     pub(super) async fn run(mut self, inbox: &Inbox) -> Result<(), ServiceFault> {
@@ -66,11 +73,18 @@ impl<P: Publish> Runner<P> {
                 answers,
             } = self.decide(calls);
             if !plan.is_empty() {
-                if let Err(fault) = self.commit(&plan, image, delta).await {
-                    fail(answers, &fault);
-                    return Err(fault);
+                match self.commit(&plan, image, delta).await {
+                    Ok(()) => self.snapshots.make_if_due(&self.log, &self.image),
+                    Err(CommitError::NoSpace(error)) => {
+                        tracing::warn!(%error, "a change of the cluster was refused");
+                        fail(answers, &CallError::Refused(no_space(&error)));
+                        continue;
+                    }
+                    Err(CommitError::Fault(fault)) => {
+                        fail(answers, &CallError::Fault(fault.clone()));
+                        return Err(fault);
+                    }
                 }
-                self.snapshots.make_if_due(&self.log, &self.image);
             }
             answers.into_iter().for_each(Answer::send);
         }
@@ -112,10 +126,17 @@ impl<P: Publish> Runner<P> {
         group
     }
 
-    async fn commit(&mut self, plan: &Plan, image: ClusterImage, delta: Delta) -> Result<(), ServiceFault> {
+    async fn commit(&mut self, plan: &Plan, image: ClusterImage, delta: Delta) -> Result<(), CommitError> {
         let mut last = Offset::NONE;
         for batch in plan.batches() {
-            last = self.log.append(self.epoch, batch).await?.last_offset;
+            last = match self.log.append(self.epoch, batch).await {
+                Ok(appended) => appended.last_offset,
+                Err(error @ AppendError::NoSpace { .. }) if last == Offset::NONE => {
+                    return Err(CommitError::NoSpace(error));
+                }
+                // half of a change is in the log: only a new start knows how to leave it out
+                Err(error) => return Err(CommitError::Fault(error.into())),
+            };
         }
         self.image = image.at(MetadataPosition {
             offset: last,
@@ -139,11 +160,15 @@ fn too_large(error: crate::store::RecordTooLarge) -> ApiError {
     ApiError::new(ErrorCode::POLICY_VIOLATION, error.to_string())
 }
 
-fn fail(answers: Vec<Answer>, fault: &ServiceFault) {
+fn no_space(error: &AppendError) -> ApiError {
+    ApiError::new(ErrorCode::KAFKA_STORAGE_ERROR, error.to_string())
+}
+
+fn fail(answers: Vec<Answer>, why: &CallError) {
     for mut answer in answers {
         // What was refused, was refused before anything was written.
         if answer.result.is_ok() {
-            answer.result = Err(CallError::Fault(fault.clone()));
+            answer.result = Err(why.clone());
         }
         answer.send();
     }

@@ -262,6 +262,36 @@ fn a_failed_log_fails_the_calls_and_ends_the_service() {
 }
 
 #[test]
+fn a_full_disk_refuses_changes_and_nothing_else() {
+    // Creating a topic on a full disk ended the broker, and with it all reading.
+    let dir = tempfile::tempdir().expect("dir");
+    let published = Published::default();
+    run(async {
+        let config = config(dir.path(), 1, 1 << 30);
+        let runner = start::prepare(&config, published.clone())
+            .await
+            .expect("prepares");
+        let crate::store::MetaLog::Embedded(log) = &runner.log;
+        let log = log.clone();
+        let image = runner.image.clone();
+        let (port, mailbox) = ControllerPort::new();
+        let (stop, stopped) = reactor::oneshot();
+        let service = reactor::spawn(start::serve(runner, vec![mailbox], stopped));
+        let handle = port.attach();
+        join(&handle, &image, 1).await;
+        let before = published.count();
+        log.plant_full_disk(true);
+        let answer = handle.call(create("t")).await;
+        assert!(matches!(answer, Err(CallError::Refused(_))), "{answer:?}");
+        assert_eq!(published.count(), before, "nothing has changed");
+        log.plant_full_disk(false);
+        assert!(is_created(handle.call(create("t")).await));
+        let _ = stop.send(());
+        assert!(service.await.is_ok());
+    });
+}
+
+#[test]
 fn a_long_log_becomes_a_snapshot_while_calls_go_on() {
     // A log that only grows would make every start slower than the last.
     let dir = tempfile::tempdir().expect("dir");

@@ -97,6 +97,9 @@ pub enum AppendError {
     TooLarge { bytes: usize, max: usize },
     #[error("an empty batch")]
     Empty,
+    /// The disk is full; nothing was written.
+    #[error("no space for {bytes} bytes of metadata on the disk")]
+    NoSpace { bytes: usize },
     #[error("the metadata log has reached the last controller epoch")]
     EpochsExhausted,
     #[error(transparent)]

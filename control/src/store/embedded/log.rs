@@ -1,11 +1,12 @@
 //! The log: appends, reads, snapshots.
 
 use std::cell::{Cell, RefCell};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use engine::types::{Offset, Timestamp};
-use reactor::disk;
+use reactor::{File, disk};
 use reactor::sync::Notify;
 
 use super::recover::{self, Recovered};
@@ -32,7 +33,13 @@ struct Shared {
     written: Notify,
     #[cfg(test)]
     fail_sync: Cell<bool>,
+    #[cfg(test)]
+    full_disk: Cell<bool>,
 }
+
+/// Room that is reserved behind the end of the log while the disk has some: a full disk can then still be told to
+/// delete topics. A guess: hundreds of deletions.
+const RESERVED_BYTES: u64 = 256 << 10;
 
 /// Holds: `segments` is not empty; `snapshot.end_offset <= end_offset`; everything below `end_offset` is durable.
 struct State {
@@ -67,6 +74,8 @@ impl EmbeddedMetaLog {
             written: Notify::new(),
             #[cfg(test)]
             fail_sync: Cell::new(false),
+            #[cfg(test)]
+            full_disk: Cell::new(false),
         })))
     }
 
@@ -114,6 +123,7 @@ impl EmbeddedMetaLog {
             };
             (segment.file.clone(), segment.path.clone(), segment.size_bytes)
         };
+        self.reserve(&file, position, bytes.len())?;
         if let Err(error) = file.write_all_at(&bytes, position) {
             return Err(self.fail(LogFault::new("write", &path, &error)).into());
         }
@@ -137,6 +147,28 @@ impl EmbeddedMetaLog {
             base_offset,
             last_offset: end_offset.saturating_add(-1),
         })
+    }
+
+    /// Sees to it that the write to come finds room. A write that fails half-way is the end of the log, and so of the
+    /// broker: without this every consumer would lose it because somebody created a topic on a full disk.
+    fn reserve(&self, file: &File, position: u64, bytes: usize) -> Result<(), AppendError> {
+        #[cfg(test)]
+        if self.0.full_disk.get() {
+            return Err(AppendError::NoSpace { bytes });
+        }
+        let is_full = |error: &std::io::Error| {
+            matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+        };
+        let wanted = file.allocate(position, bytes as u64 + RESERVED_BYTES);
+        let got = match wanted {
+            Err(error) if is_full(&error) => file.allocate(position, bytes as u64),
+            other => other,
+        };
+        match got {
+            Err(error) if is_full(&error) => Err(AppendError::NoSpace { bytes }),
+            // what else is wrong, the write will say
+            _ => Ok(()),
+        }
     }
 
     fn fail(&self, fault: LogFault) -> LogFault {
@@ -290,6 +322,11 @@ impl EmbeddedMetaLog {
             }
             written.await;
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn plant_full_disk(&self, is_full: bool) {
+        self.0.full_disk.set(is_full);
     }
 
     #[cfg(test)]
