@@ -4,6 +4,8 @@
 //! FETCH_SESSION_ID_NOT_FOUND and starts a full fetch, as after an eviction.
 //! Bound: `max.incremental.fetch.session.cache.slots`, shared out evenly over the shards; the session unused for longest goes first,
 //! but only when it has been idle for [`MIN_EVICTION_IDLE`], so that a stampede of new sessions cannot starve all.
+//! Second bound: [`REMEMBERED_BYTES_MAX`] for all sessions of a shard, since a session may name any number of partitions. A fetch
+//! that would need more is served in full, without a session.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,6 +15,20 @@ use uuid::Uuid;
 
 /// Kafka's `min.incremental.fetch.session.eviction.ms`.
 const MIN_EVICTION_IDLE: Duration = Duration::from_millis(120_000);
+
+/// What the sessions of one shard may remember: about 250,000 partitions. A guess; Kafka has no bound.
+const REMEMBERED_BYTES_MAX: usize = 64 << 20;
+
+/// A partition in a session but for its topic's name, which is kept twice. Measured: 60 sessions of 100,000 take 1.3 GB.
+const REMEMBERED_PARTITION_BYTES: usize = 220;
+
+fn remembered_bytes(key: &FetchKey) -> usize {
+    let name_bytes = match &key.topic {
+        TopicRef::Name(name) => name.len(),
+        TopicRef::Id(_) => 0,
+    };
+    REMEMBERED_PARTITION_BYTES + 2 * name_bytes
+}
 
 /// A partition as a fetch names it: by topic id from version 13 on, by name before.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -52,6 +68,8 @@ struct Session {
     order: Vec<FetchKey>,
     partitions: HashMap<FetchKey, (FetchSpec, LastTold)>,
     used: Instant,
+    /// Sum of [`remembered_bytes`] over the order.
+    bytes: usize,
 }
 
 /// The session part of a fetch request.
@@ -95,11 +113,14 @@ const INITIAL_EPOCH: i32 = 0;
 pub struct FetchSessions {
     slots: usize,
     sessions: HashMap<i32, Session>,
+    /// Sum over the sessions; at most `bytes_max`.
+    bytes: usize,
+    bytes_max: usize,
 }
 
 impl FetchSessions {
     pub fn new(slots: usize) -> FetchSessions {
-        FetchSessions { slots, sessions: HashMap::new() }
+        FetchSessions { slots, sessions: HashMap::new(), bytes: 0, bytes_max: REMEMBERED_BYTES_MAX }
     }
 
     pub fn len(&self) -> usize {
@@ -110,7 +131,7 @@ impl FetchSessions {
     pub fn plan(&mut self, now: Instant, request: SessionRequest, random: u64) -> Result<Plan, SessionError> {
         match request.epoch {
             FINAL_EPOCH | INITIAL_EPOCH => {
-                self.sessions.remove(&request.session_id);
+                self.close(request.session_id);
                 let session_id = if request.epoch == FINAL_EPOCH || request.partitions.is_empty() {
                     0
                 } else {
@@ -123,7 +144,8 @@ impl FetchSessions {
     }
 
     fn open(&mut self, now: Instant, partitions: &[(FetchKey, FetchSpec)], random: u64) -> i32 {
-        if !self.make_room(now) {
+        let bytes: usize = partitions.iter().map(|(key, _)| remembered_bytes(key)).sum();
+        if !self.make_room(now) || self.bytes.saturating_add(bytes) > self.bytes_max {
             return 0;
         }
         let mut id = ((random as u32) & 0x7fff_ffff) as i32;
@@ -132,7 +154,8 @@ impl FetchSessions {
         }
         let order = partitions.iter().map(|(key, _)| key.clone()).collect();
         let partitions = partitions.iter().map(|(key, spec)| (key.clone(), (*spec, LastTold::default()))).collect();
-        self.sessions.insert(id, Session { epoch: 1, order, partitions, used: now });
+        self.sessions.insert(id, Session { epoch: 1, order, partitions, used: now, bytes });
+        self.bytes += bytes;
         id
     }
 
@@ -142,9 +165,16 @@ impl FetchSessions {
         }
         let oldest = self.sessions.iter().min_by_key(|(_, session)| session.used).map(|(id, session)| (*id, session.used));
         match oldest {
-            Some((id, used)) if now.saturating_since(used) >= MIN_EVICTION_IDLE => self.sessions.remove(&id).is_some(),
+            Some((id, used)) if now.saturating_since(used) >= MIN_EVICTION_IDLE => self.close(id),
             _ => false,
         }
+    }
+
+    /// True if there was such a session.
+    fn close(&mut self, id: i32) -> bool {
+        let closed = self.sessions.remove(&id);
+        self.bytes -= closed.as_ref().map_or(0, |session| session.bytes);
+        closed.is_some()
     }
 
     fn resume(&mut self, now: Instant, request: SessionRequest) -> Result<Plan, SessionError> {
@@ -157,6 +187,13 @@ impl FetchSessions {
             && by_id(held) != by_id(asked)
         {
             return Err(SessionError::TopicIdMix);
+        }
+        let new = request.partitions.iter().filter(|(key, _)| !session.partitions.contains_key(key));
+        let new_bytes: usize = new.map(|(key, _)| remembered_bytes(key)).sum();
+        if self.bytes.saturating_add(new_bytes) > self.bytes_max {
+            // the client starts over with a full fetch, which is then served without a session
+            self.close(request.session_id);
+            return Err(SessionError::NotFound);
         }
         for (key, spec) in request.partitions {
             match session.partitions.get_mut(&key) {
@@ -173,10 +210,12 @@ impl FetchSessions {
             }
             session.order.retain(|key| session.partitions.contains_key(key));
         }
+        let bytes: usize = session.order.iter().map(remembered_bytes).sum();
+        self.bytes = self.bytes + bytes - std::mem::replace(&mut session.bytes, bytes);
         session.epoch = if session.epoch == i32::MAX { 1 } else { session.epoch + 1 };
         session.used = now;
         if session.partitions.is_empty() {
-            self.sessions.remove(&request.session_id);
+            self.close(request.session_id);
             return Ok(Plan { session_id: 0, kind: PlanKind::Full, partitions: Vec::new() });
         }
         let partitions = session
@@ -260,6 +299,20 @@ mod tests {
         let later = now + MIN_EVICTION_IDLE;
         assert_eq!(sessions.plan(later, request(0, 0, &[(0, 0)], &[]), 3).unwrap().session_id, 3);
         assert_eq!(sessions.len(), 1);
+    }
+
+    /// Breaks in production: a client that opens sessions over 100,000 partitions each takes gigabytes.
+    #[test]
+    fn what_sessions_remember_is_bounded_in_bytes() {
+        let now = reactor::Instant::default();
+        let mut sessions = FetchSessions::new(10);
+        sessions.bytes_max = 3 * remembered_bytes(&key(0));
+        assert_eq!(sessions.plan(now, request(0, 0, &[(0, 0), (1, 0)], &[]), 1).unwrap().session_id, 1);
+        assert_eq!(sessions.plan(now, request(0, 0, &[(0, 0), (1, 0)], &[]), 2).unwrap().session_id, 0, "no room for two more");
+        assert_eq!(sessions.plan(now, request(1, 1, &[(2, 0)], &[0]), 0).unwrap().session_id, 1);
+        assert_eq!(sessions.plan(now, request(1, 2, &[(3, 0)], &[]), 0).unwrap().session_id, 1, "what is forgotten makes room");
+        assert_eq!(sessions.plan(now, request(1, 3, &[(4, 0)], &[]), 0), Err(SessionError::NotFound));
+        assert_eq!((sessions.len(), sessions.bytes), (0, 0));
     }
 
     /// Breaks in production: under a small fetch.max.bytes the first partitions starve the others.
