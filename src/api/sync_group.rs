@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use bytes::Bytes;
 use control::group::{Request, Response, SyncGroupAssignment, SyncGroupRequest as Sync, SyncGroupResponse as Synced};
 use kafka_protocol::messages::{SyncGroupRequest, SyncGroupResponse};
 
@@ -16,10 +17,11 @@ pub static API: Api = Api::new(14, "SyncGroup", (0, 5), |shard, call| Box::pin(a
 async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let request: SyncGroupRequest = call.decode()?;
     let group_id = request.group_id.to_string();
-    let assignments = request
-        .assignments
-        .into_iter()
-        .map(|part| SyncGroupAssignment { member_id: part.member_id.to_string(), assignment: part.assignment });
+    // Copied, since the group keeps them for its generation: slices would keep the whole request.
+    let assignments = request.assignments.into_iter().map(|part| SyncGroupAssignment {
+        member_id: part.member_id.to_string(),
+        assignment: Bytes::copy_from_slice(&part.assignment),
+    });
     let sync = Sync {
         group_id: group_id.clone(),
         generation_id: request.generation_id,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::group::appends::{StaticReplacement, Then};
 use crate::group::error::ErrorCode;
 use crate::group::group::{Group, GroupState};
@@ -28,6 +30,10 @@ const SKIP_ASSIGNMENT_SINCE: i16 = 9;
 /// otherwise fill the memory for a session timeout.
 const PENDING_JOINS_MAX: usize = 100_000;
 
+/// What a member says about itself. More could never be written in one record with Kafka's default `max.message.bytes`, so
+/// that its group would never be stable; and members are kept in memory for a session timeout at least.
+const PROTOCOL_BYTES_MAX: usize = 1 << 20;
+
 /// The part of a client id that goes into a member id, which must fit a record with the uuid behind it.
 const CLIENT_ID_BYTES_IN_MEMBER_ID: usize = 16 * 1024;
 
@@ -37,7 +43,16 @@ pub(in crate::group) fn join(
     context: &RequestContext,
     mut request: JoinGroupRequest,
 ) {
+    let protocol_bytes = request.protocols.iter().map(|p| p.name.len() + p.metadata.len()).sum::<usize>();
+    if protocol_bytes > PROTOCOL_BYTES_MAX {
+        let answer = JoinGroupResponse::refused(&request.member_id, ErrorCode::INVALID_REQUEST);
+        return shard.out.respond(token, Response::JoinGroup(answer));
+    }
     request.protocols = distinct(request.protocols);
+    for protocol in &mut request.protocols {
+        // copied, since the member stays: a slice would keep the whole request, which can be a hundred times as long
+        protocol.metadata = Bytes::copy_from_slice(&protocol.metadata);
+    }
     if context.api_version == 0 {
         request.rebalance_timeout_ms = request.session_timeout_ms;
     }
