@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::config::BrokerConfig;
-use control::record::{BrokerEpoch, DirectoryId};
+use control::image::ClusterImage;
+use control::record::{BrokerEpoch, DirectoryId, PartitionId as PartitionIndex};
+use control::store::embedded::LOG_DIR;
 use engine::directory::{DataDirectory as Directory, DirectoryError as EngineError, MetaProperties, PartitionCheckpoint};
 use engine::log::OpenState;
 use engine::log::partition_metadata::{from_base64, to_base64};
@@ -32,6 +34,8 @@ pub enum DirectoryError {
     Count { count: usize },
     #[error("node.id is {configured}, but {} belongs to node {found}", directory.display())]
     OtherNode { configured: i32, found: i32, directory: PathBuf },
+    #[error("cannot put aside {}, a partition of no known topic: {source}", path.display())]
+    Stray { path: PathBuf, source: std::io::Error },
     #[error("cannot write {}: {source}", path.display())]
     TopicIds { path: PathBuf, source: std::io::Error },
 }
@@ -111,6 +115,28 @@ impl DataDirectory {
         LastOffsets { states: Arc::new(states.collect()), topic_ids: Arc::new(self.shared.topic_ids.borrow().clone()) }
     }
 
+    /// Puts partitions aside that no topic of `image` owns: the process ended between the decision to delete their topic and the
+    /// deletion. As in Kafka they are not deleted, but renamed to `*-stray` and left to the operator: were it the metadata that is
+    /// wrong, they would be all there is.
+    pub fn put_strays_aside(&self, image: &ClusterImage) -> Result<(), DirectoryError> {
+        let directory = self.shared.directory.borrow();
+        for partition in directory.partitions()? {
+            if partition.to_string() == LOG_DIR {
+                continue; // the controller's, no topic's
+            }
+            let topic = image.topic_by_name(&partition.topic);
+            // A topic of that name that is another one deletes the directory when it opens its own.
+            if topic.is_some_and(|topic| topic.partitions.contains_key(&PartitionIndex(partition.partition))) {
+                continue;
+            }
+            let from = directory.partition_dir(&partition);
+            let to = stray_name(&from);
+            tracing::warn!(partition = %from.display(), stray = %to.display(), "a partition of no known topic: put aside");
+            reactor::disk::rename(&from, &to).map_err(|source| DirectoryError::Stray { path: from, source })?;
+        }
+        Ok(())
+    }
+
     /// The next start will find a clean directory. After the last write to it.
     pub fn mark_clean(&self, epoch: BrokerEpoch) -> Result<(), DirectoryError> {
         Ok(self.shared.directory.borrow().mark_clean(epoch.0)?)
@@ -130,6 +156,15 @@ impl DataDirectory {
 
 fn random_id() -> Uuid {
     Uuid::from_u64_pair(reactor::random_u64(), reactor::random_u64())
+}
+
+/// `topic-partition.<id>-stray`, cut as the names of deleted partitions are: file systems take 255 bytes.
+fn stray_name(partition: &Path) -> PathBuf {
+    const NAME_BYTES_MAX: usize = 255;
+    let name = partition.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let suffix = format!(".{}-stray", random_id().simple());
+    let room = name.len().min(NAME_BYTES_MAX - suffix.len());
+    partition.with_file_name(format!("{}{suffix}", name.get(..room).unwrap_or_default()))
 }
 
 /// An unreadable file is an empty one: its topics are then recovered without checkpoints, which is slower and as correct.
@@ -171,13 +206,22 @@ pub async fn keep_checkpoints(directory: DataDirectory, config: Arc<BrokerConfig
 pub async fn write_checkpoints(directory: &DataDirectory, main: &Router) -> Result<(), DirectoryError> {
     let asked: Vec<_> = (0..main.shard_count()).map(|index| main.send(ShardId(index), shard::checkpoints)).collect();
     let Ok(parts) = join_all(asked).await.into_iter().collect::<Result<Vec<_>, _>>() else { return Ok(()) };
-    let mut topic_ids = BTreeMap::new();
-    let mut checkpoints = Vec::new();
-    for (id, checkpoint) in parts.into_iter().flatten() {
-        topic_ids.insert(checkpoint.partition.topic.clone(), id);
-        checkpoints.push(checkpoint);
+    let (ids, checkpoints): (Vec<Uuid>, Vec<PartitionCheckpoint>) = parts.into_iter().flatten().unzip();
+    let named = ids.into_iter().zip(&checkpoints).map(|(id, checkpoint)| (checkpoint.partition.topic.clone(), id));
+    directory.write(&checkpoints, ids_by_topic(named))
+}
+
+/// Which topic each name stood for. Shards are not asked at the same moment: a name that one knew as a topic since deleted
+/// and another as its successor stands for none, and its checkpoints count for neither.
+fn ids_by_topic(named: impl Iterator<Item = (String, Uuid)>) -> BTreeMap<String, Uuid> {
+    let mut ids = BTreeMap::new();
+    for (topic, id) in named {
+        let known = ids.entry(topic).or_insert(id);
+        if *known != id {
+            *known = Uuid::nil();
+        }
     }
-    directory.write(&checkpoints, topic_ids)
+    ids
 }
 
 #[cfg(test)]
@@ -196,5 +240,14 @@ mod tests {
         };
         assert_eq!(last.state("t", old, 0), left);
         assert_eq!(last.state("t", new, 0), OpenState::default());
+    }
+    /// Breaks in production: shard 0 tells of the old `t-0`, shard 1 of the new `t-1`; after a crash the old log start
+    /// would empty the new `t-0`.
+    #[test]
+    fn checkpoints_of_two_topics_of_one_name_count_for_neither() {
+        let (old, new) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let named = [("t", old), ("u", old), ("t", new), ("t", old), ("u", old)].map(|(topic, id)| (topic.to_owned(), id));
+        let ids = ids_by_topic(named.into_iter());
+        assert_eq!(ids, [("t".to_owned(), Uuid::nil()), ("u".to_owned(), old)].into());
     }
 }

@@ -90,6 +90,7 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
         ShardPublisher::new(control),
     )
     .await?;
+    directory.put_strays_aside(&started.image)?;
     let mut controller = started.service;
     let mut controller_ports = started.ports;
     let Some(own_port) = controller_ports.pop() else { return Err(ServeError::Shard) };
