@@ -198,3 +198,59 @@ impl Partition {
 pub fn add(cell: &Cell<u64>, n: u64) {
     cell.set(cell.get() + n);
 }
+
+#[cfg(test)]
+mod tests {
+    use control::config::{BrokerConfig, ConfigView, Overrides, Settings};
+    use engine::batch::{BatchBuilder, Codec, Compression};
+    use engine::log::OpenState;
+
+    use super::*;
+
+    /// A partition of a topic that stores batches uncompressed, at most 2,000 bytes each.
+    async fn uncompressed(dir: &std::path::Path) -> Partition {
+        let (broker, _) = BrokerConfig::from_settings(Settings::default()).unwrap();
+        let own = [("compression.type", "uncompressed"), ("max.message.bytes", "2000")];
+        let own: Overrides = own.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+        let none = Overrides::new();
+        let config = ConfigView::new(&broker, &none, &none).topic(&own);
+        let (log, _) = Log::open(&dir.join("t-0"), Rc::default(), OpenState::default()).await.unwrap();
+        let id = PartitionId { topic: "t".into(), topic_id: Uuid::from_u128(1), index: 0 };
+        Partition::new(id, log, 0, Arc::new(config), 1 << 20)
+    }
+
+    fn gzipped(value_bytes: usize) -> BatchBuilder {
+        let mut batch = BatchBuilder::new(Offset(0)).compression(Compression { codec: Codec::Gzip, level: None });
+        batch.append(Timestamp(reactor::wall_ms()), None, Some(&vec![0; value_bytes]));
+        batch
+    }
+
+    /// Breaks in production: a megabyte that is small only as gzip is stored where consumers expect no more than
+    /// `max.message.bytes`; and the log must be told the size that is stored.
+    #[test]
+    fn a_recompressed_batch_keeps_within_max_message_bytes() {
+        let temp = tempfile::tempdir().unwrap();
+        reactor::run(reactor::Config::default(), async {
+            let partition = uncompressed(temp.path()).await;
+            let small = partition.append(gzipped(1000).build().unwrap(), Origin::Client).unwrap();
+            partition.commit(small.commit_offset()).await.unwrap();
+            assert!(partition.log.size_bytes() > 1000);
+            let large = partition.append(gzipped(100_000).build().unwrap(), Origin::Client);
+            assert!(matches!(large, Err(ProduceError::Batch(BatchError::TooLarge { max_bytes: 2000, .. }))), "{large:?}");
+        })
+        .unwrap();
+    }
+
+    /// Breaks in production: one hostile batch keeps read_committed consumers of a partition in front of it for ever.
+    #[test]
+    fn a_transactional_batch_is_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        reactor::run(reactor::Config::default(), async {
+            let partition = uncompressed(temp.path()).await;
+            let refused = partition.append(gzipped(10).transactional().build().unwrap(), Origin::Client);
+            assert!(matches!(refused, Err(ProduceError::Transactional)), "{refused:?}");
+            assert_eq!(partition.log.end_offset(), Offset(0));
+        })
+        .unwrap();
+    }
+}
