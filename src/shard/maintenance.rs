@@ -33,6 +33,7 @@ async fn upkeep(shard: Rc<Shard>) {
             if let Err(error) = partition.log.maintain(Timestamp(reactor::wall_ms())) {
                 tracing::debug!(topic = %partition.id.topic, partition = partition.id.index, %error, "upkeep");
             }
+            reactor::yield_now().await;
         }
     }
 }
