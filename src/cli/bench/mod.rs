@@ -93,9 +93,9 @@ struct Shape {
     /// Records in a batch; each request carries one batch.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..))]
     batch_records: u32,
-    /// Requests of one connection that may wait for their acknowledgement.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    in_flight: u32,
+    /// Requests of one connection that may wait for their acknowledgement [default: 5 as fast as possible, 100 at a rate].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    in_flight: Option<u32>,
     /// Whose acknowledgement is waited for: 0 (nobody's), 1 (the leader's), all.
     #[arg(long, value_enum, default_value = "all")]
     acks: AcksArg,
@@ -105,4 +105,20 @@ struct Shape {
     /// Records per second, evenly spread in time; 0 is as fast as possible.
     #[arg(long, value_name = "R", default_value_t = 0.0)]
     rate: f64,
+}
+
+/// Of Kafka's producers, `max.in.flight.requests.per.connection`.
+const IN_FLIGHT_FAST: u32 = 5;
+/// At a rate the bound must not bind before the broker does: what waits here has latency, too, but is not sent.
+const IN_FLIGHT_AT_RATE: u32 = 100;
+
+impl Shape {
+    fn in_flight_max(&self) -> usize {
+        let default = if self.rate > 0.0 {
+            IN_FLIGHT_AT_RATE
+        } else {
+            IN_FLIGHT_FAST
+        };
+        self.in_flight.unwrap_or(default) as usize
+    }
 }

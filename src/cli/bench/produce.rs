@@ -101,7 +101,7 @@ pub async fn lanes(
             requests: share.partitions.iter().map(request).collect(),
             source: source.clone(),
             acks,
-            in_flight_max: shape.in_flight as usize,
+            in_flight_max: shape.in_flight_max(),
         };
         let pace = if shape.rate > 0.0 {
             Pace::at_rate(
