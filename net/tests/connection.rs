@@ -63,6 +63,7 @@ impl Service for ToyService {
                     let _alive = Alive(toy.fetches.clone());
                     std::future::pending().await
                 }
+                (11, _) => std::future::pending().await,
                 (3, _) => metadata(version, correlation_id, body.freeze()),
                 (18, _) => api_versions(version, correlation_id, body.freeze()),
                 (12, _) => panic!("a handler's bug"),
@@ -505,6 +506,21 @@ fn a_fetch_ends_when_its_client_goes() {
         assert!(matches!(pending.answer().await, Err(ClientError::Lost(_))));
         broker.settled().await;
         assert_eq!(*broker.toy.fetches.borrow(), 0);
+    });
+}
+
+#[test]
+fn a_client_that_goes_while_its_group_gathers_holds_no_descriptor() {
+    // 3,000 clients that joined a group and went away held 3,000 descriptors until the rebalance timed out.
+    on_each_backend(async || {
+        let broker = Broker::start(Limits::default(), 1 << 20);
+        let client = broker.client().await;
+        let join = kafka_protocol::messages::JoinGroupRequest::default();
+        let pending = client.send(&join).await.unwrap();
+        until(|| broker.connections.counters().requests_in_flight.get() == 1).await;
+        drop(client);
+        assert!(matches!(pending.answer().await, Err(ClientError::Lost(_))));
+        until(|| broker.connections.is_empty()).await;
     });
 }
 

@@ -27,6 +27,9 @@ pub trait Service: 'static {
     fn call(&self, request: Request) -> impl Future<Output = Reply> + 'static;
 }
 
+/// API keys of requests that wait for other clients: JoinGroup, SyncGroup.
+const WAITS_FOR_OTHERS: [i16; 2] = [11, 14];
+
 /// API key of Fetch: it changes nothing, so its handler is dropped when the client goes. It may wait as long as a
 /// client says; without this, clients that come, fetch and go would pile up handlers. All other handlers run to their end.
 const FETCH: i16 = 1;
@@ -59,7 +62,7 @@ pub(super) struct Connection<S: Service> {
     /// Something changed for the receiving task: room, or the end.
     changed: Notify,
     closed: RefCell<Option<CloseReason>>,
-    fetches: RefCell<BTreeMap<RequestNumber, Task<()>>>,
+    waiting: RefCell<BTreeMap<RequestNumber, Waiting>>,
 }
 
 /// Serves one connection until it is closed.
@@ -92,7 +95,7 @@ impl<S: Service> Drop for End<'_, S> {
             .take()
             .unwrap_or(CloseReason::HandlerFailed);
         connection.socket.shutdown();
-        connection.abandon_fetches();
+        connection.abandon_waiting();
         for helper in &self.helpers {
             helper.abort();
         }
@@ -129,7 +132,7 @@ impl<S: Service> Connection<S> {
             send_wanted: Notify::new(),
             changed: Notify::new(),
             closed: RefCell::new(None),
-            fetches: RefCell::new(BTreeMap::new()),
+            waiting: RefCell::new(BTreeMap::new()),
         }
     }
 
@@ -195,9 +198,9 @@ impl<S: Service> Connection<S> {
     fn end_of_stream(&self, buffer: BytesMut) {
         self.peer.borrow_mut().handle_end(now(), buffer);
         // nobody waits for these any more; what was sent after them is still handled
-        for (number, task) in std::mem::take(&mut *self.fetches.borrow_mut()) {
+        for (number, waiting) in std::mem::take(&mut *self.waiting.borrow_mut()) {
             self.peer.borrow_mut().handle_answer(now(), number, Reply::None);
-            task.abort();
+            waiting.abandon();
         }
     }
 
@@ -341,7 +344,8 @@ impl<S: Service> Connection<S> {
             received,
         } = frame;
         let answer = Answer {
-            connection: self.clone(),
+            connection: Rc::downgrade(self),
+            counters: self.counters.clone(),
             number,
         };
         self.counters.request_began();
@@ -355,23 +359,43 @@ impl<S: Service> Connection<S> {
         match handler.as_mut().poll(cx) {
             Poll::Ready(reply) => answer.give(reply),
             Poll::Pending => {
-                let connection = self.clone();
+                let connection = Rc::downgrade(self);
                 let task = reactor::spawn(async move {
                     let reply = handler.await;
                     answer.give(reply);
-                    connection.fetches.borrow_mut().remove(&number);
+                    let Some(connection) = connection.upgrade() else { return };
+                    connection.waiting.borrow_mut().remove(&number);
                     connection.pump_now().await;
                 });
                 if api_key == FETCH {
-                    self.fetches.borrow_mut().insert(number, task);
+                    self.waiting.borrow_mut().insert(number, Waiting::Droppable(task));
+                } else if WAITS_FOR_OTHERS.contains(&api_key) {
+                    self.waiting.borrow_mut().insert(number, Waiting::GoesOn);
                 }
             }
         }
     }
 
-    fn abandon_fetches(&self) {
-        for task in std::mem::take(&mut *self.fetches.borrow_mut()).into_values() {
-            task.abort();
+    fn abandon_waiting(&self) {
+        for waiting in std::mem::take(&mut *self.waiting.borrow_mut()).into_values() {
+            waiting.abandon();
+        }
+    }
+}
+
+/// A handler that may wait as long as a client says, and whose answer nobody misses when the client is gone.
+enum Waiting {
+    Droppable(Task<()>),
+    /// Its group must see it through. But the socket goes: clients that come, join a group and go would otherwise hold a
+    /// descriptor each until the rebalance is over, which may be weeks.
+    GoesOn,
+}
+
+impl Waiting {
+    fn abandon(self) {
+        match self {
+            Waiting::Droppable(task) => task.abort(),
+            Waiting::GoesOn => {}
         }
     }
 }
@@ -391,24 +415,25 @@ enum Pace {
 }
 
 /// The duty to answer: a handler that panics closes its connection instead of leaving it stuck.
+/// Weak, since a handler may outlive its connection, whose socket must not.
 struct Answer<S: Service> {
-    connection: Rc<Connection<S>>,
+    connection: Weak<Connection<S>>,
+    counters: Rc<ConnectionCounters>,
     number: RequestNumber,
 }
 
 impl<S: Service> Answer<S> {
     fn give(self, reply: Reply) {
-        self.connection
-            .peer
-            .borrow_mut()
-            .handle_answer(now(), self.number, reply);
+        if let Some(connection) = self.connection.upgrade() {
+            connection.peer.borrow_mut().handle_answer(now(), self.number, reply);
+        }
     }
 }
 
 impl<S: Service> Drop for Answer<S> {
     fn drop(&mut self) {
-        let connection = &self.connection;
-        connection.counters.request_ended();
+        self.counters.request_ended();
+        let Some(connection) = self.connection.upgrade() else { return };
         let mut peer = connection.peer.borrow_mut();
         if peer.is_running(self.number) {
             peer.handle_failure(CloseReason::HandlerFailed);
