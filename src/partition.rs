@@ -162,8 +162,11 @@ impl Partition {
         self.log.set_high_watermark(flushed);
         let mut readable = 0;
         let mut unreadable = self.unreadable.borrow_mut();
-        while let Some((_, bytes)) = unreadable.pop_front_if(|(end, _)| *end <= flushed) {
+        while let Some((end, bytes)) = unreadable.front()
+            && *end <= flushed
+        {
             readable += bytes;
+            unreadable.pop_front();
         }
         drop(unreadable);
         self.watchers.borrow_mut().readable(readable);

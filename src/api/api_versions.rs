@@ -77,9 +77,10 @@ fn served(api: &Api) -> ApiVersion {
 
 /// The answer to a version of ApiVersions that we do not know: in version 0, with the one entry that lets the client ask again.
 pub fn unsupported(request: &Request) -> Reply {
-    let mut response = ApiVersionsResponse::default();
-    response.error_code = ErrorCode::UnsupportedVersion.code();
-    response.api_keys = vec![served(&API)];
+    let response = kafka_protocol::messages::ApiVersionsResponse::default()
+        .with_error_code(ErrorCode::UnsupportedVersion.code())
+        .with_api_keys(vec![served(&API)]);
+    let response = ApiVersionsResponse(response);
     let frame: Result<Bytes, _> = message::encode_response(0, request.header.correlation_id, &response);
     frame.map_or(Reply::Close, Reply::from)
 }

@@ -50,7 +50,7 @@ fn rows(
     let name: &str = &asked.resource_name;
     match ResourceKind::from_id(asked.resource_type) {
         Some(ResourceKind::Topic) => {
-            if !control::controller::validate_topic_name(name).is_ok() {
+            if control::controller::validate_topic_name(name).is_err() {
                 return Err((ErrorCode::InvalidTopicException, format!("Topic name '{name}' is not valid.")));
             }
             if image.topic_by_name(name).is_none() {

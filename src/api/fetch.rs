@@ -42,7 +42,7 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     };
     let targets: Vec<Target> = plan.partitions.iter().map(|(key, spec)| (locate_key(&shard, key), *spec)).collect();
     let reads = fetch_read::read(&shard, &targets, bounds).await?;
-    let mut response = respond(&shard, &plan, reads);
+    let mut response = respond(&shard, &plan, reads, bounds.read_committed);
     if response.topics.iter().flat_map(|topic| &topic.partitions).any(|partition| partition.current_leader.is_some()) {
         response.node_endpoints = shard.node_endpoints(call.listener());
     }
@@ -101,7 +101,7 @@ fn locate_key(shard: &Shard, key: &FetchKey) -> Result<crate::shard::PartitionKe
 }
 
 /// Groups what was read by topic, leaving out what an incremental answer need not repeat.
-fn respond(shard: &Shard, plan: &Plan, reads: Vec<PartitionRead>) -> FetchResponse {
+fn respond(shard: &Shard, plan: &Plan, reads: Vec<PartitionRead>, read_committed: bool) -> FetchResponse {
     let mut sessions = shard.fetch_sessions.borrow_mut();
     let mut response = FetchResponse { session_id: plan.session_id, ..empty() };
     let mut had_data = Vec::new();
@@ -116,14 +116,14 @@ fn respond(shard: &Shard, plan: &Plan, reads: Vec<PartitionRead>) -> FetchRespon
             had_data.push(key.clone());
         }
         if told || plan.kind == PlanKind::Full {
-            push(shard, &mut response, key, read);
+            push(shard, &mut response, key, read, read_committed);
         }
     }
     sessions.rotate(plan.session_id, &had_data);
     response
 }
 
-fn push(shard: &Shard, response: &mut FetchResponse, key: &FetchKey, read: PartitionRead) {
+fn push(shard: &Shard, response: &mut FetchResponse, key: &FetchKey, read: PartitionRead, read_committed: bool) {
     let (name, topic_id) = match &key.topic {
         TopicRef::Name(name) => (StrBytes::from_string(name.clone()), Uuid::nil()),
         TopicRef::Id(id) => (StrBytes::new(), *id),
@@ -135,8 +135,8 @@ fn push(shard: &Shard, response: &mut FetchResponse, key: &FetchKey, read: Parti
         log_start_offset: read.log_start_offset,
         diverging_epoch: read.diverging.map(|(epoch, end_offset)| EpochEndOffset { epoch, end_offset }),
         current_leader: if wrong_leader { leader_of(shard, key) } else { None },
-        // There are no transactions, so the list that read_committed consumers want is empty and others get null.
-        aborted_transactions: None,
+        // There are no transactions: read_committed consumers get an empty list, others none, as from Kafka.
+        aborted_transactions: (read_committed && read.code.is_ok()).then(Vec::new),
         records: read.records,
         ..FetchPartitionResponse::failed(key.partition, read.code)
     };

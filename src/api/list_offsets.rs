@@ -60,9 +60,8 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
         });
         ListOffsetsTopicResponse::default().with_name(name).with_partitions(partitions.collect())
     });
-    let mut response = ListOffsetsResponse::default();
-    response.topics = topics.collect();
-    call.reply(&response)
+    let response = kafka_protocol::messages::ListOffsetsResponse::default().with_topics(topics.collect());
+    call.reply(&ListOffsetsResponse(response))
 }
 
 struct Ask {

@@ -94,7 +94,7 @@ fn describe_asked(
         None => {
             let code = match refused.get(&**name) {
                 Some(code) => *code,
-                None if !control::controller::validate_topic_name(&name).is_ok() => ErrorCode::InvalidTopicException,
+                None if control::controller::validate_topic_name(&name).is_err() => ErrorCode::InvalidTopicException,
                 None => ErrorCode::UnknownTopicOrPartition,
             };
             unknown(Some(name), id, code)
