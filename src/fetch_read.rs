@@ -159,9 +159,10 @@ fn read_here(partition: &Partition, spec: &FetchSpec, bounds: &FetchBounds, wait
         log_start_offset: log.start_offset().0,
         ..PartitionRead::refused(ErrorCode::None)
     };
-    if let Some(diverging) = diverging(partition, spec) {
-        read.diverging = Some(diverging);
-        return read;
+    match diverging(partition, spec) {
+        Ok(None) => {}
+        Ok(diverging) => return PartitionRead { diverging, ..read },
+        Err(code) => return PartitionRead { code, ..read },
     }
     let below = if bounds.read_committed { log.last_stable_offset() } else { log.high_watermark() };
     let max_bytes = bounds.max_bytes.min(u32::try_from(spec.max_bytes).unwrap_or(0));
@@ -186,14 +187,17 @@ fn read_here(partition: &Partition, spec: &FetchSpec, bounds: &FetchBounds, wait
 }
 
 /// The client names the epoch of the last record it has. If that epoch ended here below its position, its log has
-/// records that ours has not: it must truncate.
-fn diverging(partition: &Partition, spec: &FetchSpec) -> Option<(i32, i64)> {
+/// records that ours has not: it must truncate. If nothing is known of that epoch, nothing can be said of where to truncate to:
+/// as in Kafka the position is out of range. (The answer (-1, -1) would mean "nothing diverges", and the client ask for ever.)
+fn diverging(partition: &Partition, spec: &FetchSpec) -> Result<Option<(i32, i64)>, ErrorCode> {
     if spec.last_fetched_epoch < 0 {
-        return None;
+        return Ok(None);
     }
-    let (epoch, end) = match partition.log.offset_for_leader_epoch(LeaderEpoch(spec.last_fetched_epoch)) {
-        Some((epoch, end)) => (epoch.0, end.0),
-        None => (-1, -1),
-    };
-    (epoch < spec.last_fetched_epoch || end < spec.fetch_offset).then_some((epoch, end))
+    let known = partition.log.offset_for_leader_epoch(LeaderEpoch(spec.last_fetched_epoch));
+    match known {
+        None => Err(ErrorCode::OffsetOutOfRange),
+        Some(_) if Offset(spec.fetch_offset) < partition.log.start_offset() => Err(ErrorCode::OffsetOutOfRange),
+        Some((epoch, end)) if epoch.0 < spec.last_fetched_epoch || end.0 < spec.fetch_offset => Ok(Some((epoch.0, end.0))),
+        Some(_) => Ok(None),
+    }
 }

@@ -80,6 +80,7 @@ impl Partition {
             unreadable: RefCell::default(),
             max_decompressed_bytes,
         };
+        partition.log.begin_epoch(LeaderEpoch(leader_epoch));
         partition.advance();
         partition
     }
@@ -90,6 +91,7 @@ impl Partition {
 
     pub fn set_leader_epoch(&self, epoch: i32) {
         self.leader_epoch.set(epoch);
+        self.log.begin_epoch(LeaderEpoch(epoch));
     }
 
     pub fn config(&self) -> Arc<TopicConfig> {
@@ -253,6 +255,20 @@ mod tests {
             let refused = partition.append(gzipped(10).transactional().build().unwrap(), Origin::Client);
             assert!(matches!(refused, Err(ProduceError::Transactional)), "{refused:?}");
             assert_eq!(partition.log.end_offset(), Offset(0));
+        })
+        .unwrap();
+    }
+    /// Breaks in production: retention takes all records, the broker starts again, and consumers that stand at the end, with the
+    /// epoch of the last record they had, are told at once and again and again that their log is another one.
+    #[test]
+    fn an_empty_log_knows_the_epoch_it_is_led_in() {
+        let temp = tempfile::tempdir().unwrap();
+        reactor::run(reactor::Config::default(), async {
+            let partition = uncompressed(temp.path()).await;
+            assert_eq!(partition.log.offset_for_leader_epoch(LeaderEpoch(0)), Some((LeaderEpoch(0), Offset(0))));
+            partition.set_leader_epoch(3);
+            partition.set_leader_epoch(2); // an older image must not take it back
+            assert_eq!(partition.log.latest_epoch(), Some(LeaderEpoch(3)));
         })
         .unwrap();
     }

@@ -135,9 +135,13 @@ impl Log {
         self.inner.state.borrow().latest_epoch()
     }
 
-    /// This broker leads in `epoch` from the end of the log on. Written with the next commit.
+    /// This broker leads in `epoch` from the end of the log on; nothing happens if the log knows that epoch or a later one. Written
+    /// with the next commit.
     pub fn begin_epoch(&self, epoch: LeaderEpoch) {
         let mut state = self.inner.state.borrow_mut();
+        if state.latest_epoch().is_some_and(|latest| latest >= epoch) {
+            return;
+        }
         let end_offset = state.end_offset;
         if state.epochs.assign(epoch, end_offset) {
             state.flush.epochs_changed();
