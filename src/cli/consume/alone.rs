@@ -32,7 +32,7 @@ pub async fn consume(cluster: &Cluster, command: &Consume, mut printer: Printer)
         started: reactor::now(),
     };
     let read_all = async {
-        while !printer.is_done() && !(command.to_end && reader.is_at_end()) {
+        while !(printer.is_done() || command.to_end && reader.is_at_end()) {
             reader.read(cluster, &mut printer).await?;
         }
         Ok::<(), AskError>(())

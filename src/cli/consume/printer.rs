@@ -57,7 +57,7 @@ impl Printer {
         quit_if_nobody_reads(written);
         let bytes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
         self.progress
-            .get_or_insert_with(Progress::start)
+            .get_or_insert_with(|| Progress::start(self.out.get_ref()))
             .add(1, bytes as u64);
         true
     }

@@ -19,10 +19,11 @@ pub struct Progress {
 }
 
 impl Progress {
-    pub fn start() -> Progress {
+    /// `records` is where the records pass: on a terminal of their own they are progress enough.
+    pub fn start(records: &impl IsTerminal) -> Progress {
         let now = reactor::now();
         Progress {
-            is_shown: std::io::stderr().is_terminal(),
+            is_shown: std::io::stderr().is_terminal() && !records.is_terminal(),
             began: now,
             shown: now,
             records: 0,

@@ -79,7 +79,7 @@ impl Produce {
         };
         let mut pending = Pending::new(partitions, self.compression);
         let mut lines = Lines::default();
-        let mut progress = Progress::start();
+        let mut progress = Progress::start(&std::io::stdin());
         let mut records = 0;
         loop {
             let chunk = next_chunk(&mut lines, cluster, &producer, &mut pending).await?;
