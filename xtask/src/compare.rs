@@ -103,8 +103,20 @@ pub fn run(arguments: &[String]) -> Done {
         for target in Target::ALL {
             shell::step(&format!("round {} of {rounds}: {}", round + 1, target.name()));
             let broker = Broker::start(target, &jars)?;
+            // A JVM compiles what it runs often: what is compared is a broker that has been at work for a while.
             for (index, load) in LOADS.iter().enumerate() {
-                let measured = broker.measure(load, load.records / divisor, index)?;
+                broker.measure(
+                    load,
+                    load.records / divisor / 4,
+                    &format!("warm-{}", topic_of(index)),
+                )?;
+            }
+            for (index, load) in LOADS.iter().enumerate() {
+                let measured = broker.measure(
+                    load,
+                    load.records / divisor,
+                    &format!("bench-{}", topic_of(index)),
+                )?;
                 eprintln!("   {}: {measured:?}", load.name);
                 results.push((target, index, measured));
             }
@@ -112,6 +124,14 @@ pub fn run(arguments: &[String]) -> Done {
     }
     print_table(&results, rounds);
     Ok(())
+}
+
+/// The number of the topic that a load works on: a consumer reads what the load before it produced.
+fn topic_of(index: usize) -> usize {
+    let consumes = LOADS
+        .get(index)
+        .is_some_and(|load| load.arguments.first() == Some(&"consume"));
+    if consumes { index - 1 } else { index }
 }
 
 fn print_table(results: &[(Target, usize, Measured)], rounds: usize) {
@@ -200,13 +220,7 @@ impl Broker {
         Ok(broker)
     }
 
-    fn measure(&self, load: &Load, records: u64, index: usize) -> Done<Measured> {
-        // consume reads what the load before it produced
-        let topic = if load.arguments.first() == Some(&"consume") {
-            index - 1
-        } else {
-            index
-        };
+    fn measure(&self, load: &Load, records: u64, topic: &str) -> Done<Measured> {
         let (kind, rest) = load.arguments.split_first().ok_or("a load without arguments")?;
         let mut bench = shell::program("taskset");
         bench.args(["-c", "1"]).arg(broker_binary()).args(["bench", kind]);
@@ -214,7 +228,7 @@ impl Broker {
             "--bootstrap",
             &format!("127.0.0.1:{}", self.port),
             "--topic",
-            &format!("bench-{topic}"),
+            topic,
         ]);
         bench
             .args(["--records", &records.to_string()])
