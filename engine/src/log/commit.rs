@@ -167,7 +167,7 @@ fn sync_files(
 
 /// A full disk must not take the log offline: then the checkpoint is removed, and a start without one rebuilds it from
 /// the batches.
-fn write_epochs(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_epochs(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let error = match reactor::disk::write_atomic(path, bytes) {
         Ok(()) => return Ok(()),
         Err(error) => error,
@@ -402,5 +402,16 @@ mod tests {
             assert!(!log.inner.state.borrow().flush.is_directory_dirty());
         })
         .unwrap();
+    }
+
+    #[test]
+    fn leader_epochs_that_find_no_room_are_left_to_be_rebuilt() {
+        // A start on a full disk left every partition offline, for readers too, until there was room and another start.
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("leader-epoch-checkpoint");
+        std::fs::write(&path, "old").unwrap();
+        std::os::unix::fs::symlink("/dev/full", dir.path().join("leader-epoch-checkpoint.tmp")).unwrap();
+        write_epochs(&path, b"new").unwrap();
+        assert!(!path.exists(), "the old one would be wrong");
     }
 }

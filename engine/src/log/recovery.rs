@@ -36,6 +36,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::check::{CheckStart, check_source};
+use super::commit::write_epochs;
 use super::damage::{Damage, DamageAt};
 use super::epoch_cache::EpochCache;
 use super::file_name::{FileKind, FileName, LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, Suffix};
@@ -546,7 +547,8 @@ impl Recovery {
         self.epochs.truncate_from_start(log_start);
         let is_changed = before != self.epochs || self.report.epochs_rebuilt || !self.start.clean;
         if is_changed && !(self.epochs.entries().is_empty() && before.entries().is_empty()) {
-            disk::write_atomic(&self.dir.join(LEADER_EPOCH_CHECKPOINT), &self.epochs.encode())
+            // not in the way of a start on a full disk: what is in the log can be read without
+            write_epochs(&self.dir.join(LEADER_EPOCH_CHECKPOINT), &self.epochs.encode())
                 .map_err(|source| self.io("write leader epochs", source))?;
         }
         Ok(())
