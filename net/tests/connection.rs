@@ -478,11 +478,15 @@ fn clients_with_halves_do_not_stop_the_others() {
         until(|| broker.budget.available() < 110 * 1024).await;
         let took = reactor::now();
         client.call(&metadata_request(1)).await.unwrap();
-        assert!(reactor::now().saturating_since(took) < Duration::from_millis(90), "overtook");
+        assert!(
+            reactor::now().saturating_since(took) < Duration::from_millis(90),
+            "overtook"
+        );
         // who asks for more than the kept bytes waits a little: the halves are given up, not it
         let large = MetadataRequest::default().with_topics(Some(vec![
-            kafka_protocol::messages::metadata_request::MetadataRequestTopic::default()
-                .with_name(Some(kafka_protocol::messages::TopicName("1".repeat(30_000).into()))),
+            kafka_protocol::messages::metadata_request::MetadataRequestTopic::default().with_name(Some(
+                kafka_protocol::messages::TopicName("1".repeat(30_000).into()),
+            )),
         ]));
         drop(client.call(&large).await);
         until(|| broker.closed("no_memory") >= 1).await;

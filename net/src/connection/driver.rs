@@ -363,7 +363,9 @@ impl<S: Service> Connection<S> {
                 let task = reactor::spawn(async move {
                     let reply = handler.await;
                     answer.give(reply);
-                    let Some(connection) = connection.upgrade() else { return };
+                    let Some(connection) = connection.upgrade() else {
+                        return;
+                    };
                     connection.waiting.borrow_mut().remove(&number);
                     connection.pump_now().await;
                 });
@@ -425,7 +427,10 @@ struct Answer<S: Service> {
 impl<S: Service> Answer<S> {
     fn give(self, reply: Reply) {
         if let Some(connection) = self.connection.upgrade() {
-            connection.peer.borrow_mut().handle_answer(now(), self.number, reply);
+            connection
+                .peer
+                .borrow_mut()
+                .handle_answer(now(), self.number, reply);
         }
     }
 }
@@ -433,7 +438,9 @@ impl<S: Service> Answer<S> {
 impl<S: Service> Drop for Answer<S> {
     fn drop(&mut self) {
         self.counters.request_ended();
-        let Some(connection) = self.connection.upgrade() else { return };
+        let Some(connection) = self.connection.upgrade() else {
+            return;
+        };
         let mut peer = connection.peer.borrow_mut();
         if peer.is_running(self.number) {
             peer.handle_failure(CloseReason::HandlerFailed);

@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use reactor::{DetachedSocket, Instant, now};
 use reactor::sync::{Budget, Notify};
+use reactor::{DetachedSocket, Instant, now};
 
 use super::driver::{Connection, serve};
 use super::{ConnectionContext, ConnectionCounters, ConnectionId, Limits, Service};
@@ -160,8 +160,11 @@ impl<S: Service> Shared<S> {
         }
         self.relieved.set(Some(now));
         let open: Vec<Rc<Connection<S>>> = self.open.borrow().values().cloned().collect();
-        let mut holders: Vec<(usize, Rc<Connection<S>>)> =
-            open.into_iter().map(|connection| (connection.held_bytes(), connection)).filter(|(held, _)| *held > 0).collect();
+        let mut holders: Vec<(usize, Rc<Connection<S>>)> = open
+            .into_iter()
+            .map(|connection| (connection.held_bytes(), connection))
+            .filter(|(held, _)| *held > 0)
+            .collect();
         holders.sort_by_key(|(held, _)| std::cmp::Reverse(*held));
         let wanted = self.budget.total() / RELIEF_SHARE;
         let mut freed = 0;
@@ -174,7 +177,12 @@ impl<S: Service> Shared<S> {
             freed += held;
             given_up += 1;
         }
-        tracing::warn!(given_up, freed_bytes = freed, holders = holders.len(), "no memory for requests: closed the connections that held most of it");
+        tracing::warn!(
+            given_up,
+            freed_bytes = freed,
+            holders = holders.len(),
+            "no memory for requests: closed the connections that held most of it"
+        );
     }
 }
 

@@ -43,7 +43,11 @@ pub(in crate::group) fn join(
     context: &RequestContext,
     mut request: JoinGroupRequest,
 ) {
-    let protocol_bytes = request.protocols.iter().map(|p| p.name.len() + p.metadata.len()).sum::<usize>();
+    let protocol_bytes = request
+        .protocols
+        .iter()
+        .map(|p| p.name.len() + p.metadata.len())
+        .sum::<usize>();
     if protocol_bytes > PROTOCOL_BYTES_MAX {
         let answer = JoinGroupResponse::refused(&request.member_id, ErrorCode::INVALID_REQUEST);
         return shard.out.respond(token, Response::JoinGroup(answer));

@@ -240,13 +240,19 @@ fn a_protocol_named_twice_counts_once() {
 fn a_member_that_says_too_much_is_refused_and_nothing_of_its_request_is_kept() {
     // A hundred members with 5 MB of metadata each took 500 MB until their sessions ended.
     let mut stage = Stage::new();
-    let said = |bytes: usize| JoinGroupProtocol { name: "range".to_owned(), metadata: bytes::Bytes::from(vec![0; bytes]) };
+    let said = |bytes: usize| JoinGroupProtocol {
+        name: "range".to_owned(),
+        metadata: bytes::Bytes::from(vec![0; bytes]),
+    };
     let id = stage.new_member_id();
     let join = stage.join_with(&id, |r| r.protocols = vec![said(2 << 20)]);
     assert_eq!(stage.join_error(join), ErrorCode::INVALID_REQUEST);
     let request = bytes::Bytes::from(vec![7; 1 << 20]);
     let join = stage.join_with(&id, |r| {
-        r.protocols = vec![JoinGroupProtocol { name: "range".to_owned(), metadata: request.slice(5..10) }]
+        r.protocols = vec![JoinGroupProtocol {
+            name: "range".to_owned(),
+            metadata: request.slice(5..10),
+        }]
     });
     assert_eq!(stage.joined(join).error_code, ErrorCode::NONE);
     assert!(request.is_unique(), "the member keeps a copy of its own");

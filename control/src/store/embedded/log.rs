@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use engine::types::{Offset, Timestamp};
-use reactor::{File, disk};
 use reactor::sync::Notify;
+use reactor::{File, disk};
 
 use super::recover::{self, Recovered};
 use super::segment::Segment;
