@@ -97,7 +97,7 @@ struct Shape {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     in_flight: Option<u32>,
     /// Whose acknowledgement is waited for: 0 (nobody's), 1 (the leader's), all.
-    #[arg(long, value_enum, default_value = "all")]
+    #[arg(long, value_enum, allow_hyphen_values = true, default_value = "all")]
     acks: AcksArg,
     /// none, gzip, snappy, lz4 or zstd.
     #[arg(long, value_name = "CODEC", default_value = "none", value_parser = parse_codec)]

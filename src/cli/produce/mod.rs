@@ -38,7 +38,7 @@ pub struct Produce {
     #[arg(long, short = 'z', value_name = "CODEC", default_value = "none", value_parser = parse_codec)]
     compression: Codec,
     /// Whose acknowledgement is waited for: 0 (nobody's), 1 (the leader's), all.
-    #[arg(long, value_enum, default_value = "all")]
+    #[arg(long, value_enum, allow_hyphen_values = true, default_value = "all")]
     acks: AcksArg,
     /// Send a batch when it has grown to so many bytes, or when the input pauses. Larger: quicker; beyond the topic's
     /// max.message.bytes the broker refuses it.
