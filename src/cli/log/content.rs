@@ -101,7 +101,10 @@ pub fn shown(bytes: Option<&[u8]>, most: usize) -> String {
         .filter(|text| !text.contains('\0'));
     let (shown, is_cut) = match text {
         Some(text) => {
-            let end = text.floor_char_boundary(most);
+            let end = (0..=most.min(text.len()))
+                .rev()
+                .find(|at| text.is_char_boundary(*at))
+                .unwrap_or(0);
             (
                 format!("{:?}", text.get(..end).unwrap_or_default()),
                 end < text.len(),
