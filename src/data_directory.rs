@@ -11,7 +11,9 @@ use control::config::BrokerConfig;
 use control::image::ClusterImage;
 use control::record::{BrokerEpoch, DirectoryId, PartitionId as PartitionIndex};
 use control::store::embedded::LOG_DIR;
-use engine::directory::{DataDirectory as Directory, DirectoryError as EngineError, MetaProperties, PartitionCheckpoint};
+use engine::directory::{
+    DataDirectory as Directory, DirectoryError as EngineError, MetaProperties, PartitionCheckpoint,
+};
 use engine::log::OpenState;
 use engine::log::partition_metadata::{from_base64, to_base64};
 use futures_util::future::join_all;
@@ -33,7 +35,11 @@ pub enum DirectoryError {
     #[error("log.dirs: one directory is served, {count} are given")]
     Count { count: usize },
     #[error("node.id is {configured}, but {} belongs to node {found}", directory.display())]
-    OtherNode { configured: i32, found: i32, directory: PathBuf },
+    OtherNode {
+        configured: i32,
+        found: i32,
+        directory: PathBuf,
+    },
     #[error("cannot put aside {}, a partition of no known topic: {source}", path.display())]
     Stray { path: PathBuf, source: std::io::Error },
     #[error("cannot write {}: {source}", path.display())]
@@ -58,7 +64,9 @@ impl DataDirectory {
     /// Locks the directory and reads who it belongs to; a new one gets its identity here.
     pub fn open(config: &BrokerConfig) -> Result<DataDirectory, DirectoryError> {
         let [path] = config.log_dirs.as_slice() else {
-            return Err(DirectoryError::Count { count: config.log_dirs.len() });
+            return Err(DirectoryError::Count {
+                count: config.log_dirs.len(),
+            });
         };
         let directory = Directory::open(path)?;
         let mut identity = match directory.meta_properties()? {
@@ -70,7 +78,11 @@ impl DataDirectory {
                 });
             }
             Some(found) => found,
-            None => MetaProperties { cluster_id: to_base64(random_id()), node_id: config.node_id, directory_id: None },
+            None => MetaProperties {
+                cluster_id: to_base64(random_id()),
+                node_id: config.node_id,
+                directory_id: None,
+            },
         };
         let directory_id = *identity.directory_id.get_or_insert_with(random_id);
         if directory.meta_properties()?.as_ref() != Some(&identity) {
@@ -84,7 +96,9 @@ impl DataDirectory {
             directory_id,
             topic_ids: RefCell::new(topic_ids),
         };
-        Ok(DataDirectory { shared: Rc::new(shared) })
+        Ok(DataDirectory {
+            shared: Rc::new(shared),
+        })
     }
 
     pub fn path(&self) -> &Path {
@@ -112,7 +126,10 @@ impl DataDirectory {
             let state = directory.open_state(&partition);
             ((partition.topic, partition.partition), state)
         });
-        LastOffsets { states: Arc::new(states.collect()), topic_ids: Arc::new(self.shared.topic_ids.borrow().clone()) }
+        LastOffsets {
+            states: Arc::new(states.collect()),
+            topic_ids: Arc::new(self.shared.topic_ids.borrow().clone()),
+        }
     }
 
     /// Puts partitions aside that no topic of `image` owns: the process ended between the decision to delete their topic and the
@@ -126,13 +143,18 @@ impl DataDirectory {
             }
             let topic = image.topic_by_name(&partition.topic);
             // A topic of that name that is another one deletes the directory when it opens its own.
-            if topic.is_some_and(|topic| topic.partitions.contains_key(&PartitionIndex(partition.partition))) {
+            if topic.is_some_and(|topic| {
+                topic
+                    .partitions
+                    .contains_key(&PartitionIndex(partition.partition))
+            }) {
                 continue;
             }
             let from = directory.partition_dir(&partition);
             let to = stray_name(&from);
             tracing::warn!(partition = %from.display(), stray = %to.display(), "a partition of no known topic: put aside");
-            reactor::disk::rename(&from, &to).map_err(|source| DirectoryError::Stray { path: from, source })?;
+            reactor::disk::rename(&from, &to)
+                .map_err(|source| DirectoryError::Stray { path: from, source })?;
         }
         Ok(())
     }
@@ -142,12 +164,23 @@ impl DataDirectory {
         Ok(self.shared.directory.borrow().mark_clean(epoch.0)?)
     }
 
-    fn write(&self, checkpoints: &[PartitionCheckpoint], topic_ids: BTreeMap<String, Uuid>) -> Result<(), DirectoryError> {
-        self.shared.directory.borrow_mut().write_checkpoints(checkpoints)?;
+    fn write(
+        &self,
+        checkpoints: &[PartitionCheckpoint],
+        topic_ids: BTreeMap<String, Uuid>,
+    ) -> Result<(), DirectoryError> {
+        self.shared
+            .directory
+            .borrow_mut()
+            .write_checkpoints(checkpoints)?;
         if *self.shared.topic_ids.borrow() != topic_ids {
             let path = self.shared.path.join(TOPIC_IDS);
-            let lines: String = topic_ids.iter().map(|(topic, id)| format!("{topic} {}\n", to_base64(*id))).collect();
-            reactor::disk::write_atomic(&path, lines.as_bytes()).map_err(|source| DirectoryError::TopicIds { path, source })?;
+            let lines: String = topic_ids
+                .iter()
+                .map(|(topic, id)| format!("{topic} {}\n", to_base64(*id)))
+                .collect();
+            reactor::disk::write_atomic(&path, lines.as_bytes())
+                .map_err(|source| DirectoryError::TopicIds { path, source })?;
             *self.shared.topic_ids.borrow_mut() = topic_ids;
         }
         Ok(())
@@ -161,7 +194,10 @@ fn random_id() -> Uuid {
 /// `topic-partition.<id>-stray`, cut as the names of deleted partitions are: file systems take 255 bytes.
 fn stray_name(partition: &Path) -> PathBuf {
     const NAME_BYTES_MAX: usize = 255;
-    let name = partition.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = partition
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
     let suffix = format!(".{}-stray", random_id().simple());
     let room = name.len().min(NAME_BYTES_MAX - suffix.len());
     partition.with_file_name(format!("{}{suffix}", name.get(..room).unwrap_or_default()))
@@ -172,7 +208,9 @@ fn read_topic_ids(directory: &Path) -> BTreeMap<String, Uuid> {
     let bytes = reactor::disk::read(&directory.join(TOPIC_IDS)).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let pairs = text.lines().filter_map(|line| line.split_once(' '));
-    pairs.filter_map(|(topic, id)| Some((topic.to_owned(), from_base64(id)?))).collect()
+    pairs
+        .filter_map(|(topic, id)| Some((topic.to_owned(), from_base64(id)?)))
+        .collect()
 }
 
 /// See [`DataDirectory::last_offsets`].
@@ -187,7 +225,10 @@ impl LastRun for LastOffsets {
         if self.topic_ids.get(topic) != Some(&topic_id) {
             return OpenState::default();
         }
-        self.states.get(&(topic.to_owned(), index)).copied().unwrap_or_default()
+        self.states
+            .get(&(topic.to_owned(), index))
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -204,10 +245,17 @@ pub async fn keep_checkpoints(directory: DataDirectory, config: Arc<BrokerConfig
 
 /// Asks all shards and writes what they say. A broker that is going down may miss a shard; then nothing is written.
 pub async fn write_checkpoints(directory: &DataDirectory, main: &Router) -> Result<(), DirectoryError> {
-    let asked: Vec<_> = (0..main.shard_count()).map(|index| main.send(ShardId(index), shard::checkpoints)).collect();
-    let Ok(parts) = join_all(asked).await.into_iter().collect::<Result<Vec<_>, _>>() else { return Ok(()) };
+    let asked: Vec<_> = (0..main.shard_count())
+        .map(|index| main.send(ShardId(index), shard::checkpoints))
+        .collect();
+    let Ok(parts) = join_all(asked).await.into_iter().collect::<Result<Vec<_>, _>>() else {
+        return Ok(());
+    };
     let (ids, checkpoints): (Vec<Uuid>, Vec<PartitionCheckpoint>) = parts.into_iter().flatten().unzip();
-    let named = ids.into_iter().zip(&checkpoints).map(|(id, checkpoint)| (checkpoint.partition.topic.clone(), id));
+    let named = ids
+        .into_iter()
+        .zip(&checkpoints)
+        .map(|(id, checkpoint)| (checkpoint.partition.topic.clone(), id));
     directory.write(&checkpoints, ids_by_topic(named))
 }
 
@@ -233,7 +281,10 @@ mod tests {
     #[test]
     fn checkpoints_of_a_deleted_topic_do_not_count_for_its_successor() {
         let (old, new) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let left = OpenState { log_start: Some(Offset(1000)), ..OpenState::default() };
+        let left = OpenState {
+            log_start: Some(Offset(1000)),
+            ..OpenState::default()
+        };
         let last = LastOffsets {
             states: Arc::new([(("t".to_owned(), 0), left)].into()),
             topic_ids: Arc::new([("t".to_owned(), old)].into()),
@@ -246,7 +297,8 @@ mod tests {
     #[test]
     fn checkpoints_of_two_topics_of_one_name_count_for_neither() {
         let (old, new) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let named = [("t", old), ("u", old), ("t", new), ("t", old), ("u", old)].map(|(topic, id)| (topic.to_owned(), id));
+        let named = [("t", old), ("u", old), ("t", new), ("t", old), ("u", old)]
+            .map(|(topic, id)| (topic.to_owned(), id));
         let ids = ids_by_topic(named.into_iter());
         assert_eq!(ids, [("t".to_owned(), Uuid::nil()), ("u".to_owned(), old)].into());
     }

@@ -62,7 +62,10 @@ impl Call {
     /// The body as the message `T`, checked for size before anything is sized by it.
     pub fn decode<T: Message>(&mut self) -> Result<T, Hangup> {
         debug_assert_eq!(T::KEY, self.api.key);
-        Ok(message::decode_request(self.version(), self.take_body().freeze())?)
+        Ok(message::decode_request(
+            self.version(),
+            self.take_body().freeze(),
+        )?)
     }
 
     /// The body as it came, for handlers that read it in place.
@@ -99,7 +102,9 @@ pub struct Dispatch {
 
 impl Dispatch {
     pub fn new(shard: &Rc<Shard>) -> Dispatch {
-        Dispatch { shard: Rc::downgrade(shard) }
+        Dispatch {
+            shard: Rc::downgrade(shard),
+        }
     }
 }
 
@@ -128,22 +133,41 @@ impl Dispatch {
     /// Finds the handler, or the reply to a request that has none.
     fn begin(&self, request: Request) -> Result<Begun, Reply> {
         let shard = self.shard.upgrade().ok_or(Reply::Close)?;
-        let (key, version, received) = (request.header.api_key, request.header.api_version, request.received);
+        let (key, version, received) = (
+            request.header.api_key,
+            request.header.api_version,
+            request.received,
+        );
         let Some(api) = api::find(key).filter(|api| api.serves(version)) else {
-            shard.metrics.unknown_requests.set(shard.metrics.unknown_requests.get() + 1);
+            shard
+                .metrics
+                .unknown_requests
+                .set(shard.metrics.unknown_requests.get() + 1);
             tracing::debug!(key, version, "request of an API or version that is not served");
             let is_api_versions = key == api::api_versions::API.key;
-            return Err(if is_api_versions { api::api_versions::unsupported(&request) } else { Reply::Close });
+            return Err(if is_api_versions {
+                api::api_versions::unsupported(&request)
+            } else {
+                Reply::Close
+            });
         };
         let answer = (api.handler)(shard.clone(), Call { request, api });
-        Ok(Begun { shard, api, version, received, answer })
+        Ok(Begun {
+            shard,
+            api,
+            version,
+            received,
+            answer,
+        })
     }
 }
 
 impl Begun {
     async fn reply(self) -> Reply {
         let outcome = self.answer.await;
-        self.shard.metrics.answered(self.api, reactor::now().saturating_since(self.received));
+        self.shard
+            .metrics
+            .answered(self.api, reactor::now().saturating_since(self.received));
         outcome.unwrap_or_else(|reason| {
             tracing::debug!(api = self.api.name, version = self.version, %reason, "closing the connection");
             Reply::Close

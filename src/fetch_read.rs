@@ -72,7 +72,11 @@ pub type Target = (Result<PartitionKey, ErrorCode>, FetchSpec);
 ///
 /// What the second look finds is the answer, however little: of two partitions that hold enough together only one may
 /// fit into `max_bytes`, and looking until it were enough would never end, nor let another task run.
-pub async fn read(shard: &Rc<Shard>, targets: &[Target], bounds: FetchBounds) -> Result<Vec<PartitionRead>, ShardGone> {
+pub async fn read(
+    shard: &Rc<Shard>,
+    targets: &[Target],
+    bounds: FetchBounds,
+) -> Result<Vec<PartitionRead>, ShardGone> {
     let wanted_bytes = bounds.wanted_bytes();
     if wanted_bytes == 0 || bounds.max_wait.is_zero() || targets.is_empty() {
         return read_once(shard, targets, bounds, None).await;
@@ -114,8 +118,12 @@ async fn read_once(
     bounds: FetchBounds,
     waiter: Option<Arc<FetchWaiter>>,
 ) -> Result<Vec<PartitionRead>, ShardGone> {
-    let asked = targets.iter().filter_map(|(key, spec)| key.as_ref().ok().map(|key| (*key, *spec)));
-    let items = asked.map(|(key, spec)| (key, (spec, bounds, waiter.clone()))).collect();
+    let asked = targets
+        .iter()
+        .filter_map(|(key, spec)| key.as_ref().ok().map(|key| (*key, *spec)));
+    let items = asked
+        .map(|(key, spec)| (key, (spec, bounds, waiter.clone())))
+        .collect();
     let mut done = scatter(shard, items, read_partition).await?.into_iter();
     let mut left = bounds.max_bytes;
     let mut has_records = false;
@@ -147,7 +155,12 @@ async fn read_partition(shard: Rc<Shard>, key: PartitionKey, (spec, bounds, wait
 }
 
 /// Looks and, in the same breath, registers for what comes after the look: no append can slip between the two.
-fn read_here(partition: &Partition, spec: &FetchSpec, bounds: &FetchBounds, waiter: Option<Arc<FetchWaiter>>) -> PartitionRead {
+fn read_here(
+    partition: &Partition,
+    spec: &FetchSpec,
+    bounds: &FetchBounds,
+    waiter: Option<Arc<FetchWaiter>>,
+) -> PartitionRead {
     let ours = partition.leader_epoch();
     if let Err(code) = locate::check_leader_epoch(spec.current_leader_epoch, ours) {
         return PartitionRead::refused(code);
@@ -164,7 +177,11 @@ fn read_here(partition: &Partition, spec: &FetchSpec, bounds: &FetchBounds, wait
         Ok(diverging) => return PartitionRead { diverging, ..read },
         Err(code) => return PartitionRead { code, ..read },
     }
-    let below = if bounds.read_committed { log.last_stable_offset() } else { log.high_watermark() };
+    let below = if bounds.read_committed {
+        log.last_stable_offset()
+    } else {
+        log.high_watermark()
+    };
     let max_bytes = bounds.max_bytes.min(u32::try_from(spec.max_bytes).unwrap_or(0));
     match partition.read(Offset(spec.fetch_offset), max_bytes, below) {
         Ok(ReadSlice { pieces, bytes, .. }) => {
@@ -193,11 +210,17 @@ fn diverging(partition: &Partition, spec: &FetchSpec) -> Result<Option<(i32, i64
     if spec.last_fetched_epoch < 0 {
         return Ok(None);
     }
-    let known = partition.log.offset_for_leader_epoch(LeaderEpoch(spec.last_fetched_epoch));
+    let known = partition
+        .log
+        .offset_for_leader_epoch(LeaderEpoch(spec.last_fetched_epoch));
     match known {
         None => Err(ErrorCode::OffsetOutOfRange),
-        Some(_) if Offset(spec.fetch_offset) < partition.log.start_offset() => Err(ErrorCode::OffsetOutOfRange),
-        Some((epoch, end)) if epoch.0 < spec.last_fetched_epoch || end.0 < spec.fetch_offset => Ok(Some((epoch.0, end.0))),
+        Some(_) if Offset(spec.fetch_offset) < partition.log.start_offset() => {
+            Err(ErrorCode::OffsetOutOfRange)
+        }
+        Some((epoch, end)) if epoch.0 < spec.last_fetched_epoch || end.0 < spec.fetch_offset => {
+            Ok(Some((epoch.0, end.0)))
+        }
         Some(_) => Ok(None),
     }
 }

@@ -120,7 +120,12 @@ pub struct FetchSessions {
 
 impl FetchSessions {
     pub fn new(slots: usize) -> FetchSessions {
-        FetchSessions { slots, sessions: HashMap::new(), bytes: 0, bytes_max: REMEMBERED_BYTES_MAX }
+        FetchSessions {
+            slots,
+            sessions: HashMap::new(),
+            bytes: 0,
+            bytes_max: REMEMBERED_BYTES_MAX,
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -137,7 +142,11 @@ impl FetchSessions {
                 } else {
                     self.open(now, &request.partitions, random)
                 };
-                Ok(Plan { session_id, kind: PlanKind::Full, partitions: request.partitions })
+                Ok(Plan {
+                    session_id,
+                    kind: PlanKind::Full,
+                    partitions: request.partitions,
+                })
             }
             _ => self.resume(now, request),
         }
@@ -153,8 +162,20 @@ impl FetchSessions {
             id = id.wrapping_add(1) & 0x7fff_ffff;
         }
         let order = partitions.iter().map(|(key, _)| key.clone()).collect();
-        let partitions = partitions.iter().map(|(key, spec)| (key.clone(), (*spec, LastTold::default()))).collect();
-        self.sessions.insert(id, Session { epoch: 1, order, partitions, used: now, bytes });
+        let partitions = partitions
+            .iter()
+            .map(|(key, spec)| (key.clone(), (*spec, LastTold::default())))
+            .collect();
+        self.sessions.insert(
+            id,
+            Session {
+                epoch: 1,
+                order,
+                partitions,
+                used: now,
+                bytes,
+            },
+        );
         self.bytes += bytes;
         id
     }
@@ -163,7 +184,11 @@ impl FetchSessions {
         if self.sessions.len() < self.slots {
             return true;
         }
-        let oldest = self.sessions.iter().min_by_key(|(_, session)| session.used).map(|(id, session)| (*id, session.used));
+        let oldest = self
+            .sessions
+            .iter()
+            .min_by_key(|(_, session)| session.used)
+            .map(|(id, session)| (*id, session.used));
         match oldest {
             Some((id, used)) if now.saturating_since(used) >= MIN_EVICTION_IDLE => self.close(id),
             _ => false,
@@ -178,7 +203,10 @@ impl FetchSessions {
     }
 
     fn resume(&mut self, now: Instant, request: SessionRequest) -> Result<Plan, SessionError> {
-        let session = self.sessions.get_mut(&request.session_id).ok_or(SessionError::NotFound)?;
+        let session = self
+            .sessions
+            .get_mut(&request.session_id)
+            .ok_or(SessionError::NotFound)?;
         if request.epoch != session.epoch {
             return Err(SessionError::InvalidEpoch);
         }
@@ -188,7 +216,10 @@ impl FetchSessions {
         {
             return Err(SessionError::TopicIdMix);
         }
-        let new = request.partitions.iter().filter(|(key, _)| !session.partitions.contains_key(key));
+        let new = request
+            .partitions
+            .iter()
+            .filter(|(key, _)| !session.partitions.contains_key(key));
         let new_bytes: usize = new.map(|(key, _)| remembered_bytes(key)).sum();
         if self.bytes.saturating_add(new_bytes) > self.bytes_max {
             // the client starts over with a full fetch, which is then served without a session
@@ -212,24 +243,40 @@ impl FetchSessions {
         }
         let bytes: usize = session.order.iter().map(remembered_bytes).sum();
         self.bytes = self.bytes + bytes - std::mem::replace(&mut session.bytes, bytes);
-        session.epoch = if session.epoch == i32::MAX { 1 } else { session.epoch + 1 };
+        session.epoch = if session.epoch == i32::MAX {
+            1
+        } else {
+            session.epoch + 1
+        };
         session.used = now;
         if session.partitions.is_empty() {
             self.close(request.session_id);
-            return Ok(Plan { session_id: 0, kind: PlanKind::Full, partitions: Vec::new() });
+            return Ok(Plan {
+                session_id: 0,
+                kind: PlanKind::Full,
+                partitions: Vec::new(),
+            });
         }
         let partitions = session
             .order
             .iter()
             .filter_map(|key| session.partitions.get(key).map(|(spec, _)| (key.clone(), *spec)))
             .collect();
-        Ok(Plan { session_id: request.session_id, kind: PlanKind::Incremental, partitions })
+        Ok(Plan {
+            session_id: request.session_id,
+            kind: PlanKind::Incremental,
+            partitions,
+        })
     }
 
     /// Notes what a fetch of `session_id` is about to be told of one partition, and says whether an incremental answer
     /// must include it. `news` is true for data and errors.
     pub fn tell(&mut self, session_id: i32, key: &FetchKey, now_told: LastTold, news: bool) -> bool {
-        let Some((_, last)) = self.sessions.get_mut(&session_id).and_then(|session| session.partitions.get_mut(key)) else {
+        let Some((_, last)) = self
+            .sessions
+            .get_mut(&session_id)
+            .and_then(|session| session.partitions.get_mut(key))
+        else {
             return true;
         };
         let changed = *last != now_told;
@@ -257,18 +304,30 @@ mod tests {
     use super::*;
 
     fn key(partition: i32) -> FetchKey {
-        FetchKey { topic: TopicRef::Name("t".into()), partition }
+        FetchKey {
+            topic: TopicRef::Name("t".into()),
+            partition,
+        }
     }
 
     fn spec(fetch_offset: i64) -> FetchSpec {
-        FetchSpec { fetch_offset, max_bytes: 1, current_leader_epoch: -1, last_fetched_epoch: -1, log_start_offset: -1 }
+        FetchSpec {
+            fetch_offset,
+            max_bytes: 1,
+            current_leader_epoch: -1,
+            last_fetched_epoch: -1,
+            log_start_offset: -1,
+        }
     }
 
     fn request(session_id: i32, epoch: i32, partitions: &[(i32, i64)], forgotten: &[i32]) -> SessionRequest {
         SessionRequest {
             session_id,
             epoch,
-            partitions: partitions.iter().map(|(index, offset)| (key(*index), spec(*offset))).collect(),
+            partitions: partitions
+                .iter()
+                .map(|(index, offset)| (key(*index), spec(*offset)))
+                .collect(),
             forgotten: forgotten.iter().map(|index| key(*index)).collect(),
         }
     }
@@ -278,13 +337,23 @@ mod tests {
     fn a_session_remembers_updates_and_forgets_partitions() {
         let now = reactor::Instant::default();
         let mut sessions = FetchSessions::new(10);
-        let full = sessions.plan(now, request(0, 0, &[(0, 5), (1, 7)], &[]), 42).unwrap();
+        let full = sessions
+            .plan(now, request(0, 0, &[(0, 5), (1, 7)], &[]), 42)
+            .unwrap();
         assert_eq!((full.session_id, full.kind), (42, PlanKind::Full));
-        let next = sessions.plan(now, request(42, 1, &[(1, 8), (2, 0)], &[0]), 0).unwrap();
+        let next = sessions
+            .plan(now, request(42, 1, &[(1, 8), (2, 0)], &[0]), 0)
+            .unwrap();
         assert_eq!(next.kind, PlanKind::Incremental);
         assert_eq!(next.partitions, vec![(key(1), spec(8)), (key(2), spec(0))]);
-        assert_eq!(sessions.plan(now, request(42, 1, &[], &[]), 0), Err(SessionError::InvalidEpoch));
-        assert_eq!(sessions.plan(now, request(7, 1, &[], &[]), 0), Err(SessionError::NotFound));
+        assert_eq!(
+            sessions.plan(now, request(42, 1, &[], &[]), 0),
+            Err(SessionError::InvalidEpoch)
+        );
+        assert_eq!(
+            sessions.plan(now, request(7, 1, &[], &[]), 0),
+            Err(SessionError::NotFound)
+        );
         sessions.plan(now, request(42, -1, &[], &[]), 0).unwrap();
         assert_eq!(sessions.len(), 0);
     }
@@ -294,10 +363,28 @@ mod tests {
     fn slots_are_a_bound_and_only_idle_sessions_are_evicted() {
         let now = reactor::Instant::default();
         let mut sessions = FetchSessions::new(1);
-        assert_eq!(sessions.plan(now, request(0, 0, &[(0, 0)], &[]), 1).unwrap().session_id, 1);
-        assert_eq!(sessions.plan(now, request(0, 0, &[(0, 0)], &[]), 2).unwrap().session_id, 0);
+        assert_eq!(
+            sessions
+                .plan(now, request(0, 0, &[(0, 0)], &[]), 1)
+                .unwrap()
+                .session_id,
+            1
+        );
+        assert_eq!(
+            sessions
+                .plan(now, request(0, 0, &[(0, 0)], &[]), 2)
+                .unwrap()
+                .session_id,
+            0
+        );
         let later = now + MIN_EVICTION_IDLE;
-        assert_eq!(sessions.plan(later, request(0, 0, &[(0, 0)], &[]), 3).unwrap().session_id, 3);
+        assert_eq!(
+            sessions
+                .plan(later, request(0, 0, &[(0, 0)], &[]), 3)
+                .unwrap()
+                .session_id,
+            3
+        );
         assert_eq!(sessions.len(), 1);
     }
 
@@ -307,11 +394,40 @@ mod tests {
         let now = reactor::Instant::default();
         let mut sessions = FetchSessions::new(10);
         sessions.bytes_max = 3 * remembered_bytes(&key(0));
-        assert_eq!(sessions.plan(now, request(0, 0, &[(0, 0), (1, 0)], &[]), 1).unwrap().session_id, 1);
-        assert_eq!(sessions.plan(now, request(0, 0, &[(0, 0), (1, 0)], &[]), 2).unwrap().session_id, 0, "no room for two more");
-        assert_eq!(sessions.plan(now, request(1, 1, &[(2, 0)], &[0]), 0).unwrap().session_id, 1);
-        assert_eq!(sessions.plan(now, request(1, 2, &[(3, 0)], &[]), 0).unwrap().session_id, 1, "what is forgotten makes room");
-        assert_eq!(sessions.plan(now, request(1, 3, &[(4, 0)], &[]), 0), Err(SessionError::NotFound));
+        assert_eq!(
+            sessions
+                .plan(now, request(0, 0, &[(0, 0), (1, 0)], &[]), 1)
+                .unwrap()
+                .session_id,
+            1
+        );
+        assert_eq!(
+            sessions
+                .plan(now, request(0, 0, &[(0, 0), (1, 0)], &[]), 2)
+                .unwrap()
+                .session_id,
+            0,
+            "no room for two more"
+        );
+        assert_eq!(
+            sessions
+                .plan(now, request(1, 1, &[(2, 0)], &[0]), 0)
+                .unwrap()
+                .session_id,
+            1
+        );
+        assert_eq!(
+            sessions
+                .plan(now, request(1, 2, &[(3, 0)], &[]), 0)
+                .unwrap()
+                .session_id,
+            1,
+            "what is forgotten makes room"
+        );
+        assert_eq!(
+            sessions.plan(now, request(1, 3, &[(4, 0)], &[]), 0),
+            Err(SessionError::NotFound)
+        );
         assert_eq!((sessions.len(), sessions.bytes), (0, 0));
     }
 
@@ -320,7 +436,9 @@ mod tests {
     fn partitions_with_data_move_to_the_end() {
         let now = reactor::Instant::default();
         let mut sessions = FetchSessions::new(1);
-        sessions.plan(now, request(0, 0, &[(0, 0), (1, 0), (2, 0)], &[]), 9).unwrap();
+        sessions
+            .plan(now, request(0, 0, &[(0, 0), (1, 0), (2, 0)], &[]), 9)
+            .unwrap();
         sessions.rotate(9, &[key(0)]);
         let plan = sessions.plan(now, request(9, 1, &[], &[]), 0).unwrap();
         let order: Vec<i32> = plan.partitions.iter().map(|(key, _)| key.partition).collect();
@@ -333,10 +451,22 @@ mod tests {
         let now = reactor::Instant::default();
         let mut sessions = FetchSessions::new(1);
         sessions.plan(now, request(0, 0, &[(0, 0)], &[]), 9).unwrap();
-        let told = LastTold { high_watermark: 3, log_start_offset: 0, told: true };
+        let told = LastTold {
+            high_watermark: 3,
+            log_start_offset: 0,
+            told: true,
+        };
         assert!(sessions.tell(9, &key(0), told, false));
         assert!(!sessions.tell(9, &key(0), told, false));
         assert!(sessions.tell(9, &key(0), told, true));
-        assert!(sessions.tell(9, &key(0), LastTold { log_start_offset: 2, ..told }, false));
+        assert!(sessions.tell(
+            9,
+            &key(0),
+            LastTold {
+                log_start_offset: 2,
+                ..told
+            },
+            false
+        ));
     }
 }

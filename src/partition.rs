@@ -69,7 +69,13 @@ pub struct Partition {
 }
 
 impl Partition {
-    pub fn new(id: PartitionId, log: Log, leader_epoch: i32, config: Arc<TopicConfig>, max_decompressed_bytes: usize) -> Partition {
+    pub fn new(
+        id: PartitionId,
+        log: Log,
+        leader_epoch: i32,
+        config: Arc<TopicConfig>,
+        max_decompressed_bytes: usize,
+    ) -> Partition {
         let partition = Partition {
             id,
             log,
@@ -114,12 +120,21 @@ impl Partition {
         }
         self.recompress(&mut records, &mut info, &config)?;
         let size = records.len();
-        let context = AppendContext { leader_epoch: LeaderEpoch(self.leader_epoch.get()), origin: origin.of_batch(), now };
+        let context = AppendContext {
+            leader_epoch: LeaderEpoch(self.leader_epoch.get()),
+            origin: origin.of_batch(),
+            now,
+        };
         let appended = self.log.append(&mut records, &info, &context)?;
         if !appended.duplicate {
-            self.unreadable.borrow_mut().push_back((appended.commit_offset(), size as i64));
+            self.unreadable
+                .borrow_mut()
+                .push_back((appended.commit_offset(), size as i64));
             add(&self.figures.bytes_in, size as u64);
-            add(&self.figures.messages_in, u64::try_from(info.record_count).unwrap_or(0));
+            add(
+                &self.figures.messages_in,
+                u64::try_from(info.record_count).unwrap_or(0),
+            );
         }
         Ok(appended)
     }
@@ -130,15 +145,26 @@ impl Partition {
 
     /// Gives the batch the codec that the topic demands (invariant 6). As in Kafka it must keep within `max.message.bytes` as it is
     /// stored, too: what was small because it was compressed may not be stored large.
-    fn recompress(&self, records: &mut BytesMut, info: &mut BatchInfo, config: &TopicConfig) -> Result<(), ProduceError> {
-        let Some(wanted) = crate::topic_config::recompression(config).filter(|wanted| wanted.codec != info.codec) else {
+    fn recompress(
+        &self,
+        records: &mut BytesMut,
+        info: &mut BatchInfo,
+        config: &TopicConfig,
+    ) -> Result<(), ProduceError> {
+        let Some(wanted) =
+            crate::topic_config::recompression(config).filter(|wanted| wanted.codec != info.codec)
+        else {
             return Ok(());
         };
         let (batch, _) = batch::Batch::split_first(records)?;
         *records = batch::recompress(&batch, wanted, self.max_decompressed_bytes)?;
         let max_bytes = config.max_message_bytes as usize;
         if records.len() > max_bytes {
-            return Err(BatchError::TooLarge { size_bytes: records.len(), max_bytes }.into());
+            return Err(BatchError::TooLarge {
+                size_bytes: records.len(),
+                max_bytes,
+            }
+            .into());
         }
         info.size_bytes = records.len();
         info.codec = wanted.codec;
@@ -178,15 +204,24 @@ impl Partition {
     pub fn read(&self, from: Offset, max_bytes: u32, below: Offset) -> Result<ReadSlice, ReadError> {
         let slice = self.log.read(from, max_bytes, below, true)?;
         add(&self.figures.bytes_out, u64::from(slice.bytes));
-        add(&self.figures.messages_out, u64::try_from(slice.next_offset.0 - from.0).unwrap_or(0));
+        add(
+            &self.figures.messages_out,
+            u64::try_from(slice.next_offset.0 - from.0).unwrap_or(0),
+        );
         Ok(slice)
     }
 
     /// acks=all needs `min.insync.replicas` copies.
     pub fn check_in_sync(&self, image: &ClusterImage) -> Result<(), ProduceError> {
         let minimum = self.config().min_insync_replicas;
-        let in_sync = image.partition(self.id.topic_id, PartitionIndex(self.id.index)).map_or(0, |partition| partition.isr.len());
-        if in_sync < minimum as usize { Err(ProduceError::NotEnoughReplicas { in_sync, minimum }) } else { Ok(()) }
+        let in_sync = image
+            .partition(self.id.topic_id, PartitionIndex(self.id.index))
+            .map_or(0, |partition| partition.isr.len());
+        if in_sync < minimum as usize {
+            Err(ProduceError::NotEnoughReplicas { in_sync, minimum })
+        } else {
+            Ok(())
+        }
     }
 
     /// Registers a fetch that found too little; it is told of every byte that becomes readable from now on.
@@ -215,17 +250,32 @@ mod tests {
     /// A partition of a topic that stores batches uncompressed, at most 2,000 bytes each.
     async fn uncompressed(dir: &std::path::Path) -> Partition {
         let (broker, _) = BrokerConfig::from_settings(Settings::default()).unwrap();
-        let own = [("compression.type", "uncompressed"), ("max.message.bytes", "2000")];
-        let own: Overrides = own.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+        let own = [
+            ("compression.type", "uncompressed"),
+            ("max.message.bytes", "2000"),
+        ];
+        let own: Overrides = own
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into_iter()
+            .collect();
         let none = Overrides::new();
         let config = ConfigView::new(&broker, &none, &none).topic(&own);
-        let (log, _) = Log::open(&dir.join("t-0"), Rc::default(), OpenState::default()).await.unwrap();
-        let id = PartitionId { topic: "t".into(), topic_id: Uuid::from_u128(1), index: 0 };
+        let (log, _) = Log::open(&dir.join("t-0"), Rc::default(), OpenState::default())
+            .await
+            .unwrap();
+        let id = PartitionId {
+            topic: "t".into(),
+            topic_id: Uuid::from_u128(1),
+            index: 0,
+        };
         Partition::new(id, log, 0, Arc::new(config), 1 << 20)
     }
 
     fn gzipped(value_bytes: usize) -> BatchBuilder {
-        let mut batch = BatchBuilder::new(Offset(0)).compression(Compression { codec: Codec::Gzip, level: None });
+        let mut batch = BatchBuilder::new(Offset(0)).compression(Compression {
+            codec: Codec::Gzip,
+            level: None,
+        });
         batch.append(Timestamp(reactor::wall_ms()), None, Some(&vec![0; value_bytes]));
         batch
     }
@@ -237,11 +287,19 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         reactor::run(reactor::Config::default(), async {
             let partition = uncompressed(temp.path()).await;
-            let small = partition.append(gzipped(1000).build().unwrap(), Origin::Client).unwrap();
+            let small = partition
+                .append(gzipped(1000).build().unwrap(), Origin::Client)
+                .unwrap();
             partition.commit(small.commit_offset()).await.unwrap();
             assert!(partition.log.size_bytes() > 1000);
             let large = partition.append(gzipped(100_000).build().unwrap(), Origin::Client);
-            assert!(matches!(large, Err(ProduceError::Batch(BatchError::TooLarge { max_bytes: 2000, .. }))), "{large:?}");
+            assert!(
+                matches!(
+                    large,
+                    Err(ProduceError::Batch(BatchError::TooLarge { max_bytes: 2000, .. }))
+                ),
+                "{large:?}"
+            );
         })
         .unwrap();
     }
@@ -265,7 +323,10 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         reactor::run(reactor::Config::default(), async {
             let partition = uncompressed(temp.path()).await;
-            assert_eq!(partition.log.offset_for_leader_epoch(LeaderEpoch(0)), Some((LeaderEpoch(0), Offset(0))));
+            assert_eq!(
+                partition.log.offset_for_leader_epoch(LeaderEpoch(0)),
+                Some((LeaderEpoch(0), Offset(0)))
+            );
             partition.set_leader_epoch(3);
             partition.set_leader_epoch(2); // an older image must not take it back
             assert_eq!(partition.log.latest_epoch(), Some(LeaderEpoch(3)));

@@ -22,15 +22,29 @@ impl ProducerIds {
             if let Some(id) = self.block.borrow_mut().next() {
                 return Ok(ProducerId(id));
             }
-            let broker_epoch = *shard.node.broker_epoch.get().ok_or(ErrorCode::CoordinatorLoadInProgress)?;
-            let ask = AllocateProducerIds { broker_id: shard.node.id, broker_epoch };
+            let broker_epoch = *shard
+                .node
+                .broker_epoch
+                .get()
+                .ok_or(ErrorCode::CoordinatorLoadInProgress)?;
+            let ask = AllocateProducerIds {
+                broker_id: shard.node.id,
+                broker_epoch,
+            };
             // Several requests may ask at once; each brings a block, and the later ones replace what is left.
-            match shard.control(Request::AllocateProducerIds(ask)).await.map_err(|error| error.code)? {
+            match shard
+                .control(Request::AllocateProducerIds(ask))
+                .await
+                .map_err(|error| error.code)?
+            {
                 Response::AllocateProducerIds(block) => {
                     *self.block.borrow_mut() = block.first.0..block.first.0 + i64::from(block.count);
                 }
                 other => {
-                    tracing::error!(?other, "the controller answered a request for producer ids with something else");
+                    tracing::error!(
+                        ?other,
+                        "the controller answered a request for producer ids with something else"
+                    );
                     return Err(ErrorCode::UnknownServerError);
                 }
             }

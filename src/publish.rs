@@ -24,7 +24,8 @@ impl Publish for ShardPublisher {
     async fn publish(&mut self, image: Arc<ClusterImage>, delta: Arc<Delta>) {
         let applied = (0..self.router.shard_count()).map(|index| {
             let (image, delta) = (image.clone(), delta.clone());
-            self.router.send(ShardId(index), move |shard| shard::apply(shard, image, delta))
+            self.router
+                .send(ShardId(index), move |shard| shard::apply(shard, image, delta))
         });
         let applied: Vec<_> = applied.collect();
         join_all(applied).await;

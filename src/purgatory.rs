@@ -19,7 +19,10 @@ impl FetchWaiter {
     /// A waiter that is satisfied by `min_bytes` and the future that resolves then.
     pub fn new(min_bytes: i64) -> (Arc<FetchWaiter>, oneshot::Receiver<()>) {
         let (sender, receiver) = reactor::oneshot();
-        let waiter = FetchWaiter { missing_bytes: AtomicI64::new(min_bytes), wake: Mutex::new(Some(sender)) };
+        let waiter = FetchWaiter {
+            missing_bytes: AtomicI64::new(min_bytes),
+            wake: Mutex::new(Some(sender)),
+        };
         (Arc::new(waiter), receiver)
     }
 
@@ -44,7 +47,9 @@ impl FetchWaiter {
 
     /// Woken, or nobody waits any more: the fetch was answered, or dropped because its client went.
     fn is_over(&self) -> bool {
-        self.wake.lock().map_or(true, |wake| wake.as_ref().is_none_or(oneshot::Sender::is_closed))
+        self.wake
+            .lock()
+            .map_or(true, |wake| wake.as_ref().is_none_or(oneshot::Sender::is_closed))
     }
 }
 

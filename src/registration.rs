@@ -36,13 +36,20 @@ pub async fn register(
         features: Vec::new(),
         rack: node.config.rack.clone(),
         log_dirs: vec![directory.directory_id()],
-        previous_shutdown: if directory.was_clean() { PreviousShutdown::Clean } else { PreviousShutdown::Unclean },
+        previous_shutdown: if directory.was_clean() {
+            PreviousShutdown::Clean
+        } else {
+            PreviousShutdown::Unclean
+        },
     };
     let broker_epoch = match controller.call(Request::RegisterBroker(registration)).await? {
         Response::RegisterBroker(registered) => registered.broker_epoch,
         other => return Err(RegistrationError::Answer(format!("{other:?}"))),
     };
-    let unfence = UnfenceBroker { broker_id: node.id, broker_epoch };
+    let unfence = UnfenceBroker {
+        broker_id: node.id,
+        broker_epoch,
+    };
     match controller.call(Request::UnfenceBroker(unfence)).await? {
         Response::UnfenceBroker => Ok(broker_epoch),
         other => Err(RegistrationError::Answer(format!("{other:?}"))),

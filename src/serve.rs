@@ -53,7 +53,12 @@ pub fn serve(config: BrokerConfig) -> Result<(), ServeError> {
 }
 
 fn reactor_config(backend: BackendChoice, name: String, core: Option<usize>) -> reactor::Config {
-    reactor::Config { backend, core, name, ..reactor::Config::default() }
+    reactor::Config {
+        backend,
+        core,
+        name,
+        ..reactor::Config::default()
+    }
 }
 
 async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeError> {
@@ -66,7 +71,11 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
     let listeners = listen(&config).await?;
     let admin_listener = listen_admin(&config).await?;
     let cores = cores(&config.cores);
-    let Mesh { shards: ports, main, control } = Mesh::new(cores.len());
+    let Mesh {
+        shards: ports,
+        main,
+        control,
+    } = Mesh::new(cores.len());
     let main = Rc::new(main);
     let node = Arc::new(Node {
         id: BrokerId(config.node_id),
@@ -81,7 +90,9 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
     let started = service::start(
         ServiceConfig {
             broker: config.clone(),
-            store: StoreConfig::Embedded { dir: directory.path().to_owned() },
+            store: StoreConfig::Embedded {
+                dir: directory.path().to_owned(),
+            },
             cluster_id: directory.cluster_id().to_owned(),
             // One for each shard, and one to register this broker with.
             port_count: cores.len() + 1,
@@ -93,17 +104,29 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
     directory.put_strays_aside(&started.image)?;
     let mut controller = started.service;
     let mut controller_ports = started.ports;
-    let Some(own_port) = controller_ports.pop() else { return Err(ServeError::Shard) };
+    let Some(own_port) = controller_ports.pop() else {
+        return Err(ServeError::Shard);
+    };
 
     let mut threads = Vec::new();
     let mut opening = Vec::new();
-    for (index, ((ports, controller), core)) in ports.into_iter().zip(controller_ports).zip(&cores).enumerate() {
+    for (index, ((ports, controller), core)) in
+        ports.into_iter().zip(controller_ports).zip(&cores).enumerate()
+    {
         let (opened, is_open) = reactor::oneshot();
         opening.push(is_open);
-        let setup = Setup { node: node.clone(), ports, controller, image: started.image.clone() };
+        let setup = Setup {
+            node: node.clone(),
+            ports,
+            controller,
+            image: started.image.clone(),
+        };
         let last_run = directory.last_offsets();
         let config = reactor_config(backend, format!("shard-{index}"), *core);
-        threads.push(reactor::thread(config, move || shard::run(setup, last_run, opened)).map_err(ServeError::Thread)?);
+        threads.push(
+            reactor::thread(config, move || shard::run(setup, last_run, opened))
+                .map_err(ServeError::Thread)?,
+        );
     }
     for is_open in opening {
         is_open.await.map_err(|_| ServeError::Shard)?;
@@ -119,7 +142,11 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
     if let Some(listener) = admin_listener {
         reactor::spawn(admin::run(listener, node.clone(), main.clone())).detach();
     }
-    let checkpoints = reactor::spawn(data_directory::keep_checkpoints(directory.clone(), config.clone(), main.clone()));
+    let checkpoints = reactor::spawn(data_directory::keep_checkpoints(
+        directory.clone(),
+        config.clone(),
+        main.clone(),
+    ));
     announce(&node, &probe, cores.len(), reactor::now().saturating_since(began));
 
     let ended = match select(&mut signal, pin!(controller.ended())).await {
@@ -139,8 +166,11 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
 
 /// The one line on standard output that scripts wait for.
 fn announce(node: &Node, probe: &reactor::Probe, shard_count: usize, took: Duration) {
-    let listeners: Vec<String> =
-        node.listeners.iter().map(|listener| format!("{}://{}:{}", listener.name, listener.host, listener.port)).collect();
+    let listeners: Vec<String> = node
+        .listeners
+        .iter()
+        .map(|listener| format!("{}://{}:{}", listener.name, listener.host, listener.port))
+        .collect();
     tracing::info!(backend = %probe.backend, reason = probe.reason, shards = shard_count, cluster = node.cluster_id, "serving");
     let mut out = std::io::stdout();
     let line = format!(
@@ -158,7 +188,12 @@ fn announce(node: &Node, probe: &reactor::Probe, shard_count: usize, took: Durat
 }
 
 /// Connections get their last answers, logs are closed, then the directory is marked clean.
-async fn stop(main: &Rc<Router>, threads: Vec<ThreadHandle>, directory: &DataDirectory, epoch: BrokerEpoch) -> Result<(), ServeError> {
+async fn stop(
+    main: &Rc<Router>,
+    threads: Vec<ThreadHandle>,
+    directory: &DataDirectory,
+    epoch: BrokerEpoch,
+) -> Result<(), ServeError> {
     join_all((0..main.shard_count()).map(|index| main.send(ShardId(index), shard::drain))).await;
     let closed = join_all((0..main.shard_count()).map(|index| main.send(ShardId(index), shard::close))).await;
     let clean = closed.iter().all(|closed| matches!(closed, Ok(true)));
@@ -178,7 +213,9 @@ async fn accept(listener: Listener, name: String, main: Rc<Router>) {
     let shard_count = main.shard_count();
     let ended = net::listener::accept_loop(&listener, shard_count, |index, socket, peer| {
         let name = name.clone();
-        drop(main.send(ShardId(index), move |shard: Rc<Shard>| shard::adopt(shard, socket, peer, name)));
+        drop(main.send(ShardId(index), move |shard: Rc<Shard>| {
+            shard::adopt(shard, socket, peer, name)
+        }));
     })
     .await;
     let Err(error) = ended;
@@ -207,10 +244,19 @@ const BIND_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// The first address that the host name stands for; an empty host stands for all addresses of this machine.
 async fn bind(endpoint: &Endpoint) -> Result<Listener, ServeError> {
-    let host = if endpoint.host.is_empty() { "0.0.0.0" } else { &endpoint.host };
-    let failed = |source| ServeError::Listen { address: format!("{host}:{}", endpoint.port), source };
+    let host = if endpoint.host.is_empty() {
+        "0.0.0.0"
+    } else {
+        &endpoint.host
+    };
+    let failed = |source| ServeError::Listen {
+        address: format!("{host}:{}", endpoint.port),
+        source,
+    };
     let mut addresses = (host, endpoint.port).to_socket_addrs().map_err(failed)?;
-    let address: SocketAddr = addresses.next().ok_or_else(|| failed(std::io::ErrorKind::AddrNotAvailable.into()))?;
+    let address: SocketAddr = addresses
+        .next()
+        .ok_or_else(|| failed(std::io::ErrorKind::AddrNotAvailable.into()))?;
     let give_up = reactor::now() + PREDECESSOR_PATIENCE;
     loop {
         match Listener::bind(address) {
@@ -225,10 +271,25 @@ async fn bind(endpoint: &Endpoint) -> Result<Listener, ServeError> {
 /// What clients are told: the advertised addresses, with the port that was really bound where 0 was asked for.
 fn advertised(config: &BrokerConfig, bound: &[(String, Listener)]) -> Vec<AdvertisedListener> {
     let advertised = config.advertised_listeners.iter().map(|listener| {
-        let bound_port = bound.iter().find(|(name, _)| *name == listener.name).map(|(_, listener)| listener.local_addr().port());
-        let port = if listener.endpoint.port == 0 { bound_port.unwrap_or(0) } else { listener.endpoint.port };
-        let host = if listener.endpoint.is_wildcard() { "localhost".to_owned() } else { listener.endpoint.host.clone() };
-        AdvertisedListener { name: listener.name.clone(), host, port }
+        let bound_port = bound
+            .iter()
+            .find(|(name, _)| *name == listener.name)
+            .map(|(_, listener)| listener.local_addr().port());
+        let port = if listener.endpoint.port == 0 {
+            bound_port.unwrap_or(0)
+        } else {
+            listener.endpoint.port
+        };
+        let host = if listener.endpoint.is_wildcard() {
+            "localhost".to_owned()
+        } else {
+            listener.endpoint.host.clone()
+        };
+        AdvertisedListener {
+            name: listener.name.clone(),
+            host,
+            port,
+        }
     });
     advertised.collect()
 }
@@ -239,8 +300,11 @@ fn cores(list: &CoreList) -> Vec<Option<usize>> {
         CoreList::Listed(cores) => cores.iter().copied().map(Some).collect(),
         CoreList::Auto => {
             let allowed = reactor::allowed_cores();
-            if allowed.is_empty() { vec![None] } else { allowed.into_iter().map(Some).collect() }
+            if allowed.is_empty() {
+                vec![None]
+            } else {
+                allowed.into_iter().map(Some).collect()
+            }
         }
     }
 }
-

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use control::config::{BrokerDynamic, Compression as Wanted, ConfigView, Overrides, TimestampType as Stamp, TopicConfig};
+use control::config::{
+    BrokerDynamic, Compression as Wanted, ConfigView, Overrides, TimestampType as Stamp, TopicConfig,
+};
 use control::image::{ClusterImage, ConfigResource, ResourceKind};
 use engine::batch::{self, Codec, Compression, InnerCheck, Limits, TimestampRule, TimestampType};
 use engine::log::{CleanupPolicy, LogConfig};
@@ -20,7 +22,10 @@ pub fn view<'a>(node: &'a Node, image: &'a ClusterImage) -> ConfigView<'a> {
     ConfigView::new(
         &node.config,
         overrides(image, &ConfigResource::all_brokers()),
-        overrides(image, &ConfigResource::new(ResourceKind::Broker, &node.id.0.to_string())),
+        overrides(
+            image,
+            &ConfigResource::new(ResourceKind::Broker, &node.id.0.to_string()),
+        ),
     )
 }
 
@@ -36,8 +41,14 @@ pub fn resolve(shard: &Shard, image: &ClusterImage, topic: &str) -> Arc<TopicCon
 
 /// Gives every partition that a change touches its new configuration. A change of the broker's own touches all.
 pub fn refresh(shard: &Rc<Shard>, image: &ClusterImage, changed: &BTreeSet<ConfigResource>) {
-    let topics: BTreeSet<&str> = changed.iter().filter(|resource| resource.kind == ResourceKind::Topic).map(|resource| &*resource.name).collect();
-    let all = changed.iter().any(|resource| resource.kind == ResourceKind::Broker);
+    let topics: BTreeSet<&str> = changed
+        .iter()
+        .filter(|resource| resource.kind == ResourceKind::Topic)
+        .map(|resource| &*resource.name)
+        .collect();
+    let all = changed
+        .iter()
+        .any(|resource| resource.kind == ResourceKind::Broker);
     let dynamic = view(&shard.node, image).dynamic();
     for partition in shard.partitions.all() {
         if all || topics.contains(&*partition.id.topic) {
@@ -61,7 +72,10 @@ pub fn log_config(config: &TopicConfig, dynamic: &BrokerDynamic) -> LogConfig {
         index_interval_bytes: config.index_interval_bytes,
         retention_ms: config.retention_ms.map_or(-1, ms),
         retention_bytes: config.retention_bytes.map_or(-1, ms),
-        cleanup_policy: CleanupPolicy { delete: config.cleanup_policy.delete, compact: config.cleanup_policy.compact },
+        cleanup_policy: CleanupPolicy {
+            delete: config.cleanup_policy.delete,
+            compact: config.cleanup_policy.compact,
+        },
         max_message_bytes: config.max_message_bytes,
         flush_messages: config.flush_messages.map_or(i64::MAX, ms),
         flush_ms: config.flush_ms.map_or(i64::MAX, ms),
@@ -76,7 +90,8 @@ pub fn log_config(config: &TopicConfig, dynamic: &BrokerDynamic) -> LogConfig {
         file_delete_delay_ms: ms(config.file_delete_delay_ms),
         preallocate: config.preallocate,
         producer_id_expiration_ms: ms(dynamic.producer_id_expiration_ms),
-        cleaner_dedupe_buffer_bytes: usize::try_from(dynamic.cleaner_dedupe_buffer_bytes).unwrap_or(usize::MAX),
+        cleaner_dedupe_buffer_bytes: usize::try_from(dynamic.cleaner_dedupe_buffer_bytes)
+            .unwrap_or(usize::MAX),
     }
 }
 
@@ -109,10 +124,16 @@ pub fn recompression(config: &TopicConfig) -> Option<Compression> {
 const UNPACKED_FACTOR: usize = 4;
 
 /// What a batch for this topic must keep within.
-pub fn batch_limits(config: &TopicConfig, now: Timestamp, origin: Origin, max_decompressed_bytes: usize) -> Limits {
+pub fn batch_limits(
+    config: &TopicConfig,
+    now: Timestamp,
+    origin: Origin,
+    max_decompressed_bytes: usize,
+) -> Limits {
     Limits {
         max_batch_bytes: config.max_message_bytes as usize,
-        max_decompressed_bytes: max_decompressed_bytes.max(UNPACKED_FACTOR * config.max_message_bytes as usize),
+        max_decompressed_bytes: max_decompressed_bytes
+            .max(UNPACKED_FACTOR * config.max_message_bytes as usize),
         max_records: batch::MAX_RECORDS,
         require_keys: config.cleanup_policy.compact,
         timestamp: TimestampRule {

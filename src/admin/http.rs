@@ -24,7 +24,11 @@ pub struct Answer {
 
 impl Answer {
     pub fn text(status: u16, body: impl Into<String>) -> Answer {
-        Answer { status, content_type: "text/plain; charset=utf-8", body: body.into() }
+        Answer {
+            status,
+            content_type: "text/plain; charset=utf-8",
+            body: body.into(),
+        }
     }
 }
 
@@ -63,7 +67,9 @@ where
 {
     let socket = socket.attach()?;
     let reply = match read_path(&socket).await? {
-        Head::Get(path) => answer(path).await.unwrap_or_else(|| Answer::text(404, "not found\n")),
+        Head::Get(path) => answer(path)
+            .await
+            .unwrap_or_else(|| Answer::text(404, "not found\n")),
         Head::OtherMethod => Answer::text(405, "only GET is served\n"),
         Head::Malformed => Answer::text(400, "not an HTTP/1.1 request\n"),
     };
@@ -80,7 +86,12 @@ where
         reply.content_type,
         reply.body.len()
     );
-    socket.send(vec![Piece::Bytes(Bytes::from(head)), Piece::Bytes(Bytes::from(reply.body))]).await?;
+    socket
+        .send(vec![
+            Piece::Bytes(Bytes::from(head)),
+            Piece::Bytes(Bytes::from(reply.body)),
+        ])
+        .await?;
     socket.shutdown();
     Ok(())
 }
@@ -102,8 +113,18 @@ async fn read_path(socket: &Socket) -> std::io::Result<Head> {
         match request.parse(&received) {
             Ok(httparse::Status::Partial) => {}
             Ok(httparse::Status::Complete(_)) => {
-                let path = request.path.unwrap_or("/").split('?').next().unwrap_or("/").to_owned();
-                return Ok(if request.method == Some("GET") { Head::Get(path) } else { Head::OtherMethod });
+                let path = request
+                    .path
+                    .unwrap_or("/")
+                    .split('?')
+                    .next()
+                    .unwrap_or("/")
+                    .to_owned();
+                return Ok(if request.method == Some("GET") {
+                    Head::Get(path)
+                } else {
+                    Head::OtherMethod
+                });
             }
             Err(_) => return Ok(Head::Malformed),
         }

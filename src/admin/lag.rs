@@ -33,7 +33,12 @@ pub async fn collect(main: &Router, out: &mut Snapshot) -> Result<(), ShardGone>
         committed.extend(offsets);
     }
     for (state, count) in states {
-        out.gauge("groups", "Consumer groups, by state.", &[("state", &state)], count as f64);
+        out.gauge(
+            "groups",
+            "Consumer groups, by state.",
+            &[("state", &state)],
+            count as f64,
+        );
     }
     if committed.is_empty() {
         return Ok(());
@@ -43,14 +48,25 @@ pub async fn collect(main: &Router, out: &mut Snapshot) -> Result<(), ShardGone>
         ends.extend(part?);
     }
     let mut lags: BTreeMap<(String, String), i64> = BTreeMap::new();
-    for Committed { group, topic, partition, offset } in committed {
+    for Committed {
+        group,
+        topic,
+        partition,
+        offset,
+    } in committed
+    {
         if let Some(end) = ends.get(&(topic.clone(), partition)) {
             *lags.entry((group, topic)).or_default() += (end - offset).max(0);
         }
     }
     for ((group, topic), lag) in lags.into_iter().take(GROUPS_MAX) {
         let labels = [("group", group.as_str()), ("topic", topic.as_str())];
-        out.gauge("group_lag", "Records between a group's committed offsets and the high watermarks.", &labels, lag as f64);
+        out.gauge(
+            "group_lag",
+            "Records between a group's committed offsets and the high watermarks.",
+            &labels,
+            lag as f64,
+        );
     }
     Ok(())
 }
@@ -60,13 +76,22 @@ async fn groups(shard: Rc<Shard>) -> (Vec<(String, u64)>, Vec<Committed>) {
     let mut offsets = Vec::new();
     for host in shard.coordinators.all() {
         host.inspect(|machine| {
-            counts.extend(machine.group_counts().into_iter().map(|(state, count)| (state.to_string(), count as u64)));
-            offsets.extend(machine.committed_offsets().map(|(group, topic, partition, offset)| Committed {
-                group: group.to_owned(),
-                topic: topic.to_owned(),
-                partition,
-                offset: offset.0,
-            }));
+            counts.extend(
+                machine
+                    .group_counts()
+                    .into_iter()
+                    .map(|(state, count)| (state.to_string(), count as u64)),
+            );
+            offsets.extend(
+                machine
+                    .committed_offsets()
+                    .map(|(group, topic, partition, offset)| Committed {
+                        group: group.to_owned(),
+                        topic: topic.to_owned(),
+                        partition,
+                        offset: offset.0,
+                    }),
+            );
         });
     }
     (counts, offsets)
@@ -74,7 +99,10 @@ async fn groups(shard: Rc<Shard>) -> (Vec<(String, u64)>, Vec<Committed>) {
 
 async fn high_watermarks(shard: Rc<Shard>) -> Vec<((String, i32), i64)> {
     let end = |partition: Rc<crate::partition::Partition>| {
-        ((partition.id.topic.to_string(), partition.id.index), partition.log.high_watermark().0)
+        (
+            (partition.id.topic.to_string(), partition.id.index),
+            partition.log.high_watermark().0,
+        )
     };
     shard.partitions.all().into_iter().map(end).collect()
 }

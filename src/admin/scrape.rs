@@ -21,7 +21,12 @@ pub enum ScrapeError {
 pub async fn scrape(node: &Node, main: &Router) -> Result<String, ScrapeError> {
     let mut all = Snapshot::default();
     let backend = node.backend.to_string();
-    all.gauge("io_backend", "1 for the way to the kernel that is in use.", &[("backend", &backend)], 1.0);
+    all.gauge(
+        "io_backend",
+        "1 for the way to the kernel that is in use.",
+        &[("backend", &backend)],
+        1.0,
+    );
     all.gauge("shards", "Shards of this broker.", &[], main.shard_count() as f64);
     for part in join_all(everywhere(main, collect)).await {
         all.merge(part?);
@@ -32,14 +37,22 @@ pub async fn scrape(node: &Node, main: &Router) -> Result<String, ScrapeError> {
 
 pub async fn offline_partitions(main: &Router) -> Result<usize, ShardGone> {
     let counts = join_all(everywhere(main, |shard: Rc<Shard>| async move {
-        let failed = shard.partitions.all().iter().filter(|partition| partition.log.fault().is_some()).count();
+        let failed = shard
+            .partitions
+            .all()
+            .iter()
+            .filter(|partition| partition.log.fault().is_some())
+            .count();
         shard.partitions.offline() + failed
     }));
     counts.await.into_iter().sum()
 }
 
 /// Asks every shard from a thread that is none.
-pub(super) fn everywhere<T, F, Fut>(main: &Router, work: F) -> Vec<impl Future<Output = Result<T, ShardGone>> + use<T, F, Fut>>
+pub(super) fn everywhere<T, F, Fut>(
+    main: &Router,
+    work: F,
+) -> Vec<impl Future<Output = Result<T, ShardGone>> + use<T, F, Fut>>
 where
     T: Send + 'static,
     F: FnOnce(Rc<Shard>) -> Fut + Clone + Send + 'static,
@@ -57,34 +70,101 @@ async fn collect(shard: Rc<Shard>) -> Snapshot {
     topics(&shard, &mut out);
     let name = shard.id().0.to_string();
     let label = [("shard", name.as_str())];
-    out.gauge("mailbox_overflow", "Calls to other shards that wait for room in a mailbox.", &label, shard.router.overflow_depth() as f64);
-    out.gauge("fetch_sessions", "Incremental fetch sessions.", &label, shard.fetch_sessions.borrow().len() as f64);
+    out.gauge(
+        "mailbox_overflow",
+        "Calls to other shards that wait for room in a mailbox.",
+        &label,
+        shard.router.overflow_depth() as f64,
+    );
+    out.gauge(
+        "fetch_sessions",
+        "Incremental fetch sessions.",
+        &label,
+        shard.fetch_sessions.borrow().len() as f64,
+    );
     let reactor = reactor::metrics();
     out.counter("reactor_polls", "Task polls.", &label, reactor.polls);
-    out.counter("reactor_sleeps", "Times the reactor had nothing to do and slept.", &label, reactor.sleeps);
-    out.counter("reactor_wakes_sent", "Other threads woken.", &label, reactor.wakes_sent);
+    out.counter(
+        "reactor_sleeps",
+        "Times the reactor had nothing to do and slept.",
+        &label,
+        reactor.sleeps,
+    );
+    out.counter(
+        "reactor_wakes_sent",
+        "Other threads woken.",
+        &label,
+        reactor.wakes_sent,
+    );
     out.gauge("reactor_tasks", "Live tasks.", &label, reactor.tasks_live as f64);
-    out.gauge("reactor_buffers_free", "Receive buffers that are free.", &label, reactor.buffers_free as f64);
+    out.gauge(
+        "reactor_buffers_free",
+        "Receive buffers that are free.",
+        &label,
+        reactor.buffers_free as f64,
+    );
     out
 }
 
 fn connections(shard: &Shard, out: &mut Snapshot) {
-    let Some(connections) = shard.connections() else { return };
+    let Some(connections) = shard.connections() else {
+        return;
+    };
     let counters = connections.counters();
-    out.gauge("connections", "Open client connections.", &[], counters.connections_open.get() as f64);
-    out.counter("connections_accepted", "Connections accepted.", &[], counters.connections_opened.get());
-    out.counter("network_bytes_in", "Bytes received from clients.", &[], counters.bytes_in.get());
-    out.counter("network_bytes_out", "Bytes sent to clients.", &[], counters.bytes_out.get());
-    out.gauge("requests_in_flight", "Requests being handled.", &[], counters.requests_in_flight.get() as f64);
+    out.gauge(
+        "connections",
+        "Open client connections.",
+        &[],
+        counters.connections_open.get() as f64,
+    );
+    out.counter(
+        "connections_accepted",
+        "Connections accepted.",
+        &[],
+        counters.connections_opened.get(),
+    );
+    out.counter(
+        "network_bytes_in",
+        "Bytes received from clients.",
+        &[],
+        counters.bytes_in.get(),
+    );
+    out.counter(
+        "network_bytes_out",
+        "Bytes sent to clients.",
+        &[],
+        counters.bytes_out.get(),
+    );
+    out.gauge(
+        "requests_in_flight",
+        "Requests being handled.",
+        &[],
+        counters.requests_in_flight.get() as f64,
+    );
     for (reason, count) in counters.closed() {
-        out.counter("connections_closed", "Connections closed, by reason.", &[("reason", reason)], count);
+        out.counter(
+            "connections_closed",
+            "Connections closed, by reason.",
+            &[("reason", reason)],
+            count,
+        );
     }
 }
 
 fn topics(shard: &Shard, out: &mut Snapshot) {
     let partitions = shard.partitions.all();
-    out.gauge("partitions", "Partitions led by this broker.", &[], partitions.len() as f64);
-    out.gauge("partitions_offline", "Partitions whose log cannot be used.", &[], shard.partitions.offline() as f64);
+    out.gauge(
+        "partitions",
+        "Partitions led by this broker.",
+        &[],
+        partitions.len() as f64,
+    );
+    out.gauge(
+        "partitions_offline",
+        "Partitions whose log cannot be used.",
+        &[],
+        shard.partitions.offline() as f64,
+    );
     let mut sums: BTreeMap<&str, [u64; 5]> = BTreeMap::new();
     for partition in &partitions {
         let figures = &partition.figures;
@@ -102,8 +182,18 @@ fn topics(shard: &Shard, out: &mut Snapshot) {
         let label = [("topic", topic)];
         out.counter("topic_bytes_in", "Bytes of batches appended.", &label, bytes_in);
         out.counter("topic_messages_in", "Records appended.", &label, messages_in);
-        out.counter("topic_bytes_out", "Bytes of batches read by fetches.", &label, bytes_out);
-        out.counter("topic_messages_out", "Records read by fetches.", &label, messages_out);
+        out.counter(
+            "topic_bytes_out",
+            "Bytes of batches read by fetches.",
+            &label,
+            bytes_out,
+        );
+        out.counter(
+            "topic_messages_out",
+            "Records read by fetches.",
+            &label,
+            messages_out,
+        );
         out.gauge("topic_size_bytes", "Bytes of log on disk.", &label, size as f64);
     }
 }

@@ -16,7 +16,9 @@ use super::{Api, TABLE};
 use crate::dispatch::{Call, Outcome};
 use crate::shard::Shard;
 
-pub static API: Api = Api::new(18, "ApiVersions", (0, 5), |shard, call| Box::pin(answer(shard, call)));
+pub static API: Api = Api::new(18, "ApiVersions", (0, 5), |shard, call| {
+    Box::pin(answer(shard, call))
+});
 
 /// The one feature: in which format metadata records are written. `transaction.version`, `group.version` and the like would promise
 /// APIs that are not in the table, and clients would use them.
@@ -47,7 +49,10 @@ fn add_features(image: &ClusterImage, response: &mut ApiVersionsResponse) {
             .with_max_version(METADATA_VERSION),
     ];
     let finalized = image.features().iter().map(|(name, level)| {
-        FinalizedFeatureKey::default().with_name(text(name.as_str())).with_max_version_level(*level).with_min_version_level(*level)
+        FinalizedFeatureKey::default()
+            .with_name(text(name.as_str()))
+            .with_max_version_level(*level)
+            .with_min_version_level(*level)
     });
     response.finalized_features = finalized.collect();
     response.finalized_features_epoch = image.position().offset.0;
@@ -55,12 +60,21 @@ fn add_features(image: &ClusterImage, response: &mut ApiVersionsResponse) {
 
 /// Kafka refuses client names that could not be a metric label, and from version 5 on clients that mean another broker (KIP-1242).
 fn judge(shard: &Shard, request: &ApiVersionsRequest, version: i16) -> ErrorCode {
-    if version >= 3 && !(is_label(&request.client_software_name) && is_label(&request.client_software_version)) {
+    if version >= 3
+        && !(is_label(&request.client_software_name) && is_label(&request.client_software_version))
+    {
         return ErrorCode::InvalidRequest;
     }
-    let other_cluster = request.cluster_id.as_deref().is_some_and(|cluster| cluster != shard.node.cluster_id);
+    let other_cluster = request
+        .cluster_id
+        .as_deref()
+        .is_some_and(|cluster| cluster != shard.node.cluster_id);
     let other_node = request.node_id >= 0 && request.node_id != shard.node.id.0;
-    if other_cluster || other_node { ErrorCode::RebootstrapRequired } else { ErrorCode::None }
+    if other_cluster || other_node {
+        ErrorCode::RebootstrapRequired
+    } else {
+        ErrorCode::None
+    }
 }
 
 /// `[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?`
@@ -68,11 +82,16 @@ fn is_label(name: &str) -> bool {
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
     edge(name.chars().next())
         && edge(name.chars().next_back())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.')
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.')
 }
 
 fn served(api: &Api) -> ApiVersion {
-    ApiVersion::default().with_api_key(api.key).with_min_version(api.min_version).with_max_version(api.max_version)
+    ApiVersion::default()
+        .with_api_key(api.key)
+        .with_min_version(api.min_version)
+        .with_max_version(api.max_version)
 }
 
 /// The answer to a version of ApiVersions that we do not know: in version 0, with the one entry that lets the client ask again.

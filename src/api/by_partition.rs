@@ -32,20 +32,30 @@ where
         let topic = locate::by_name(&image, &name);
         let mut of_topic = Vec::with_capacity(partitions.len());
         for (index, asked) in partitions.iter().map(&ask) {
-            let slot = topic.and_then(|topic| locate::led_here(shard, topic, index)).map(|key| {
-                items.push((key, asked));
-                items.len() - 1
-            });
+            let slot = topic
+                .and_then(|topic| locate::led_here(shard, topic, index))
+                .map(|key| {
+                    items.push((key, asked));
+                    items.len() - 1
+                });
             of_topic.push((index, slot));
         }
         slots.push((name, of_topic));
     }
-    let mut done: Vec<Option<Result<T, ErrorCode>>> = scatter(shard, items, work).await?.into_iter().map(Some).collect();
+    let mut done: Vec<Option<Result<T, ErrorCode>>> =
+        scatter(shard, items, work).await?.into_iter().map(Some).collect();
     let mut fill = |slot: Result<usize, ErrorCode>| {
-        slot.and_then(|position| done[position].take().unwrap_or(Err(ErrorCode::UnknownServerError)))
+        slot.and_then(|position| {
+            done[position]
+                .take()
+                .unwrap_or(Err(ErrorCode::UnknownServerError))
+        })
     };
     let topics = slots.into_iter().map(|(name, slots)| {
-        let results = slots.into_iter().map(|(index, slot)| (index, fill(slot))).collect();
+        let results = slots
+            .into_iter()
+            .map(|(index, slot)| (index, fill(slot)))
+            .collect();
         (name, results)
     });
     Ok(topics.collect())

@@ -15,13 +15,19 @@ pub struct ControlError {
 
 impl ControlError {
     pub fn new(code: ErrorCode, message: impl Into<String>) -> ControlError {
-        ControlError { code, message: Some(message.into()) }
+        ControlError {
+            code,
+            message: Some(message.into()),
+        }
     }
 }
 
 impl From<ApiError> for ControlError {
     fn from(error: ApiError) -> ControlError {
-        ControlError { code: ErrorCode::from_code(error.code.0), message: error.message }
+        ControlError {
+            code: ErrorCode::from_code(error.code.0),
+            message: error.message,
+        }
     }
 }
 

@@ -5,7 +5,9 @@ use std::rc::Rc;
 use engine::log::DeleteRecordsError;
 use engine::types::Offset;
 use kafka_protocol::messages::delete_records_request::DeleteRecordsPartition;
-use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
+use kafka_protocol::messages::delete_records_response::{
+    DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
+};
 use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
 use net::error::ErrorCode;
 
@@ -13,7 +15,9 @@ use super::{Api, by_partition};
 use crate::dispatch::{Call, Outcome};
 use crate::shard::{PartitionKey, Shard};
 
-pub static API: Api = Api::new(21, "DeleteRecords", (0, 2), |shard, call| Box::pin(answer(shard, call)));
+pub static API: Api = Api::new(21, "DeleteRecords", (0, 2), |shard, call| {
+    Box::pin(answer(shard, call))
+});
 
 /// "Everything below the high watermark."
 const HIGH_WATERMARK: i64 = -1;
@@ -22,7 +26,11 @@ const NO_WATERMARK: i64 = -1;
 
 async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let request: DeleteRecordsRequest = call.decode()?;
-    let topics = request.topics.into_iter().map(|topic| (topic.name, topic.partitions)).collect();
+    let topics = request
+        .topics
+        .into_iter()
+        .map(|topic| (topic.name, topic.partitions))
+        .collect();
     let ask = |partition: &DeleteRecordsPartition| (partition.partition_index, partition.offset);
     let results = by_partition::run(&shard, topics, ask, delete_before).await?;
     let topics = results.into_iter().map(|(name, partitions)| {
@@ -30,10 +38,14 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
             let answer = DeleteRecordsPartitionResult::default().with_partition_index(index);
             match result {
                 Ok(low_watermark) => answer.with_low_watermark(low_watermark),
-                Err(code) => answer.with_low_watermark(NO_WATERMARK).with_error_code(code.code()),
+                Err(code) => answer
+                    .with_low_watermark(NO_WATERMARK)
+                    .with_error_code(code.code()),
             }
         });
-        DeleteRecordsTopicResult::default().with_name(name).with_partitions(partitions.collect())
+        DeleteRecordsTopicResult::default()
+            .with_name(name)
+            .with_partitions(partitions.collect())
     });
     call.reply(&DeleteRecordsResponse::default().with_topics(topics.collect()))
 }
@@ -44,14 +56,21 @@ async fn delete_before(shard: Rc<Shard>, key: PartitionKey, offset: i64) -> Resu
         return Err(ErrorCode::PolicyViolation);
     }
     let high_watermark = partition.log.high_watermark();
-    let before = if offset == HIGH_WATERMARK { high_watermark } else { Offset(offset) };
+    let before = if offset == HIGH_WATERMARK {
+        high_watermark
+    } else {
+        Offset(offset)
+    };
     if before.0 < 0 || before > high_watermark {
         return Err(ErrorCode::OffsetOutOfRange);
     }
-    let log_start = partition.log.delete_records_before(before).map_err(|error| match error {
-        DeleteRecordsError::AboveHighWatermark { .. } => ErrorCode::OffsetOutOfRange,
-        DeleteRecordsError::Offline(_) => ErrorCode::KafkaStorageError,
-    })?;
+    let log_start = partition
+        .log
+        .delete_records_before(before)
+        .map_err(|error| match error {
+            DeleteRecordsError::AboveHighWatermark { .. } => ErrorCode::OffsetOutOfRange,
+            DeleteRecordsError::Offline(_) => ErrorCode::KafkaStorageError,
+        })?;
     partition.wake_waiters();
     Ok(log_start.0)
 }

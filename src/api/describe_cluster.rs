@@ -11,7 +11,9 @@ use super::reply::text;
 use crate::dispatch::{Call, Outcome};
 use crate::shard::Shard;
 
-pub static API: Api = Api::new(60, "DescribeCluster", (0, 2), |shard, call| Box::pin(answer(shard, call)));
+pub static API: Api = Api::new(60, "DescribeCluster", (0, 2), |shard, call| {
+    Box::pin(answer(shard, call))
+});
 
 const ENDPOINT_BROKERS: i8 = 1;
 /// "The authorised operations were not asked for": the least i32, as in Metadata.
@@ -39,7 +41,11 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
             .with_port(i32::from(broker.port))
             .with_rack(broker.rack.map(text))
     });
-    let operations = if request.include_cluster_authorized_operations { CLUSTER_OPERATIONS } else { OPERATIONS_NOT_ASKED };
+    let operations = if request.include_cluster_authorized_operations {
+        CLUSTER_OPERATIONS
+    } else {
+        OPERATIONS_NOT_ASKED
+    };
     call.reply(
         &response
             .with_endpoint_type(ENDPOINT_BROKERS)

@@ -17,7 +17,9 @@ use crate::dispatch::{Call, Outcome};
 use crate::shard::Shard;
 use crate::topic_config::{overrides, view};
 
-pub static API: Api = Api::new(32, "DescribeConfigs", (1, 4), |shard, call| Box::pin(answer(shard, call)));
+pub static API: Api = Api::new(32, "DescribeConfigs", (1, 4), |shard, call| {
+    Box::pin(answer(shard, call))
+});
 
 async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let request: DescribeConfigsRequest = call.decode()?;
@@ -26,9 +28,17 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
         let answer = DescribeConfigsResult::default()
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name.clone());
-        match rows(&shard, &image, resource, request.include_synonyms, request.include_documentation) {
+        match rows(
+            &shard,
+            &image,
+            resource,
+            request.include_synonyms,
+            request.include_documentation,
+        ) {
             Ok(rows) => answer.with_configs(rows.into_iter().map(result).collect()),
-            Err((code, message)) => answer.with_error_code(code.code()).with_error_message(Some(text(message))),
+            Err((code, message)) => answer
+                .with_error_code(code.code())
+                .with_error_message(Some(text(message))),
         }
     });
     let results = results.collect();
@@ -43,15 +53,25 @@ fn rows(
     documentation: bool,
 ) -> Result<Vec<ConfigRow>, (ErrorCode, String)> {
     // Kafka takes an empty list of names for "all", like null.
-    let names = asked.configuration_keys.as_ref().filter(|names| !names.is_empty());
+    let names = asked
+        .configuration_keys
+        .as_ref()
+        .filter(|names| !names.is_empty());
     let names: Option<Vec<&str>> = names.map(|names| names.iter().map(|name| &**name).collect());
-    let detail = Detail { names: names.as_deref(), synonyms, documentation };
+    let detail = Detail {
+        names: names.as_deref(),
+        synonyms,
+        documentation,
+    };
     let view = view(&shard.node, image);
     let name: &str = &asked.resource_name;
     match ResourceKind::from_id(asked.resource_type) {
         Some(ResourceKind::Topic) => {
             if control::controller::validate_topic_name(name).is_err() {
-                return Err((ErrorCode::InvalidTopicException, format!("Topic name '{name}' is not valid.")));
+                return Err((
+                    ErrorCode::InvalidTopicException,
+                    format!("Topic name '{name}' is not valid."),
+                ));
             }
             if image.topic_by_name(name).is_none() {
                 return Err((ErrorCode::UnknownTopicOrPartition, String::new()));
@@ -63,16 +83,31 @@ fn rows(
             Ok(id) if id == shard.node.id.0 => Ok(view.describe_broker(detail)),
             Ok(_) => {
                 let own = shard.node.id.0;
-                Err((ErrorCode::InvalidRequest, format!("Unexpected broker id, expected {own} or empty string, but received {name}")))
+                Err((
+                    ErrorCode::InvalidRequest,
+                    format!("Unexpected broker id, expected {own} or empty string, but received {name}"),
+                ))
             }
-            Err(_) => Err((ErrorCode::InvalidRequest, format!("Broker id must be an integer, but it is: {name}"))),
+            Err(_) => Err((
+                ErrorCode::InvalidRequest,
+                format!("Broker id must be an integer, but it is: {name}"),
+            )),
         },
-        Some(ResourceKind::Group) if name.is_empty() => Err((ErrorCode::InvalidRequest, "Group name must not be empty".to_owned())),
-        Some(ResourceKind::Group) => Ok(view.describe_group(overrides(image, &ConfigResource::group(name)), detail)),
-        Some(kind @ (ResourceKind::BrokerLogger | ResourceKind::ClientMetrics)) => {
-            Err((ErrorCode::InvalidRequest, format!("Resource type {} is not served by this broker", kind.name())))
+        Some(ResourceKind::Group) if name.is_empty() => Err((
+            ErrorCode::InvalidRequest,
+            "Group name must not be empty".to_owned(),
+        )),
+        Some(ResourceKind::Group) => {
+            Ok(view.describe_group(overrides(image, &ConfigResource::group(name)), detail))
         }
-        None => Err((ErrorCode::InvalidRequest, format!("Unsupported resource type: {}", asked.resource_type))),
+        Some(kind @ (ResourceKind::BrokerLogger | ResourceKind::ClientMetrics)) => Err((
+            ErrorCode::InvalidRequest,
+            format!("Resource type {} is not served by this broker", kind.name()),
+        )),
+        None => Err((
+            ErrorCode::InvalidRequest,
+            format!("Unsupported resource type: {}", asked.resource_type),
+        )),
     }
 }
 

@@ -13,7 +13,9 @@ use crate::coordinator;
 use crate::dispatch::{Call, Outcome};
 use crate::shard::Shard;
 
-pub static API: Api = Api::new(15, "DescribeGroups", (0, 6), |shard, call| Box::pin(answer(shard, call)));
+pub static API: Api = Api::new(15, "DescribeGroups", (0, 6), |shard, call| {
+    Box::pin(answer(shard, call))
+});
 
 /// READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS as bits by operation code: all that Kafka's GROUP resource knows.
 const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
@@ -25,14 +27,31 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let mut groups = Vec::with_capacity(request.groups.len());
     for group_id in request.groups {
         let group_id = group_id.to_string();
-        let describe = Describe { groups: vec![group_id.clone()] };
-        match coordinator::ask(&shard, &group_id, call.group_context(), Request::DescribeGroups(describe)).await {
+        let describe = Describe {
+            groups: vec![group_id.clone()],
+        };
+        match coordinator::ask(
+            &shard,
+            &group_id,
+            call.group_context(),
+            Request::DescribeGroups(describe),
+        )
+        .await
+        {
             Ok(Response::DescribeGroups(answer)) => groups.extend(answer.groups),
             Ok(other) => return Err(coordinator::confused(&other)),
-            Err(error_code) => groups.push(Described { group_id, error_code, ..Described::default() }),
+            Err(error_code) => groups.push(Described {
+                group_id,
+                error_code,
+                ..Described::default()
+            }),
         }
     }
-    let operations = if request.include_authorized_operations { GROUP_OPERATIONS } else { OPERATIONS_NOT_ASKED };
+    let operations = if request.include_authorized_operations {
+        GROUP_OPERATIONS
+    } else {
+        OPERATIONS_NOT_ASKED
+    };
     let with_message = call.version() >= ERROR_MESSAGE_SINCE;
     let groups = groups.into_iter().map(|group| {
         let members = group.members.into_iter().map(|member| {

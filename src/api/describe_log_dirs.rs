@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use net::error::ErrorCode;
 use net::versions_beyond_crate::{
-    DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse, DescribeLogDirsResult, DescribeLogDirsTopic,
+    DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse, DescribeLogDirsResult,
+    DescribeLogDirsTopic,
 };
 
 use super::Api;
@@ -13,7 +14,9 @@ use super::reply::text;
 use crate::dispatch::{Call, Outcome};
 use crate::shard::Shard;
 
-pub static API: Api = Api::new(35, "DescribeLogDirs", (1, 5), |shard, call| Box::pin(answer(shard, call)));
+pub static API: Api = Api::new(35, "DescribeLogDirs", (1, 5), |shard, call| {
+    Box::pin(answer(shard, call))
+});
 
 /// What one shard says of a partition.
 struct Size {
@@ -25,13 +28,17 @@ struct Size {
 
 async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let request: DescribeLogDirsRequest = call.decode()?;
-    let wanted: Option<Vec<(String, Vec<i32>)>> = request
-        .0
-        .topics
-        .map(|topics| topics.into_iter().map(|topic| (topic.topic.to_string(), topic.partitions)).collect());
+    let wanted: Option<Vec<(String, Vec<i32>)>> = request.0.topics.map(|topics| {
+        topics
+            .into_iter()
+            .map(|topic| (topic.topic.to_string(), topic.partitions))
+            .collect()
+    });
     let wants = |topic: &str, index: i32| match &wanted {
         None => true,
-        Some(wanted) => wanted.iter().any(|(name, indexes)| name == topic && indexes.contains(&index)),
+        Some(wanted) => wanted
+            .iter()
+            .any(|(name, indexes)| name == topic && indexes.contains(&index)),
     };
     let sizes = shard.everywhere(|shard| async move {
         let size = |partition: Rc<crate::partition::Partition>| Size {
@@ -45,16 +52,22 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let mut topics: BTreeMap<String, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
     for size in sizes.await?.into_iter().flatten() {
         if wants(&size.topic, size.index) {
-            topics.entry(size.topic).or_default().push(DescribeLogDirsPartition {
-                partition_index: size.index,
-                partition_size_bytes: size.bytes,
-                offset_lag: size.lag,
-                is_future: false,
-            });
+            topics
+                .entry(size.topic)
+                .or_default()
+                .push(DescribeLogDirsPartition {
+                    partition_index: size.index,
+                    partition_size_bytes: size.bytes,
+                    offset_lag: size.lag,
+                    is_future: false,
+                });
         }
     }
     let space = reactor::disk::space(&shard.node.directory).ok();
-    let topics = topics.into_iter().map(|(name, partitions)| DescribeLogDirsTopic { name: text(name), partitions });
+    let topics = topics.into_iter().map(|(name, partitions)| DescribeLogDirsTopic {
+        name: text(name),
+        partitions,
+    });
     let result = DescribeLogDirsResult {
         error_code: ErrorCode::None.code(),
         log_dir: text(shard.node.directory.display().to_string()),
@@ -63,5 +76,9 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
         usable_bytes: space.as_ref().map_or(-1, |space| space.free as i64),
         is_cordoned: false,
     };
-    call.reply(&DescribeLogDirsResponse { throttle_time_ms: 0, error_code: ErrorCode::None.code(), results: vec![result] })
+    call.reply(&DescribeLogDirsResponse {
+        throttle_time_ms: 0,
+        error_code: ErrorCode::None.code(),
+        results: vec![result],
+    })
 }

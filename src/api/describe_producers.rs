@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use kafka_protocol::messages::describe_producers_response::{PartitionResponse, ProducerState, TopicResponse};
+use kafka_protocol::messages::describe_producers_response::{
+    PartitionResponse, ProducerState, TopicResponse,
+};
 use kafka_protocol::messages::{DescribeProducersRequest, DescribeProducersResponse};
 use net::error::ErrorCode;
 
@@ -10,11 +12,17 @@ use super::{Api, by_partition};
 use crate::dispatch::{Call, Outcome};
 use crate::shard::{PartitionKey, Shard};
 
-pub static API: Api = Api::new(61, "DescribeProducers", (0, 0), |shard, call| Box::pin(answer(shard, call)));
+pub static API: Api = Api::new(61, "DescribeProducers", (0, 0), |shard, call| {
+    Box::pin(answer(shard, call))
+});
 
 async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let request: DescribeProducersRequest = call.decode()?;
-    let topics = request.topics.into_iter().map(|topic| (topic.name, topic.partition_indexes)).collect();
+    let topics = request
+        .topics
+        .into_iter()
+        .map(|topic| (topic.name, topic.partition_indexes))
+        .collect();
     let results = by_partition::run(&shard, topics, |index: &i32| (*index, ()), producers).await?;
     let topics = results.into_iter().map(|(name, partitions)| {
         let partitions = partitions.into_iter().map(|(index, result)| {
@@ -24,7 +32,9 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
                 Err(code) => answer.with_error_code(code.code()),
             }
         });
-        TopicResponse::default().with_name(name).with_partitions(partitions.collect())
+        TopicResponse::default()
+            .with_name(name)
+            .with_partitions(partitions.collect())
     });
     call.reply(&DescribeProducersResponse::default().with_topics(topics.collect()))
 }

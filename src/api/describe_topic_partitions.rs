@@ -15,7 +15,9 @@ use super::reply::{broker_ids, leader_id, topic_name};
 use crate::dispatch::{Call, Outcome};
 use crate::shard::Shard;
 
-pub static API: Api = Api::new(75, "DescribeTopicPartitions", (0, 0), |shard, call| Box::pin(answer(shard, call)));
+pub static API: Api = Api::new(75, "DescribeTopicPartitions", (0, 0), |shard, call| {
+    Box::pin(answer(shard, call))
+});
 
 async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let request: DescribeTopicPartitionsRequest = call.decode()?;
@@ -23,7 +25,11 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let mut names: Vec<String> = if request.topics.is_empty() {
         image.topics().map(|topic| topic.name.to_string()).collect()
     } else {
-        request.topics.iter().map(|topic| topic.name.to_string()).collect()
+        request
+            .topics
+            .iter()
+            .map(|topic| topic.name.to_string())
+            .collect()
     };
     names.sort_unstable();
     names.dedup();
@@ -32,12 +38,18 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
         None => (String::new(), 0),
     };
     let page = shard.node.config.topics.describe_partition_count as usize;
-    let mut room = usize::try_from(request.response_partition_limit).unwrap_or(0).min(page);
+    let mut room = usize::try_from(request.response_partition_limit)
+        .unwrap_or(0)
+        .min(page);
     let mut topics = Vec::new();
     let mut next_cursor = None;
     for name in names.into_iter().filter(|name| *name >= from_name) {
         if room == 0 {
-            next_cursor = Some(Cursor::default().with_topic_name(topic_name(&name)).with_partition_index(0));
+            next_cursor = Some(
+                Cursor::default()
+                    .with_topic_name(topic_name(&name))
+                    .with_partition_index(0),
+            );
             break;
         }
         let answer = DescribeTopicPartitionsResponseTopic::default()
@@ -56,7 +68,11 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
         let mut partitions = Vec::new();
         for (index, partition) in topic.partitions.range(PartitionId(first)..) {
             if room == 0 {
-                next_cursor = Some(Cursor::default().with_topic_name(topic_name(&name)).with_partition_index(index.0));
+                next_cursor = Some(
+                    Cursor::default()
+                        .with_topic_name(topic_name(&name))
+                        .with_partition_index(index.0),
+                );
                 break;
             }
             room -= 1;
@@ -81,5 +97,9 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
             break;
         }
     }
-    call.reply(&DescribeTopicPartitionsResponse::default().with_topics(topics).with_next_cursor(next_cursor))
+    call.reply(
+        &DescribeTopicPartitionsResponse::default()
+            .with_topics(topics)
+            .with_next_cursor(next_cursor),
+    )
 }

@@ -6,13 +6,17 @@ use std::time::Duration;
 use kafka_protocol::protocol::StrBytes;
 use net::connection::Reply;
 use net::error::ErrorCode;
-use net::fetch::{EpochEndOffset, FetchPartitionResponse, FetchRequest, FetchResponse, FetchTopicResponse, LeaderIdAndEpoch};
+use net::fetch::{
+    EpochEndOffset, FetchPartitionResponse, FetchRequest, FetchResponse, FetchTopicResponse, LeaderIdAndEpoch,
+};
 use uuid::Uuid;
 
 use super::{Api, locate};
 use crate::dispatch::{Call, Outcome};
 use crate::fetch_read::{self, FetchBounds, PartitionRead, Target};
-use crate::fetch_session::{FetchKey, FetchSpec, LastTold, Plan, PlanKind, SessionError, SessionRequest, TopicRef};
+use crate::fetch_session::{
+    FetchKey, FetchSpec, LastTold, Plan, PlanKind, SessionError, SessionRequest, TopicRef,
+};
 use crate::shard::Shard;
 
 pub static API: Api = Api::new(1, "Fetch", (4, 18), |shard, call| Box::pin(answer(shard, call)));
@@ -32,25 +36,46 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
         read_committed: request.isolation_level == READ_COMMITTED,
     };
     let session = session_request(version, request);
-    let planned = shard.fetch_sessions.borrow_mut().plan(reactor::now(), session, reactor::random_u64());
+    let planned = shard
+        .fetch_sessions
+        .borrow_mut()
+        .plan(reactor::now(), session, reactor::random_u64());
     let plan = match planned {
         Ok(plan) => plan,
         Err(error) => {
-            let response = FetchResponse { error: session_error(error), ..empty() };
+            let response = FetchResponse {
+                error: session_error(error),
+                ..empty()
+            };
             return Ok(Reply::Pieces(response.into_pieces(version, correlation_id)));
         }
     };
-    let targets: Vec<Target> = plan.partitions.iter().map(|(key, spec)| (locate_key(&shard, key), *spec)).collect();
+    let targets: Vec<Target> = plan
+        .partitions
+        .iter()
+        .map(|(key, spec)| (locate_key(&shard, key), *spec))
+        .collect();
     let reads = fetch_read::read(&shard, &targets, bounds).await?;
     let mut response = respond(&shard, &plan, reads, bounds.read_committed);
-    if response.topics.iter().flat_map(|topic| &topic.partitions).any(|partition| partition.current_leader.is_some()) {
+    if response
+        .topics
+        .iter()
+        .flat_map(|topic| &topic.partitions)
+        .any(|partition| partition.current_leader.is_some())
+    {
         response.node_endpoints = shard.node_endpoints(call.listener());
     }
     Ok(Reply::Pieces(response.into_pieces(version, correlation_id)))
 }
 
 fn empty() -> FetchResponse {
-    FetchResponse { throttle_time_ms: 0, error: ErrorCode::None, session_id: 0, topics: Vec::new(), node_endpoints: Vec::new() }
+    FetchResponse {
+        throttle_time_ms: 0,
+        error: ErrorCode::None,
+        session_id: 0,
+        topics: Vec::new(),
+        node_endpoints: Vec::new(),
+    }
 }
 
 fn session_error(error: SessionError) -> ErrorCode {
@@ -63,7 +88,11 @@ fn session_error(error: SessionError) -> ErrorCode {
 
 fn session_request(version: i16, request: FetchRequest) -> SessionRequest {
     let topic_ref = |name: &StrBytes, id: Uuid| {
-        if version >= TOPIC_ID_SINCE { TopicRef::Id(id) } else { TopicRef::Name(name.to_string()) }
+        if version >= TOPIC_ID_SINCE {
+            TopicRef::Id(id)
+        } else {
+            TopicRef::Name(name.to_string())
+        }
     };
     let mut partitions = Vec::new();
     for topic in &request.topics {
@@ -76,12 +105,21 @@ fn session_request(version: i16, request: FetchRequest) -> SessionRequest {
                 last_fetched_epoch: partition.last_fetched_epoch,
                 log_start_offset: partition.log_start_offset,
             };
-            (FetchKey { topic: topic_ref.clone(), partition: partition.index }, spec)
+            (
+                FetchKey {
+                    topic: topic_ref.clone(),
+                    partition: partition.index,
+                },
+                spec,
+            )
         }));
     }
     let forgotten = request.forgotten_topics.iter().flat_map(|topic| {
         let topic_ref = topic_ref(&topic.name, topic.topic_id);
-        topic.partitions.iter().map(move |index| FetchKey { topic: topic_ref.clone(), partition: *index })
+        topic.partitions.iter().map(move |index| FetchKey {
+            topic: topic_ref.clone(),
+            partition: *index,
+        })
     });
     SessionRequest {
         session_id: request.session_id,
@@ -103,13 +141,20 @@ fn locate_key(shard: &Shard, key: &FetchKey) -> Result<crate::shard::PartitionKe
 /// Groups what was read by topic, leaving out what an incremental answer need not repeat.
 fn respond(shard: &Shard, plan: &Plan, reads: Vec<PartitionRead>, read_committed: bool) -> FetchResponse {
     let mut sessions = shard.fetch_sessions.borrow_mut();
-    let mut response = FetchResponse { session_id: plan.session_id, ..empty() };
+    let mut response = FetchResponse {
+        session_id: plan.session_id,
+        ..empty()
+    };
     let mut had_data = Vec::new();
     for ((key, _), read) in plan.partitions.iter().zip(reads) {
         if !read.code.is_ok() {
             shard.metrics.error(&API, read.code);
         }
-        let told = LastTold { high_watermark: read.high_watermark, log_start_offset: read.log_start_offset, told: true };
+        let told = LastTold {
+            high_watermark: read.high_watermark,
+            log_start_offset: read.log_start_offset,
+            told: true,
+        };
         let news = read.bytes > 0 || !read.code.is_ok() || read.diverging.is_some();
         let told = sessions.tell(plan.session_id, key, told, news);
         if read.bytes > 0 {
@@ -123,17 +168,28 @@ fn respond(shard: &Shard, plan: &Plan, reads: Vec<PartitionRead>, read_committed
     response
 }
 
-fn push(shard: &Shard, response: &mut FetchResponse, key: &FetchKey, read: PartitionRead, read_committed: bool) {
+fn push(
+    shard: &Shard,
+    response: &mut FetchResponse,
+    key: &FetchKey,
+    read: PartitionRead,
+    read_committed: bool,
+) {
     let (name, topic_id) = match &key.topic {
         TopicRef::Name(name) => (StrBytes::from_string(name.clone()), Uuid::nil()),
         TopicRef::Id(id) => (StrBytes::new(), *id),
     };
-    let wrong_leader = matches!(read.code, ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch);
+    let wrong_leader = matches!(
+        read.code,
+        ErrorCode::NotLeaderOrFollower | ErrorCode::FencedLeaderEpoch
+    );
     let partition = FetchPartitionResponse {
         high_watermark: read.high_watermark,
         last_stable_offset: read.last_stable_offset,
         log_start_offset: read.log_start_offset,
-        diverging_epoch: read.diverging.map(|(epoch, end_offset)| EpochEndOffset { epoch, end_offset }),
+        diverging_epoch: read
+            .diverging
+            .map(|(epoch, end_offset)| EpochEndOffset { epoch, end_offset }),
         current_leader: if wrong_leader { leader_of(shard, key) } else { None },
         // There are no transactions: read_committed consumers get an empty list, others none, as from Kafka.
         aborted_transactions: (read_committed && read.code.is_ok()).then(Vec::new),
@@ -142,7 +198,11 @@ fn push(shard: &Shard, response: &mut FetchResponse, key: &FetchKey, read: Parti
     };
     match response.topics.last_mut() {
         Some(topic) if topic.name == name && topic.topic_id == topic_id => topic.partitions.push(partition),
-        _ => response.topics.push(FetchTopicResponse { name, topic_id, partitions: vec![partition] }),
+        _ => response.topics.push(FetchTopicResponse {
+            name,
+            topic_id,
+            partitions: vec![partition],
+        }),
     }
 }
 
@@ -153,5 +213,8 @@ fn leader_of(shard: &Shard, key: &FetchKey) -> Option<LeaderIdAndEpoch> {
         TopicRef::Id(id) => image.topic(*id)?,
     };
     let partition = locate::partition(topic, key.partition)?;
-    Some(LeaderIdAndEpoch { leader_id: partition.leader?.0, leader_epoch: partition.leader_epoch.0 })
+    Some(LeaderIdAndEpoch {
+        leader_id: partition.leader?.0,
+        leader_epoch: partition.leader_epoch.0,
+    })
 }

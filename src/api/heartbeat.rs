@@ -10,7 +10,9 @@ use crate::coordinator;
 use crate::dispatch::{Call, Outcome};
 use crate::shard::Shard;
 
-pub static API: Api = Api::new(12, "Heartbeat", (0, 4), |shard, call| Box::pin(answer(shard, call)));
+pub static API: Api = Api::new(12, "Heartbeat", (0, 4), |shard, call| {
+    Box::pin(answer(shard, call))
+});
 
 async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let request: HeartbeatRequest = call.decode()?;
@@ -21,7 +23,8 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
         member_id: request.member_id.to_string(),
         group_instance_id: request.group_instance_id.map(|id| id.to_string()),
     };
-    let code = match coordinator::ask(&shard, &group_id, call.group_context(), Request::Heartbeat(beat)).await {
+    let code = match coordinator::ask(&shard, &group_id, call.group_context(), Request::Heartbeat(beat)).await
+    {
         Ok(Response::Heartbeat(answer)) => answer.error_code,
         Ok(other) => return Err(coordinator::confused(&other)),
         // Kafka: a member must not give up its assignment because the coordinator has not loaded yet.

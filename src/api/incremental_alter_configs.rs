@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use control::controller::{IncrementalAlterConfigs, IncrementalAlterConfigsResource, IncrementalOperation, Request, Response};
+use control::controller::{
+    IncrementalAlterConfigs, IncrementalAlterConfigsResource, IncrementalOperation, Request, Response,
+};
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 
@@ -12,32 +14,55 @@ use super::reply::text;
 use crate::dispatch::{Call, Hangup, Outcome};
 use crate::shard::Shard;
 
-pub static API: Api = Api::new(44, "IncrementalAlterConfigs", (0, 1), |shard, call| Box::pin(answer(shard, call)));
+pub static API: Api = Api::new(44, "IncrementalAlterConfigs", (0, 1), |shard, call| {
+    Box::pin(answer(shard, call))
+});
 
 async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let request: IncrementalAlterConfigsRequest = call.decode()?;
-    let resources = request.resources.into_iter().map(|resource| IncrementalAlterConfigsResource {
-        resource_type: resource.resource_type,
-        name: resource.resource_name.to_string(),
-        operations: resource
-            .configs
-            .into_iter()
-            .map(|config| IncrementalOperation {
-                name: config.name.to_string(),
-                operation: config.config_operation,
-                value: config.value.map(|value| value.to_string()),
-            })
-            .collect(),
-    });
-    let alter = IncrementalAlterConfigs { resources: resources.collect(), validate_only: request.validate_only };
-    let asked: Vec<(i8, String)> = alter.resources.iter().map(|resource| (resource.resource_type, resource.name.clone())).collect();
-    let results: Vec<(i8, String, Result<(), ControlError>)> = match shard.control(Request::IncrementalAlterConfigs(alter)).await {
-        Ok(Response::IncrementalAlterConfigs(results)) => {
-            results.into_iter().map(|altered| (altered.resource_type, altered.name, altered.result.map_err(Into::into))).collect()
-        }
-        Ok(other) => return Err(Hangup::confused(&other)),
-        Err(error) => asked.into_iter().map(|(kind, name)| (kind, name, Err(error.clone()))).collect(),
+    let resources = request
+        .resources
+        .into_iter()
+        .map(|resource| IncrementalAlterConfigsResource {
+            resource_type: resource.resource_type,
+            name: resource.resource_name.to_string(),
+            operations: resource
+                .configs
+                .into_iter()
+                .map(|config| IncrementalOperation {
+                    name: config.name.to_string(),
+                    operation: config.config_operation,
+                    value: config.value.map(|value| value.to_string()),
+                })
+                .collect(),
+        });
+    let alter = IncrementalAlterConfigs {
+        resources: resources.collect(),
+        validate_only: request.validate_only,
     };
+    let asked: Vec<(i8, String)> = alter
+        .resources
+        .iter()
+        .map(|resource| (resource.resource_type, resource.name.clone()))
+        .collect();
+    let results: Vec<(i8, String, Result<(), ControlError>)> =
+        match shard.control(Request::IncrementalAlterConfigs(alter)).await {
+            Ok(Response::IncrementalAlterConfigs(results)) => results
+                .into_iter()
+                .map(|altered| {
+                    (
+                        altered.resource_type,
+                        altered.name,
+                        altered.result.map_err(Into::into),
+                    )
+                })
+                .collect(),
+            Ok(other) => return Err(Hangup::confused(&other)),
+            Err(error) => asked
+                .into_iter()
+                .map(|(kind, name)| (kind, name, Err(error.clone())))
+                .collect(),
+        };
     let responses = results.into_iter().map(|(resource_type, name, result)| {
         let (code, message) = parts(result);
         AlterConfigsResourceResponse::default()

@@ -9,7 +9,9 @@ use super::Api;
 use crate::dispatch::{Call, Outcome};
 use crate::shard::Shard;
 
-pub static API: Api = Api::new(22, "InitProducerId", (0, 5), |shard, call| Box::pin(answer(shard, call)));
+pub static API: Api = Api::new(22, "InitProducerId", (0, 5), |shard, call| {
+    Box::pin(answer(shard, call))
+});
 
 const NO_PRODUCER: i64 = -1;
 
@@ -26,7 +28,9 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
         // transaction coordinator, and says so in FindCoordinator too.
         Some(_) => refuse(ErrorCode::InvalidRequest),
         None => match shard.producer_ids.next(&shard).await {
-            Ok(id) => InitProducerIdResponse::default().with_producer_id(id.0.into()).with_producer_epoch(0),
+            Ok(id) => InitProducerIdResponse::default()
+                .with_producer_id(id.0.into())
+                .with_producer_epoch(0),
             Err(code) => refuse(code),
         },
     };

@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use control::group::{JoinGroupProtocol, JoinGroupRequest as Join, JoinGroupResponse as Joined, Request, Response};
+use control::group::{
+    JoinGroupProtocol, JoinGroupRequest as Join, JoinGroupResponse as Joined, Request, Response,
+};
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 use uuid::Uuid;
@@ -13,7 +15,9 @@ use crate::coordinator;
 use crate::dispatch::{Call, Outcome};
 use crate::shard::Shard;
 
-pub static API: Api = Api::new(11, "JoinGroup", (0, 9), |shard, call| Box::pin(answer(shard, call)));
+pub static API: Api = Api::new(11, "JoinGroup", (0, 9), |shard, call| {
+    Box::pin(answer(shard, call))
+});
 
 async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let request: JoinGroupRequest = call.decode()?;
@@ -24,21 +28,35 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
         group_id: group_id.clone(),
         session_timeout_ms: request.session_timeout_ms,
         // Version 0 has one timeout for both.
-        rebalance_timeout_ms: if call.version() == 0 { request.session_timeout_ms } else { request.rebalance_timeout_ms },
+        rebalance_timeout_ms: if call.version() == 0 {
+            request.session_timeout_ms
+        } else {
+            request.rebalance_timeout_ms
+        },
         member_id: member_id.clone(),
         group_instance_id: request.group_instance_id.map(|id| id.to_string()),
         protocol_type: request.protocol_type.to_string(),
-        protocols: protocols.map(|protocol| JoinGroupProtocol { name: protocol.name.to_string(), metadata: protocol.metadata }).collect(),
+        protocols: protocols
+            .map(|protocol| JoinGroupProtocol {
+                name: protocol.name.to_string(),
+                metadata: protocol.metadata,
+            })
+            .collect(),
         reason: request.reason.map(|reason| reason.to_string()),
         member_uuid: Uuid::from_u64_pair(reactor::random_u64(), reactor::random_u64()),
     };
-    let joined = match coordinator::ask(&shard, &group_id, call.group_context(), Request::JoinGroup(join)).await {
-        Ok(Response::JoinGroup(joined)) => joined,
-        Ok(other) => return Err(coordinator::confused(&other)),
-        Err(code) => Joined::refused(&member_id, code),
-    };
+    let joined =
+        match coordinator::ask(&shard, &group_id, call.group_context(), Request::JoinGroup(join)).await {
+            Ok(Response::JoinGroup(joined)) => joined,
+            Ok(other) => return Err(coordinator::confused(&other)),
+            Err(code) => Joined::refused(&member_id, code),
+        };
     // Up to version 6 the protocol's name cannot be null on the wire.
-    let protocol_name = if call.version() >= 7 { joined.protocol_name } else { Some(joined.protocol_name.unwrap_or_default()) };
+    let protocol_name = if call.version() >= 7 {
+        joined.protocol_name
+    } else {
+        Some(joined.protocol_name.unwrap_or_default())
+    };
     let members = joined.members.into_iter().map(|member| {
         JoinGroupResponseMember::default()
             .with_member_id(text(member.member_id))

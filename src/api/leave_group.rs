@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use control::group::{LeaveGroupRequest as Leave, LeaveGroupResponse as Left, MemberIdentity, Request, Response};
+use control::group::{
+    LeaveGroupRequest as Leave, LeaveGroupResponse as Left, MemberIdentity, Request, Response,
+};
 use kafka_protocol::messages::leave_group_response::MemberResponse;
 use kafka_protocol::messages::{LeaveGroupRequest, LeaveGroupResponse};
 
@@ -12,27 +14,47 @@ use crate::coordinator;
 use crate::dispatch::{Call, Outcome};
 use crate::shard::Shard;
 
-pub static API: Api = Api::new(13, "LeaveGroup", (0, 5), |shard, call| Box::pin(answer(shard, call)));
+pub static API: Api = Api::new(13, "LeaveGroup", (0, 5), |shard, call| {
+    Box::pin(answer(shard, call))
+});
 
 async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let request: LeaveGroupRequest = call.decode()?;
     let version = call.version();
     let group_id = request.group_id.to_string();
     let members = if version >= 3 {
-        let identity = |member: kafka_protocol::messages::leave_group_request::MemberIdentity| MemberIdentity {
-            member_id: member.member_id.to_string(),
-            group_instance_id: member.group_instance_id.map(|id| id.to_string()),
-            reason: member.reason.map(|reason| reason.to_string()),
-        };
+        let identity =
+            |member: kafka_protocol::messages::leave_group_request::MemberIdentity| MemberIdentity {
+                member_id: member.member_id.to_string(),
+                group_instance_id: member.group_instance_id.map(|id| id.to_string()),
+                reason: member.reason.map(|reason| reason.to_string()),
+            };
         request.members.into_iter().map(identity).collect()
     } else {
-        vec![MemberIdentity { member_id: request.member_id.to_string(), group_instance_id: None, reason: None }]
+        vec![MemberIdentity {
+            member_id: request.member_id.to_string(),
+            group_instance_id: None,
+            reason: None,
+        }]
     };
-    let leave = Leave { group_id: group_id.clone(), members };
-    let left = match coordinator::ask(&shard, &group_id, call.group_context(), Request::LeaveGroup(leave)).await {
+    let leave = Leave {
+        group_id: group_id.clone(),
+        members,
+    };
+    let left = match coordinator::ask(
+        &shard,
+        &group_id,
+        call.group_context(),
+        Request::LeaveGroup(leave),
+    )
+    .await
+    {
         Ok(Response::LeaveGroup(left)) => left,
         Ok(other) => return Err(coordinator::confused(&other)),
-        Err(code) => Left { error_code: code, members: Vec::new() },
+        Err(code) => Left {
+            error_code: code,
+            members: Vec::new(),
+        },
     };
     let code = left.top_level_error(version);
     let response = LeaveGroupResponse::default().with_error_code(code.0);

@@ -12,12 +12,18 @@ use crate::coordinator;
 use crate::dispatch::{Call, Outcome};
 use crate::shard::Shard;
 
-pub static API: Api = Api::new(16, "ListGroups", (0, 5), |shard, call| Box::pin(answer(shard, call)));
+pub static API: Api = Api::new(16, "ListGroups", (0, 5), |shard, call| {
+    Box::pin(answer(shard, call))
+});
 
 async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let request: ListGroupsRequest = call.decode()?;
     let list = List {
-        states_filter: request.states_filter.iter().map(|state| state.to_string()).collect(),
+        states_filter: request
+            .states_filter
+            .iter()
+            .map(|state| state.to_string())
+            .collect(),
         types_filter: request.types_filter.iter().map(|kind| kind.to_string()).collect(),
     };
     let mut response = ListGroupsResponse::default();

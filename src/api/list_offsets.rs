@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use engine::types::Timestamp;
 use kafka_protocol::messages::list_offsets_request::ListOffsetsPartition;
-use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use kafka_protocol::messages::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+};
 use net::error::ErrorCode;
 use net::versions_beyond_crate::{ListOffsetsRequest, ListOffsetsResponse};
 
@@ -13,7 +15,9 @@ use crate::dispatch::{Call, Outcome};
 use crate::shard::{PartitionKey, Shard};
 
 /// Version 11 differs from 10 only by one more special timestamp.
-pub static API: Api = Api::new(2, "ListOffsets", (1, 11), |shard, call| Box::pin(answer(shard, call)));
+pub static API: Api = Api::new(2, "ListOffsets", (1, 11), |shard, call| {
+    Box::pin(answer(shard, call))
+});
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -41,9 +45,19 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let version = call.version();
     let request: ListOffsetsRequest = call.decode()?;
     let committed = request.isolation_level == READ_COMMITTED;
-    let topics = request.0.topics.into_iter().map(|topic| (topic.name, topic.partitions)).collect();
+    let topics = request
+        .0
+        .topics
+        .into_iter()
+        .map(|topic| (topic.name, topic.partitions))
+        .collect();
     let ask = |asked: &ListOffsetsPartition| {
-        let ask = Ask { timestamp: asked.timestamp, known_epoch: asked.current_leader_epoch, committed, version };
+        let ask = Ask {
+            timestamp: asked.timestamp,
+            known_epoch: asked.current_leader_epoch,
+            committed,
+            version,
+        };
         (asked.partition_index, ask)
     };
     let results = by_partition::run(&shard, topics, ask, find).await?;
@@ -52,13 +66,26 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
             let answer = ListOffsetsPartitionResponse::default().with_partition_index(index);
             match result {
                 Ok(found) => {
-                    let epoch = if version >= LEADER_EPOCH_SINCE { found.epoch } else { -1 };
-                    answer.with_timestamp(found.timestamp).with_offset(found.offset).with_leader_epoch(epoch)
+                    let epoch = if version >= LEADER_EPOCH_SINCE {
+                        found.epoch
+                    } else {
+                        -1
+                    };
+                    answer
+                        .with_timestamp(found.timestamp)
+                        .with_offset(found.offset)
+                        .with_leader_epoch(epoch)
                 }
-                Err(code) => answer.with_error_code(code.code()).with_timestamp(-1).with_offset(-1).with_leader_epoch(-1),
+                Err(code) => answer
+                    .with_error_code(code.code())
+                    .with_timestamp(-1)
+                    .with_offset(-1)
+                    .with_leader_epoch(-1),
             }
         });
-        ListOffsetsTopicResponse::default().with_name(name).with_partitions(partitions.collect())
+        ListOffsetsTopicResponse::default()
+            .with_name(name)
+            .with_partitions(partitions.collect())
     });
     let response = kafka_protocol::messages::ListOffsetsResponse::default().with_topics(topics.collect());
     call.reply(&ListOffsetsResponse(response))
@@ -79,7 +106,11 @@ struct Found {
 
 impl Found {
     /// There is no such record. Kafka answers no error and -1.
-    const NOTHING: Found = Found { timestamp: -1, offset: -1, epoch: -1 };
+    const NOTHING: Found = Found {
+        timestamp: -1,
+        offset: -1,
+        epoch: -1,
+    };
 }
 
 async fn find(shard: Rc<Shard>, key: PartitionKey, ask: Ask) -> Result<Found, ErrorCode> {
@@ -90,14 +121,26 @@ async fn find(shard: Rc<Shard>, key: PartitionKey, ask: Ask) -> Result<Found, Er
         return Err(ErrorCode::UnsupportedVersion);
     }
     let log = &partition.log;
-    let position = |offset: i64| Found { timestamp: -1, offset, epoch: ours };
-    let limit = if ask.committed { log.last_stable_offset() } else { log.high_watermark() };
+    let position = |offset: i64| Found {
+        timestamp: -1,
+        offset,
+        epoch: ours,
+    };
+    let limit = if ask.committed {
+        log.last_stable_offset()
+    } else {
+        log.high_watermark()
+    };
     let found = match ask.timestamp {
         LATEST => return Ok(position(limit.0)),
         EARLIEST | EARLIEST_LOCAL => {
             let start = log.start_offset();
             let epoch = log.epoch_of(start).map_or(-1, |epoch| epoch.0);
-            return Ok(Found { timestamp: -1, offset: start.0, epoch });
+            return Ok(Found {
+                timestamp: -1,
+                offset: start.0,
+                epoch,
+            });
         }
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => return Ok(Found::NOTHING),
         MAX_TIMESTAMP => log.offset_of_max_timestamp(),
@@ -109,9 +152,11 @@ async fn find(shard: Rc<Shard>, key: PartitionKey, ask: Ask) -> Result<Found, Er
         ErrorCode::KafkaStorageError
     })?;
     Ok(match found {
-        Some(found) if found.offset < limit => {
-            Found { timestamp: found.timestamp.0, offset: found.offset.0, epoch: found.leader_epoch.0 }
-        }
+        Some(found) if found.offset < limit => Found {
+            timestamp: found.timestamp.0,
+            offset: found.offset.0,
+            epoch: found.leader_epoch.0,
+        },
         _ => Found::NOTHING,
     })
 }

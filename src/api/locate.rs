@@ -15,7 +15,10 @@ pub fn led_here(shard: &Shard, topic: &TopicImage, index: i32) -> Result<Partiti
     if partition.leader != Some(shard.node.id) {
         return Err(ErrorCode::NotLeaderOrFollower);
     }
-    Ok(PartitionKey { topic_id: topic.id, index })
+    Ok(PartitionKey {
+        topic_id: topic.id,
+        index,
+    })
 }
 
 /// The partition of that index, wherever it is led.
@@ -25,7 +28,9 @@ pub fn partition(topic: &TopicImage, index: i32) -> Option<&Arc<PartitionImage>>
 
 /// The topic of that name. Kafka's answer to a name that cannot exist is the same as to one that does not.
 pub fn by_name<'a>(image: &'a ClusterImage, name: &str) -> Result<&'a Arc<TopicImage>, ErrorCode> {
-    image.topic_by_name(name).ok_or(ErrorCode::UnknownTopicOrPartition)
+    image
+        .topic_by_name(name)
+        .ok_or(ErrorCode::UnknownTopicOrPartition)
 }
 
 /// The topic of that id.

@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use control::image::{ClusterImage, TopicImage};
-use kafka_protocol::messages::metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
+use kafka_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
 use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, TopicName};
 use net::error::ErrorCode;
 use uuid::Uuid;
@@ -15,7 +17,9 @@ use super::{Api, auto_create};
 use crate::dispatch::{Call, Outcome};
 use crate::shard::Shard;
 
-pub static API: Api = Api::new(3, "Metadata", (0, 13), |shard, call| Box::pin(answer(shard, call)));
+pub static API: Api = Api::new(3, "Metadata", (0, 13), |shard, call| {
+    Box::pin(answer(shard, call))
+});
 
 /// READ, WRITE, CREATE, DELETE, ALTER, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS as bits by operation code: all that
 /// Kafka's TOPIC resource knows. Everybody may do everything until ACLs exist.
@@ -28,17 +32,29 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
         // Version 0 cannot say "all" by null: an empty list means it.
         None => Asked::All,
         Some(topics) if topics.is_empty() && version == 0 => Asked::All,
-        Some(topics) => Asked::Some(topics.iter().map(|topic| (topic.name.clone(), topic.topic_id)).collect()),
+        Some(topics) => Asked::Some(
+            topics
+                .iter()
+                .map(|topic| (topic.name.clone(), topic.topic_id))
+                .collect(),
+        ),
     };
     let may_create = version < 4 || request.allow_auto_topic_creation;
     let mut topics = match asked {
         Asked::All => shard.image().topics().map(|topic| describe(topic)).collect(),
         Asked::Some(asked) => {
             let missing = missing_names(&shard.image(), &asked);
-            let refused = if may_create { auto_create::create(&shard, missing).await } else { Vec::new() };
+            let refused = if may_create {
+                auto_create::create(&shard, missing).await
+            } else {
+                Vec::new()
+            };
             let refused: HashMap<String, ErrorCode> = refused.into_iter().collect();
             let image = shard.image();
-            asked.into_iter().map(|(name, id)| describe_asked(&image, name, id, &refused)).collect::<Vec<_>>()
+            asked
+                .into_iter()
+                .map(|(name, id)| describe_asked(&image, name, id, &refused))
+                .collect::<Vec<_>>()
         }
     };
     if request.include_topic_authorized_operations {
@@ -53,7 +69,11 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
             .with_port(i32::from(broker.port))
             .with_rack(broker.rack.map(text))
     });
-    let operations = if request.include_cluster_authorized_operations { CLUSTER_OPERATIONS } else { OPERATIONS_NOT_ASKED };
+    let operations = if request.include_cluster_authorized_operations {
+        CLUSTER_OPERATIONS
+    } else {
+        OPERATIONS_NOT_ASKED
+    };
     call.reply(
         &MetadataResponse::default()
             .with_brokers(brokers.collect())
@@ -71,8 +91,14 @@ enum Asked {
 
 /// The topics asked for by name that do not exist, each once.
 fn missing_names(image: &ClusterImage, asked: &[(Option<TopicName>, Uuid)]) -> Vec<String> {
-    let names = asked.iter().filter(|(_, id)| id.is_nil()).filter_map(|(name, _)| name.as_ref());
-    let missing: HashSet<&str> = names.map(|name| &***name).filter(|name| image.topic_by_name(name).is_none()).collect();
+    let names = asked
+        .iter()
+        .filter(|(_, id)| id.is_nil())
+        .filter_map(|(name, _)| name.as_ref());
+    let missing: HashSet<&str> = names
+        .map(|name| &***name)
+        .filter(|name| image.topic_by_name(name).is_none())
+        .collect();
     missing.into_iter().map(str::to_owned).collect()
 }
 
@@ -88,13 +114,17 @@ fn describe_asked(
             None => unknown(None, id, ErrorCode::UnknownTopicId),
         };
     }
-    let Some(name) = name else { return unknown(None, id, ErrorCode::InvalidTopicException) };
+    let Some(name) = name else {
+        return unknown(None, id, ErrorCode::InvalidTopicException);
+    };
     match image.topic_by_name(&name) {
         Some(topic) => describe(topic),
         None => {
             let code = match refused.get(&**name) {
                 Some(code) => *code,
-                None if control::controller::validate_topic_name(&name).is_err() => ErrorCode::InvalidTopicException,
+                None if control::controller::validate_topic_name(&name).is_err() => {
+                    ErrorCode::InvalidTopicException
+                }
                 None => ErrorCode::UnknownTopicOrPartition,
             };
             unknown(Some(name), id, code)
@@ -114,7 +144,11 @@ fn unknown(name: Option<TopicName>, id: Uuid, code: ErrorCode) -> MetadataRespon
 
 fn describe(topic: &TopicImage) -> MetadataResponseTopic {
     let partitions = topic.partitions.iter().map(|(index, partition)| {
-        let code = if partition.leader.is_none() { ErrorCode::LeaderNotAvailable } else { ErrorCode::None };
+        let code = if partition.leader.is_none() {
+            ErrorCode::LeaderNotAvailable
+        } else {
+            ErrorCode::None
+        };
         MetadataResponsePartition::default()
             .with_error_code(code.code())
             .with_partition_index(index.0)

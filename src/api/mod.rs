@@ -67,8 +67,20 @@ pub struct Api {
 
 impl Api {
     /// An API that serves every version that it names.
-    pub const fn new(key: i16, name: &'static str, versions: (i16, i16), handler: fn(Rc<Shard>, Call) -> Answer) -> Api {
-        Api { key, name, min_version: versions.0, max_version: versions.1, min_served: versions.0, handler }
+    pub const fn new(
+        key: i16,
+        name: &'static str,
+        versions: (i16, i16),
+        handler: fn(Rc<Shard>, Call) -> Answer,
+    ) -> Api {
+        Api {
+            key,
+            name,
+            min_version: versions.0,
+            max_version: versions.1,
+            min_served: versions.0,
+            handler,
+        }
     }
 
     pub fn serves(&self, version: i16) -> bool {
@@ -123,6 +135,10 @@ mod tests {
     #[test]
     fn rows_are_in_key_order_and_unique() {
         assert!(TABLE.windows(2).all(|rows| rows[0].key < rows[1].key));
-        assert!(TABLE.iter().all(|api| api.min_version <= api.max_version && api.min_served >= api.min_version));
+        assert!(
+            TABLE
+                .iter()
+                .all(|api| api.min_version <= api.max_version && api.min_served >= api.min_version)
+        );
     }
 }

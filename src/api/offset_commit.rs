@@ -3,12 +3,14 @@
 use std::rc::Rc;
 
 use control::group::{
-    ErrorCode as GroupError, OffsetCommitPartition, OffsetCommitRequest as Commit, OffsetCommitTopic, Request, Response,
+    ErrorCode as GroupError, OffsetCommitPartition, OffsetCommitRequest as Commit, OffsetCommitTopic,
+    Request, Response,
 };
 use engine::types::{LeaderEpoch, Offset};
 use net::error::ErrorCode;
 use net::versions_beyond_crate::{
-    OffsetCommitPartitionResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetCommitTopic as AskedTopic, OffsetCommitTopicResponse,
+    OffsetCommitPartitionResponse, OffsetCommitRequest, OffsetCommitResponse,
+    OffsetCommitTopic as AskedTopic, OffsetCommitTopicResponse,
 };
 
 use super::reply::text;
@@ -17,7 +19,9 @@ use crate::coordinator;
 use crate::dispatch::{Call, Outcome};
 use crate::shard::Shard;
 
-pub static API: Api = Api::new(8, "OffsetCommit", (2, 10), |shard, call| Box::pin(answer(shard, call)));
+pub static API: Api = Api::new(8, "OffsetCommit", (2, 10), |shard, call| {
+    Box::pin(answer(shard, call))
+});
 
 const TOPIC_ID_SINCE: i16 = 10;
 
@@ -37,13 +41,18 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
             };
             match found {
                 Ok(known) => {
-                    let (good, bad): (Vec<_>, Vec<_>) = topic
-                        .partitions
-                        .iter()
-                        .cloned()
-                        .partition(|partition| locate::partition(known, partition.partition_index).is_some());
+                    let (good, bad): (Vec<_>, Vec<_>) =
+                        topic.partitions.iter().cloned().partition(|partition| {
+                            locate::partition(known, partition.partition_index).is_some()
+                        });
                     if !bad.is_empty() {
-                        refused.push(refuse(&AskedTopic { partitions: bad, ..topic.clone() }, ErrorCode::UnknownTopicOrPartition));
+                        refused.push(refuse(
+                            &AskedTopic {
+                                partitions: bad,
+                                ..topic.clone()
+                            },
+                            ErrorCode::UnknownTopicOrPartition,
+                        ));
                     }
                     topics.push(OffsetCommitTopic {
                         name: known.name.to_string(),
@@ -68,20 +77,43 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let mut answered = if asked.is_empty() {
         Vec::new()
     } else {
-        match coordinator::ask(&shard, &group_id, call.group_context(), Request::OffsetCommit(commit)).await {
-            Ok(Response::OffsetCommit(answer)) => answer.topics.into_iter().map(|topic| {
-                let partitions = topic.partitions.into_iter().map(|partition| (partition.partition_index, partition.error_code));
-                respond(&topic.name, topic.topic_id.unwrap_or_default(), partitions)
-            }).collect(),
+        match coordinator::ask(
+            &shard,
+            &group_id,
+            call.group_context(),
+            Request::OffsetCommit(commit),
+        )
+        .await
+        {
+            Ok(Response::OffsetCommit(answer)) => answer
+                .topics
+                .into_iter()
+                .map(|topic| {
+                    let partitions = topic
+                        .partitions
+                        .into_iter()
+                        .map(|partition| (partition.partition_index, partition.error_code));
+                    respond(&topic.name, topic.topic_id.unwrap_or_default(), partitions)
+                })
+                .collect(),
             Ok(other) => return Err(coordinator::confused(&other)),
-            Err(code) => asked.iter().map(|topic| {
-                let partitions = topic.partitions.iter().map(|partition| (partition.partition_index, code));
-                respond(&topic.name, topic.topic_id.unwrap_or_default(), partitions)
-            }).collect::<Vec<_>>(),
+            Err(code) => asked
+                .iter()
+                .map(|topic| {
+                    let partitions = topic
+                        .partitions
+                        .iter()
+                        .map(|partition| (partition.partition_index, code));
+                    respond(&topic.name, topic.topic_id.unwrap_or_default(), partitions)
+                })
+                .collect::<Vec<_>>(),
         }
     };
     answered.extend(refused);
-    call.reply(&OffsetCommitResponse { throttle_time_ms: 0, topics: answered })
+    call.reply(&OffsetCommitResponse {
+        throttle_time_ms: 0,
+        topics: answered,
+    })
 }
 
 fn commit_partition(asked: net::versions_beyond_crate::OffsetCommitPartition) -> OffsetCommitPartition {
@@ -93,16 +125,33 @@ fn commit_partition(asked: net::versions_beyond_crate::OffsetCommitPartition) ->
     }
 }
 
-fn respond(name: &str, topic_id: uuid::Uuid, partitions: impl Iterator<Item = (i32, GroupError)>) -> OffsetCommitTopicResponse {
-    let partitions =
-        partitions.map(|(partition_index, code)| OffsetCommitPartitionResponse { partition_index, error_code: code.0 });
-    OffsetCommitTopicResponse { name: text(name), topic_id, partitions: partitions.collect() }
+fn respond(
+    name: &str,
+    topic_id: uuid::Uuid,
+    partitions: impl Iterator<Item = (i32, GroupError)>,
+) -> OffsetCommitTopicResponse {
+    let partitions = partitions.map(|(partition_index, code)| OffsetCommitPartitionResponse {
+        partition_index,
+        error_code: code.0,
+    });
+    OffsetCommitTopicResponse {
+        name: text(name),
+        topic_id,
+        partitions: partitions.collect(),
+    }
 }
 
 fn refuse(topic: &AskedTopic, code: ErrorCode) -> OffsetCommitTopicResponse {
-    let partitions = topic.partitions.iter().map(|partition| OffsetCommitPartitionResponse {
-        partition_index: partition.partition_index,
-        error_code: code.code(),
-    });
-    OffsetCommitTopicResponse { name: topic.name.clone(), topic_id: topic.topic_id, partitions: partitions.collect() }
+    let partitions = topic
+        .partitions
+        .iter()
+        .map(|partition| OffsetCommitPartitionResponse {
+            partition_index: partition.partition_index,
+            error_code: code.code(),
+        });
+    OffsetCommitTopicResponse {
+        name: topic.name.clone(),
+        topic_id: topic.topic_id,
+        partitions: partitions.collect(),
+    }
 }

@@ -2,11 +2,13 @@
 
 use std::rc::Rc;
 
-use control::group::{ErrorCode as GroupError, OffsetFetchRequest as Fetch, OffsetFetchTopic, Request, Response};
+use control::group::{
+    ErrorCode as GroupError, OffsetFetchRequest as Fetch, OffsetFetchTopic, Request, Response,
+};
 use net::error::ErrorCode;
 use net::versions_beyond_crate::{
-    OffsetFetchGroup, OffsetFetchGroupResponse, OffsetFetchPartitionResponse, OffsetFetchRequest, OffsetFetchResponse,
-    OffsetFetchTopicResponse,
+    OffsetFetchGroup, OffsetFetchGroupResponse, OffsetFetchPartitionResponse, OffsetFetchRequest,
+    OffsetFetchResponse, OffsetFetchTopicResponse,
 };
 
 use super::reply::text;
@@ -15,7 +17,9 @@ use crate::coordinator;
 use crate::dispatch::{Call, Hangup, Outcome};
 use crate::shard::Shard;
 
-pub static API: Api = Api::new(9, "OffsetFetch", (1, 10), |shard, call| Box::pin(answer(shard, call)));
+pub static API: Api = Api::new(9, "OffsetFetch", (1, 10), |shard, call| {
+    Box::pin(answer(shard, call))
+});
 
 const TOPIC_ID_SINCE: i16 = 10;
 
@@ -25,7 +29,10 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     for group in request.groups {
         groups.push(fetch(&shard, &call, group, request.require_stable).await?);
     }
-    call.reply(&OffsetFetchResponse { throttle_time_ms: 0, groups })
+    call.reply(&OffsetFetchResponse {
+        throttle_time_ms: 0,
+        groups,
+    })
 }
 
 async fn fetch(
@@ -36,7 +43,10 @@ async fn fetch(
 ) -> Result<OffsetFetchGroupResponse, Hangup> {
     let version = call.version();
     let group_id = group.group_id.to_string();
-    let mut response = OffsetFetchGroupResponse { group_id: group.group_id, ..OffsetFetchGroupResponse::default() };
+    let mut response = OffsetFetchGroupResponse {
+        group_id: group.group_id,
+        ..OffsetFetchGroupResponse::default()
+    };
     let mut unknown = Vec::new();
     let asked = group.topics.map(|topics| {
         let image = shard.image();
@@ -50,19 +60,38 @@ async fn fetch(
                     Err(code) => {
                         unknown.push(OffsetFetchTopicResponse {
                             topic_id: topic.topic_id,
-                            partitions: topic.partition_indexes.iter().map(|index| without_offset(*index, code.code())).collect(),
+                            partitions: topic
+                                .partition_indexes
+                                .iter()
+                                .map(|index| without_offset(*index, code.code()))
+                                .collect(),
                             ..OffsetFetchTopicResponse::default()
                         });
                         continue;
                     }
                 }
             };
-            known.push(OffsetFetchTopic { name, topic_id, partition_indexes: topic.partition_indexes });
+            known.push(OffsetFetchTopic {
+                name,
+                topic_id,
+                partition_indexes: topic.partition_indexes,
+            });
         }
         known
     });
-    let request = Fetch { group_id: group_id.clone(), topics: asked.clone(), require_stable };
-    match coordinator::ask(shard, &group_id, call.group_context(), Request::OffsetFetch(request)).await {
+    let request = Fetch {
+        group_id: group_id.clone(),
+        topics: asked.clone(),
+        require_stable,
+    };
+    match coordinator::ask(
+        shard,
+        &group_id,
+        call.group_context(),
+        Request::OffsetFetch(request),
+    )
+    .await
+    {
         Ok(Response::OffsetFetch(answer)) => {
             response.error_code = answer.error_code.0;
             let image = shard.image();
@@ -72,13 +101,16 @@ async fn fetch(
                 if version >= TOPIC_ID_SINCE && topic_id.is_none() {
                     continue;
                 }
-                let partitions = topic.partitions.into_iter().map(|partition| OffsetFetchPartitionResponse {
-                    partition_index: partition.partition_index,
-                    committed_offset: partition.committed_offset.0,
-                    committed_leader_epoch: partition.committed_leader_epoch.0,
-                    metadata: Some(text(partition.metadata)),
-                    error_code: partition.error_code.0,
-                });
+                let partitions = topic
+                    .partitions
+                    .into_iter()
+                    .map(|partition| OffsetFetchPartitionResponse {
+                        partition_index: partition.partition_index,
+                        committed_offset: partition.committed_offset.0,
+                        committed_leader_epoch: partition.committed_leader_epoch.0,
+                        metadata: Some(text(partition.metadata)),
+                        error_code: partition.error_code.0,
+                    });
                 response.topics.push(OffsetFetchTopicResponse {
                     name: text(topic.name),
                     topic_id: topic_id.unwrap_or_default(),
@@ -94,19 +126,35 @@ async fn fetch(
 }
 
 /// Version 1 has no place for an error of the group: it is told for every partition.
-fn refuse(response: &mut OffsetFetchGroupResponse, asked: Vec<OffsetFetchTopic>, code: GroupError, version: i16) {
+fn refuse(
+    response: &mut OffsetFetchGroupResponse,
+    asked: Vec<OffsetFetchTopic>,
+    code: GroupError,
+    version: i16,
+) {
     response.error_code = code.0;
     if version >= 2 {
         return;
     }
-    response.topics.extend(asked.into_iter().map(|topic| OffsetFetchTopicResponse {
-        name: text(topic.name),
-        topic_id: topic.topic_id.unwrap_or_default(),
-        partitions: topic.partition_indexes.iter().map(|index| without_offset(*index, code.0)).collect(),
+    response.topics.extend(asked.into_iter().map(|topic| {
+        OffsetFetchTopicResponse {
+            name: text(topic.name),
+            topic_id: topic.topic_id.unwrap_or_default(),
+            partitions: topic
+                .partition_indexes
+                .iter()
+                .map(|index| without_offset(*index, code.0))
+                .collect(),
+        }
     }));
 }
 
 fn without_offset(partition_index: i32, error_code: i16) -> OffsetFetchPartitionResponse {
     debug_assert_ne!(error_code, ErrorCode::None.code());
-    OffsetFetchPartitionResponse { partition_index, metadata: Some(text("")), error_code, ..OffsetFetchPartitionResponse::default() }
+    OffsetFetchPartitionResponse {
+        partition_index,
+        metadata: Some(text("")),
+        error_code,
+        ..OffsetFetchPartitionResponse::default()
+    }
 }

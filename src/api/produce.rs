@@ -11,7 +11,10 @@ use control::image::TopicImage;
 use engine::types::Offset;
 use net::connection::Reply;
 use net::error::ErrorCode;
-use net::produce::{LeaderIdAndEpoch, ProducePartitionResponse, ProduceRequest, ProduceResponse, ProduceTopic, ProduceTopicResponse};
+use net::produce::{
+    LeaderIdAndEpoch, ProducePartitionResponse, ProduceRequest, ProduceResponse, ProduceTopic,
+    ProduceTopicResponse,
+};
 
 use super::{Api, locate};
 use crate::dispatch::{Call, Outcome};
@@ -20,7 +23,10 @@ use crate::produce_error::ProduceError;
 use crate::shard::{PartitionKey, Shard, scatter};
 
 /// Versions 0 to 2 are named because librdkafka before 2.11 tests for them (KAFKA-18659), and refused as Kafka does.
-pub static API: Api = Api { min_served: 3, ..Api::new(0, "Produce", (0, 13), |shard, call| Box::pin(answer(shard, call))) };
+pub static API: Api = Api {
+    min_served: 3,
+    ..Api::new(0, "Produce", (0, 13), |shard, call| Box::pin(answer(shard, call)))
+};
 
 const ACKS_NONE: i16 = 0;
 const ACKS_ALL: i16 = -1;
@@ -34,11 +40,20 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let items = slots.resolve(&shard, version, acks);
     let results = scatter(&shard, items, append).await?;
     let response = slots.fill(&shard, call.listener(), results);
-    for partition in response.topics.iter().flat_map(|topic| &topic.partitions).filter(|partition| !partition.error.is_ok()) {
+    for partition in response
+        .topics
+        .iter()
+        .flat_map(|topic| &topic.partitions)
+        .filter(|partition| !partition.error.is_ok())
+    {
         shard.metrics.error(&API, partition.error);
     }
     if acks == ACKS_NONE {
-        let failed = response.topics.iter().flat_map(|topic| &topic.partitions).any(|partition| !partition.error.is_ok());
+        let failed = response
+            .topics
+            .iter()
+            .flat_map(|topic| &topic.partitions)
+            .any(|partition| !partition.error.is_ok());
         // Without an answer a closed connection is the only way to say it; Kafka does the same.
         return Ok(if failed { Reply::Close } else { Reply::None });
     }
@@ -60,11 +75,23 @@ enum Slot {
 impl Slots {
     fn new(topics: Vec<ProduceTopic>) -> Slots {
         let slots = topics.into_iter().map(|topic| {
-            let partitions = topic.partitions.into_iter().map(|partition| (partition.index, Slot::Records(partition.records)));
+            let partitions = topic
+                .partitions
+                .into_iter()
+                .map(|partition| (partition.index, Slot::Records(partition.records)));
             let partitions = partitions.collect();
-            (ProduceTopicResponse { name: topic.name, topic_id: topic.topic_id, partitions: Vec::new() }, partitions)
+            (
+                ProduceTopicResponse {
+                    name: topic.name,
+                    topic_id: topic.topic_id,
+                    partitions: Vec::new(),
+                },
+                partitions,
+            )
         });
-        Slots { topics: slots.collect() }
+        Slots {
+            topics: slots.collect(),
+        }
     }
 
     /// Moves the records of every partition that is led here into a list of work, and refuses the others.
@@ -82,7 +109,13 @@ impl Slots {
                 let checked = found.and_then(|topic| admit(shard, topic, *index, acks));
                 *slot = match checked {
                     Ok(key) => {
-                        items.push((key, Work { records: records.take(), acks }));
+                        items.push((
+                            key,
+                            Work {
+                                records: records.take(),
+                                acks,
+                            },
+                        ));
                         Slot::Asked(items.len() - 1)
                     }
                     Err(code) => Slot::Refused(code),
@@ -92,7 +125,12 @@ impl Slots {
         items
     }
 
-    fn fill(self, shard: &Shard, listener: &str, results: Vec<Result<Done, ProduceError>>) -> ProduceResponse {
+    fn fill(
+        self,
+        shard: &Shard,
+        listener: &str,
+        results: Vec<Result<Done, ProduceError>>,
+    ) -> ProduceResponse {
         let mut results: Vec<Option<Result<Done, ProduceError>>> = results.into_iter().map(Some).collect();
         let mut response = ProduceResponse::default();
         let mut points_elsewhere = false;
@@ -110,12 +148,17 @@ impl Slots {
                         None => ProducePartitionResponse::refused(index, ErrorCode::UnknownServerError),
                     },
                     Slot::Refused(code) => ProducePartitionResponse::refused(index, code),
-                    Slot::Records(_) => ProducePartitionResponse::refused(index, ErrorCode::UnknownServerError),
+                    Slot::Records(_) => {
+                        ProducePartitionResponse::refused(index, ErrorCode::UnknownServerError)
+                    }
                 };
                 topic.partitions.push(match answer.error {
                     ErrorCode::NotLeaderOrFollower => {
                         points_elsewhere = true;
-                        ProducePartitionResponse { current_leader: leader_of(shard, &topic, index), ..answer }
+                        ProducePartitionResponse {
+                            current_leader: leader_of(shard, &topic, index),
+                            ..answer
+                        }
                     }
                     _ => answer,
                 });
@@ -143,9 +186,14 @@ fn admit(shard: &Shard, topic: &Arc<TopicImage>, index: i32, acks: i16) -> Resul
 
 fn leader_of(shard: &Shard, topic: &ProduceTopicResponse, index: i32) -> Option<LeaderIdAndEpoch> {
     let image = shard.image();
-    let topic = image.topic(topic.topic_id).or_else(|| image.topic_by_name(&topic.name))?;
+    let topic = image
+        .topic(topic.topic_id)
+        .or_else(|| image.topic_by_name(&topic.name))?;
     let partition = locate::partition(topic, index)?;
-    Some(LeaderIdAndEpoch { leader_id: partition.leader?.0, leader_epoch: partition.leader_epoch.0 })
+    Some(LeaderIdAndEpoch {
+        leader_id: partition.leader?.0,
+        leader_epoch: partition.leader_epoch.0,
+    })
 }
 
 /// The records for one partition.
@@ -166,7 +214,10 @@ async fn append(shard: Rc<Shard>, key: PartitionKey, work: Work) -> Result<Done,
     if work.acks == ACKS_ALL {
         partition.check_in_sync(&shard.image())?;
     }
-    let records = work.records.filter(|records| !records.is_empty()).ok_or(ProduceError::NoRecords)?;
+    let records = work
+        .records
+        .filter(|records| !records.is_empty())
+        .ok_or(ProduceError::NoRecords)?;
     let appended = partition.append(records, Origin::Client)?;
     let end = appended.commit_offset();
     if work.acks == ACKS_NONE {
@@ -179,7 +230,11 @@ async fn append(shard: Rc<Shard>, key: PartitionKey, work: Work) -> Result<Done,
     } else {
         let began = reactor::now();
         partition.commit(end).await?;
-        shard.metrics.sync_latency.borrow_mut().observe(reactor::now().saturating_since(began));
+        shard
+            .metrics
+            .sync_latency
+            .borrow_mut()
+            .observe(reactor::now().saturating_since(began));
     }
     Ok(Done {
         base_offset: appended.base_offset,

@@ -3,7 +3,9 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use control::group::{Request, Response, SyncGroupAssignment, SyncGroupRequest as Sync, SyncGroupResponse as Synced};
+use control::group::{
+    Request, Response, SyncGroupAssignment, SyncGroupRequest as Sync, SyncGroupResponse as Synced,
+};
 use kafka_protocol::messages::{SyncGroupRequest, SyncGroupResponse};
 
 use super::Api;
@@ -12,7 +14,9 @@ use crate::coordinator;
 use crate::dispatch::{Call, Outcome};
 use crate::shard::Shard;
 
-pub static API: Api = Api::new(14, "SyncGroup", (0, 5), |shard, call| Box::pin(answer(shard, call)));
+pub static API: Api = Api::new(14, "SyncGroup", (0, 5), |shard, call| {
+    Box::pin(answer(shard, call))
+});
 
 async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let request: SyncGroupRequest = call.decode()?;
@@ -31,11 +35,12 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
         protocol_name: request.protocol_name.map(|name| name.to_string()),
         assignments: assignments.collect(),
     };
-    let synced = match coordinator::ask(&shard, &group_id, call.group_context(), Request::SyncGroup(sync)).await {
-        Ok(Response::SyncGroup(synced)) => synced,
-        Ok(other) => return Err(coordinator::confused(&other)),
-        Err(code) => Synced::refused(code),
-    };
+    let synced =
+        match coordinator::ask(&shard, &group_id, call.group_context(), Request::SyncGroup(sync)).await {
+            Ok(Response::SyncGroup(synced)) => synced,
+            Ok(other) => return Err(coordinator::confused(&other)),
+            Err(code) => Synced::refused(code),
+        };
     call.reply(
         &SyncGroupResponse::default()
             .with_error_code(synced.error_code.0)

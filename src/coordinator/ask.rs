@@ -10,21 +10,38 @@ use crate::dispatch::Hangup;
 use crate::shard::{PartitionKey, Shard, ShardGone};
 
 /// Asks the coordinator of `group_id`, wherever it lives. An error is what the client is to be told.
-pub async fn ask(shard: &Rc<Shard>, group_id: &str, context: RequestContext, request: Request) -> Result<Response, ErrorCode> {
+pub async fn ask(
+    shard: &Rc<Shard>,
+    group_id: &str,
+    context: RequestContext,
+    request: Request,
+) -> Result<Response, ErrorCode> {
     let key = {
         let image = shard.image();
-        let topic = image.topic_by_name(OFFSETS_TOPIC).ok_or(ErrorCode::NOT_COORDINATOR)?;
-        PartitionKey { topic_id: topic.id, index: partition_for(group_id, topic.partition_count() as i32) }
+        let topic = image
+            .topic_by_name(OFFSETS_TOPIC)
+            .ok_or(ErrorCode::NOT_COORDINATOR)?;
+        PartitionKey {
+            topic_id: topic.id,
+            index: partition_for(group_id, topic.partition_count() as i32),
+        }
     };
     let owner = shard.owner(&key);
     if owner == shard.id() {
         return ask_here(shard.clone(), key.index, context, request).await;
     }
-    let answer = shard.router.send(owner, move |shard| ask_here(shard, key.index, context, request));
+    let answer = shard
+        .router
+        .send(owner, move |shard| ask_here(shard, key.index, context, request));
     answer.await.unwrap_or(Err(ErrorCode::COORDINATOR_NOT_AVAILABLE))
 }
 
-async fn ask_here(shard: Rc<Shard>, partition: i32, context: RequestContext, request: Request) -> Result<Response, ErrorCode> {
+async fn ask_here(
+    shard: Rc<Shard>,
+    partition: i32,
+    context: RequestContext,
+    request: Request,
+) -> Result<Response, ErrorCode> {
     match shard.coordinators.get(partition) {
         Some(host) => host.request(context, request).await,
         None => Err(ErrorCode::NOT_COORDINATOR),
@@ -41,7 +58,12 @@ pub async fn ask_all(
         let (context, request) = (context.clone(), request.clone());
         shard.on(crate::shard::ShardId(index), move |shard: Rc<Shard>| async move {
             let hosts = shard.coordinators.all();
-            join_all(hosts.iter().map(|host| host.request(context.clone(), request.clone()))).await
+            join_all(
+                hosts
+                    .iter()
+                    .map(|host| host.request(context.clone(), request.clone())),
+            )
+            .await
         })
     });
     let parts = join_all(parts).await.into_iter().collect::<Result<Vec<_>, _>>()?;

@@ -11,8 +11,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use control::group::{
-    Action, AppendFailure, EncodedRecord, ErrorCode, Event, GroupConfig, GroupShard, MonotonicMs, Now, Request, RequestContext,
-    Response, Ticket, Token,
+    Action, AppendFailure, EncodedRecord, ErrorCode, Event, GroupConfig, GroupShard, MonotonicMs, Now,
+    Request, RequestContext, Response, Ticket, Token,
 };
 use engine::batch::BatchBuilder;
 use engine::types::{Offset, Timestamp};
@@ -85,7 +85,11 @@ impl Host {
         self.next_token.set(token.0 + 1);
         let (answer, answered) = reactor::oneshot();
         self.waiting.borrow_mut().insert(token, answer);
-        self.handle(Event::Request { token, context, request });
+        self.handle(Event::Request {
+            token,
+            context,
+            request,
+        });
         answered.await.map_err(|_| ErrorCode::NOT_COORDINATOR)
     }
 
@@ -105,7 +109,11 @@ impl Host {
                         let _client_may_be_gone = waiting.send(response);
                     }
                 }
-                Some(Action::Append { ticket, producer: _, records }) => self.append(ticket, &records),
+                Some(Action::Append {
+                    ticket,
+                    producer: _,
+                    records,
+                }) => self.append(ticket, &records),
             }
         }
         self.timers_changed.notify_waiters();
@@ -121,10 +129,14 @@ impl Host {
                 tracing::error!(partition = self.partition.id.index, %error, "group records were not appended");
                 let failure = match error {
                     ProduceError::Disk(_) | ProduceError::Append(_) => AppendFailure::Storage,
-                    ProduceError::Batch(engine::batch::BatchError::TooLarge { .. }) => AppendFailure::TooLarge,
+                    ProduceError::Batch(engine::batch::BatchError::TooLarge { .. }) => {
+                        AppendFailure::TooLarge
+                    }
                     _ => AppendFailure::Unknown,
                 };
-                self.machine.borrow_mut().handle(now(), Event::AppendFailed { ticket, failure });
+                self.machine
+                    .borrow_mut()
+                    .handle(now(), Event::AppendFailed { ticket, failure });
             }
         }
     }
@@ -170,7 +182,10 @@ impl Host {
                 self.handle(Event::Tick);
                 continue;
             }
-            let (changed, slept) = (std::pin::pin!(changed), std::pin::pin!(reactor::sleep(Duration::from_millis(wait))));
+            let (changed, slept) = (
+                std::pin::pin!(changed),
+                std::pin::pin!(reactor::sleep(Duration::from_millis(wait))),
+            );
             match select(changed, slept).await {
                 Either::Left(_) => {}
                 Either::Right(_) => self.handle(Event::Tick),
@@ -182,5 +197,8 @@ impl Host {
 /// Both clocks, read now.
 fn now() -> Now {
     let monotonic = reactor::now().saturating_since(reactor::Instant::default());
-    Now { monotonic: MonotonicMs(u64::try_from(monotonic.as_millis()).unwrap_or(u64::MAX)), wall: Timestamp(reactor::wall_ms()) }
+    Now {
+        monotonic: MonotonicMs(u64::try_from(monotonic.as_millis()).unwrap_or(u64::MAX)),
+        wall: Timestamp(reactor::wall_ms()),
+    }
 }

@@ -21,7 +21,10 @@ pub enum LoadError {
     #[error("{0}")]
     Io(#[from] std::io::Error),
     #[error("at offset {at}: {why}")]
-    Batch { at: Offset, why: engine::batch::BatchError },
+    Batch {
+        at: Offset,
+        why: engine::batch::BatchError,
+    },
 }
 
 /// Feeds every record below the high watermark to the machine. A record that does not decode is skipped with a warning, as
@@ -35,7 +38,9 @@ pub(super) async fn replay(host: &Host, partition: &Partition) -> Result<(), Loa
         for piece in slice.pieces {
             match piece {
                 Piece::Bytes(part) => bytes.extend_from_slice(&part),
-                Piece::File { file, offset, len } => bytes.extend_from_slice(&file.read(offset, len as usize).await?),
+                Piece::File { file, offset, len } => {
+                    bytes.extend_from_slice(&file.read(offset, len as usize).await?)
+                }
             }
         }
         let before = next;
@@ -45,7 +50,10 @@ pub(super) async fn replay(host: &Host, partition: &Partition) -> Result<(), Loa
             if batch.next_offset() <= next {
                 continue;
             }
-            replay_batch(host, partition, &batch).map_err(|why| LoadError::Batch { at: batch.base_offset(), why })?;
+            replay_batch(host, partition, &batch).map_err(|why| LoadError::Batch {
+                at: batch.base_offset(),
+                why,
+            })?;
             next = batch.next_offset();
         }
         if next == before {
@@ -55,7 +63,11 @@ pub(super) async fn replay(host: &Host, partition: &Partition) -> Result<(), Loa
     Ok(())
 }
 
-fn replay_batch(host: &Host, partition: &Partition, batch: &engine::batch::Batch<'_>) -> Result<(), engine::batch::BatchError> {
+fn replay_batch(
+    host: &Host,
+    partition: &Partition,
+    batch: &engine::batch::Batch<'_>,
+) -> Result<(), engine::batch::BatchError> {
     if batch.attributes().is_control() {
         return Ok(());
     }

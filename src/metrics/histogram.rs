@@ -4,7 +4,8 @@ use std::time::Duration;
 
 /// Upper bounds in microseconds. From the fastest answer seen here (tens of microseconds) to a client's timeout.
 const BOUNDS_US: [u64; 17] = [
-    50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 51_200, 102_400, 204_800, 500_000, 1_000_000, 5_000_000, 30_000_000,
+    50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 51_200, 102_400, 204_800, 500_000,
+    1_000_000, 5_000_000, 30_000_000,
 ];
 
 /// Counts per bucket, and the sum of all observations.

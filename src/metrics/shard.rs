@@ -33,7 +33,9 @@ impl ShardMetrics {
 
     /// An answer carried `code`, on its top level or for one of its parts.
     pub fn error(&self, api: &api::Api, code: ErrorCode) {
-        self.with_api(api, |figures| *figures.errors.entry(code.name()).or_default() += 1);
+        self.with_api(api, |figures| {
+            *figures.errors.entry(code.name()).or_default() += 1
+        });
     }
 
     fn with_api(&self, api: &api::Api, count: impl FnOnce(&mut ApiFigures)) {
@@ -50,15 +52,40 @@ impl ShardMetrics {
     pub fn collect(&self, out: &mut Snapshot) {
         for (api, figures) in api::TABLE.iter().zip(self.apis.borrow().iter()) {
             let labels = [("api", api.name)];
-            out.histogram("request_seconds", "Time from a request's last byte to its answer, per API.", &labels, &figures.latency);
+            out.histogram(
+                "request_seconds",
+                "Time from a request's last byte to its answer, per API.",
+                &labels,
+                &figures.latency,
+            );
             for (code, count) in &figures.errors {
                 let labels = [("api", api.name), ("code", *code)];
-                out.counter("request_errors", "Error codes in answers, per API.", &labels, *count);
+                out.counter(
+                    "request_errors",
+                    "Error codes in answers, per API.",
+                    &labels,
+                    *count,
+                );
             }
         }
         let sync = self.sync_latency.borrow();
-        out.histogram("sync_seconds", "Time from an append to its bytes being on stable storage.", &[], &sync);
-        out.counter("unknown_requests", "Requests of an API or version that is not served.", &[], self.unknown_requests.get());
-        out.gauge("fetches_waiting", "Fetches that wait for data (purgatory).", &[], self.fetches_waiting.get() as f64);
+        out.histogram(
+            "sync_seconds",
+            "Time from an append to its bytes being on stable storage.",
+            &[],
+            &sync,
+        );
+        out.counter(
+            "unknown_requests",
+            "Requests of an API or version that is not served.",
+            &[],
+            self.unknown_requests.get(),
+        );
+        out.gauge(
+            "fetches_waiting",
+            "Fetches that wait for data (purgatory).",
+            &[],
+            self.fetches_waiting.get() as f64,
+        );
     }
 }

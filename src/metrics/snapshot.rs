@@ -34,37 +34,70 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// A count that only grows. The text format appends `_total` to `name`.
-    pub fn counter(&mut self, name: &'static str, help: &'static str, labels: &[(&'static str, &str)], value: u64) {
+    pub fn counter(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&'static str, &str)],
+        value: u64,
+    ) {
         match self.slot(name, help, labels, Sample::Counter(0)) {
             Sample::Counter(sum) => *sum += value,
             _ => debug_assert!(false, "{name} is not a counter"),
         }
     }
 
-    pub fn gauge(&mut self, name: &'static str, help: &'static str, labels: &[(&'static str, &str)], value: f64) {
+    pub fn gauge(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&'static str, &str)],
+        value: f64,
+    ) {
         match self.slot(name, help, labels, Sample::Gauge(0.0)) {
             Sample::Gauge(sum) => *sum += value,
             _ => debug_assert!(false, "{name} is not a gauge"),
         }
     }
 
-    pub fn histogram(&mut self, name: &'static str, help: &'static str, labels: &[(&'static str, &str)], value: &Histogram) {
+    pub fn histogram(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&'static str, &str)],
+        value: &Histogram,
+    ) {
         match self.slot(name, help, labels, Sample::Histogram(Histogram::default())) {
             Sample::Histogram(sum) => sum.merge(value),
             _ => debug_assert!(false, "{name} is not a histogram"),
         }
     }
 
-    fn slot(&mut self, name: &'static str, help: &'static str, labels: &[(&'static str, &str)], zero: Sample) -> &mut Sample {
-        let family = self.families.entry(name).or_insert_with(|| Family { help, samples: BTreeMap::new() });
-        let labels: Labels = labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    fn slot(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&'static str, &str)],
+        zero: Sample,
+    ) -> &mut Sample {
+        let family = self.families.entry(name).or_insert_with(|| Family {
+            help,
+            samples: BTreeMap::new(),
+        });
+        let labels: Labels = labels
+            .iter()
+            .map(|(name, value)| (*name, (*value).to_owned()))
+            .collect();
         family.samples.entry(labels).or_insert(zero)
     }
 
     /// Adds every sample of `other`.
     pub fn merge(&mut self, other: Snapshot) {
         for (name, family) in other.families {
-            let mine = self.families.entry(name).or_insert_with(|| Family { help: family.help, samples: BTreeMap::new() });
+            let mine = self.families.entry(name).or_insert_with(|| Family {
+                help: family.help,
+                samples: BTreeMap::new(),
+            });
             for (labels, sample) in family.samples {
                 match (mine.samples.get_mut(&labels), sample) {
                     (Some(Sample::Counter(sum)), Sample::Counter(value)) => *sum += value,
@@ -134,9 +167,15 @@ mod tests {
             all.merge(one);
         }
         let text = render(all).unwrap();
-        assert!(text.contains("ringlog_topic_messages_in_total{topic=\"a\\\"b\"} 4"), "{text}");
+        assert!(
+            text.contains("ringlog_topic_messages_in_total{topic=\"a\\\"b\"} 4"),
+            "{text}"
+        );
         assert!(text.contains("ringlog_partitions{} 6.0"), "{text}"); // no labels, as the library writes it
-        assert!(text.contains("ringlog_request_seconds_count{api=\"Fetch\"} 2"), "{text}");
+        assert!(
+            text.contains("ringlog_request_seconds_count{api=\"Fetch\"} 2"),
+            "{text}"
+        );
         assert!(text.ends_with("# EOF\n"));
     }
 }

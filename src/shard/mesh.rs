@@ -37,8 +37,17 @@ impl Mesh {
             })
             .collect();
         let helpers = routers.split_off(shard_count);
-        let shards = routers.into_iter().zip(inboxes).map(|(router, inboxes)| ShardPorts { router, inboxes }).collect();
-        let [main, control] = <[Router; 2]>::try_from(helpers).unwrap_or_else(|_| unreachable!("two helpers were made above"));
-        Mesh { shards, main, control }
+        let shards = routers
+            .into_iter()
+            .zip(inboxes)
+            .map(|(router, inboxes)| ShardPorts { router, inboxes })
+            .collect();
+        let [main, control] =
+            <[Router; 2]>::try_from(helpers).unwrap_or_else(|_| unreachable!("two helpers were made above"));
+        Mesh {
+            shards,
+            main,
+            control,
+        }
     }
 }

@@ -14,6 +14,6 @@ mod shard;
 pub use mesh::{Mesh, ShardPorts};
 pub use partitions::LastRun;
 pub use router::{Router, ShardGone, ShardId};
-pub use scatter::{PartitionKey, scatter};
 pub use run::{Setup, adopt, apply, checkpoints, close, drain, end, run};
+pub use scatter::{PartitionKey, scatter};
 pub use shard::{AdvertisedListener, Endpoint, Node, Shard};

@@ -68,7 +68,11 @@ impl Partitions {
     }
 
     pub fn offline(&self) -> usize {
-        self.slots.borrow().values().filter(|slot| matches!(slot, Slot::Offline)).count()
+        self.slots
+            .borrow()
+            .values()
+            .filter(|slot| matches!(slot, Slot::Offline))
+            .count()
     }
 }
 
@@ -83,7 +87,10 @@ pub async fn open_all(shard: &Rc<Shard>, image: &ClusterImage, last_run: &impl L
     for topic in image.topics() {
         wanted.extend(topic.partitions.keys().map(|index| (topic.clone(), *index)));
     }
-    open(shard, wanted, |topic, index| last_run.state(&topic.name, topic.id, index.0)).await;
+    open(shard, wanted, |topic, index| {
+        last_run.state(&topic.name, topic.id, index.0)
+    })
+    .await;
 }
 
 /// Follows the image: the one place where a running shard's set of partitions changes.
@@ -93,15 +100,27 @@ pub async fn apply(shard: &Rc<Shard>, image: Arc<ClusterImage>, delta: &Delta) {
         close_deleted(shard, topic).await;
     }
     if !delta.topics_deleted.is_empty() {
-        let names: Vec<String> = delta.topics_deleted.values().map(|topic| topic.name.to_string()).collect();
+        let names: Vec<String> = delta
+            .topics_deleted
+            .values()
+            .map(|topic| topic.name.to_string())
+            .collect();
         shard.coordinators.topics_deleted(&names);
     }
     let mut added = Vec::new();
     for (id, change) in &delta.topics {
         let Some(topic) = image.topic(*id) else { continue };
-        added.extend(change.partitions_added.iter().map(|index| (topic.clone(), *index)));
+        added.extend(
+            change
+                .partitions_added
+                .iter()
+                .map(|index| (topic.clone(), *index)),
+        );
         for index in &change.partitions_changed {
-            let key = PartitionKey { topic_id: *id, index: index.0 };
+            let key = PartitionKey {
+                topic_id: *id,
+                index: index.0,
+            };
             if let (Ok(partition), Some(new)) = (shard.partitions.get(&key), topic.partitions.get(index)) {
                 partition.set_leader_epoch(new.leader_epoch.0);
             }
@@ -113,10 +132,17 @@ pub async fn apply(shard: &Rc<Shard>, image: Arc<ClusterImage>, delta: &Delta) {
     }
 }
 
-async fn open(shard: &Rc<Shard>, wanted: Vec<(Arc<TopicImage>, PartitionIndex)>, state: impl Fn(&TopicImage, PartitionIndex) -> OpenState) {
+async fn open(
+    shard: &Rc<Shard>,
+    wanted: Vec<(Arc<TopicImage>, PartitionIndex)>,
+    state: impl Fn(&TopicImage, PartitionIndex) -> OpenState,
+) {
     let own = shard.id();
     let mine = wanted.into_iter().filter(|(topic, index)| {
-        shard.owner(&PartitionKey { topic_id: topic.id, index: index.0 }) == own
+        shard.owner(&PartitionKey {
+            topic_id: topic.id,
+            index: index.0,
+        }) == own
     });
     let opened = stream::iter(mine)
         .map(|(topic, index)| {
@@ -131,7 +157,10 @@ async fn open(shard: &Rc<Shard>, wanted: Vec<(Arc<TopicImage>, PartitionIndex)>,
         .await;
     let mut coordinators = Vec::new();
     for (topic, index, result) in opened {
-        let key = PartitionKey { topic_id: topic.id, index: index.0 };
+        let key = PartitionKey {
+            topic_id: topic.id,
+            index: index.0,
+        };
         let slot = match result {
             Ok(partition) => {
                 if &*topic.name == OFFSETS_TOPIC {
@@ -152,7 +181,10 @@ async fn open(shard: &Rc<Shard>, wanted: Vec<(Arc<TopicImage>, PartitionIndex)>,
             tracing::error!(partition = index, %error, "the groups of this partition cannot be served");
         }
     });
-    stream::iter(loads).buffer_unordered(OPENING_AT_ONCE).collect::<Vec<()>>().await;
+    stream::iter(loads)
+        .buffer_unordered(OPENING_AT_ONCE)
+        .collect::<Vec<()>>()
+        .await;
 }
 
 async fn open_one(
@@ -165,14 +197,32 @@ async fn open_one(
     let directory = shard.node.directory.join(format!("{}-{}", topic.name, index.0));
     let log_config = Rc::new(topic_config::log_config(&config, &shard.dynamic()));
     let log = open_log(&directory, topic.id, log_config, state).await?;
-    let leader_epoch = topic.partitions.get(&index).map_or(0, |partition| partition.leader_epoch.0);
-    let id = PartitionId { topic: topic.name.clone(), topic_id: topic.id, index: index.0 };
-    Ok(Rc::new(Partition::new(id, log, leader_epoch, config, shard.node.config.requests.decompressed_batch_bytes as usize)))
+    let leader_epoch = topic
+        .partitions
+        .get(&index)
+        .map_or(0, |partition| partition.leader_epoch.0);
+    let id = PartitionId {
+        topic: topic.name.clone(),
+        topic_id: topic.id,
+        index: index.0,
+    };
+    Ok(Rc::new(Partition::new(
+        id,
+        log,
+        leader_epoch,
+        config,
+        shard.node.config.requests.decompressed_batch_bytes as usize,
+    )))
 }
 
 /// Opens the log of this very topic. A directory of the same name may be left of a deleted one (the process ended between the
 /// decision and the deletion): its records must not come back under the new topic, so it is deleted first.
-async fn open_log(directory: &Path, topic_id: Uuid, config: Rc<LogConfig>, state: OpenState) -> Result<Log, OpenFailure> {
+async fn open_log(
+    directory: &Path,
+    topic_id: Uuid,
+    config: Rc<LogConfig>,
+    state: OpenState,
+) -> Result<Log, OpenFailure> {
     name_topic(directory, topic_id).await?;
     let (mut log, mut report) = Log::open(directory, config.clone(), state).await?;
     if log.topic_id().is_some_and(|found| found != topic_id) {
@@ -209,8 +259,13 @@ fn write_topic_name(directory: &Path, topic_id: Uuid) -> std::io::Result<()> {
 
 async fn close_deleted(shard: &Rc<Shard>, topic: &TopicImage) {
     for index in topic.partitions.keys() {
-        let slot = shard.partitions.slots.borrow_mut().remove(&PartitionKey { topic_id: topic.id, index: index.0 });
-        let Some(Slot::Led(partition)) = slot else { continue };
+        let slot = shard.partitions.slots.borrow_mut().remove(&PartitionKey {
+            topic_id: topic.id,
+            index: index.0,
+        });
+        let Some(Slot::Led(partition)) = slot else {
+            continue;
+        };
         if &*topic.name == OFFSETS_TOPIC {
             shard.coordinators.unload(index.0);
         }

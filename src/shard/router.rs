@@ -53,8 +53,17 @@ struct Lane {
 impl Router {
     /// `mailboxes[i]` leads to shard `i`; the entry of the own shard is `None`.
     pub fn new(own: ShardId, mailboxes: Vec<Option<mailbox::Sender<Parcel>>>) -> Router {
-        let lane = |mailbox| RefCell::new(Lane { mailbox, overflow: VecDeque::new() });
-        Router { own, lanes: mailboxes.into_iter().map(|mailbox| mailbox.map(lane)).collect(), overflowed: Notify::new() }
+        let lane = |mailbox| {
+            RefCell::new(Lane {
+                mailbox,
+                overflow: VecDeque::new(),
+            })
+        };
+        Router {
+            own,
+            lanes: mailboxes.into_iter().map(|mailbox| mailbox.map(lane)).collect(),
+            overflowed: Notify::new(),
+        }
     }
 
     pub fn own(&self) -> ShardId {
@@ -67,11 +76,19 @@ impl Router {
 
     /// Calls that wait at this sender because a mailbox is full; exported as a queue depth.
     pub fn overflow_depth(&self) -> usize {
-        self.lanes.iter().flatten().map(|lane| lane.borrow().overflow.len()).sum()
+        self.lanes
+            .iter()
+            .flatten()
+            .map(|lane| lane.borrow().overflow.len())
+            .sum()
     }
 
     /// Sends `work` to another shard now (before the returned future is polled) and resolves to its answer.
-    pub fn send<T, F, Fut>(&self, to: ShardId, work: F) -> impl Future<Output = Result<T, ShardGone>> + use<T, F, Fut>
+    pub fn send<T, F, Fut>(
+        &self,
+        to: ShardId,
+        work: F,
+    ) -> impl Future<Output = Result<T, ShardGone>> + use<T, F, Fut>
     where
         T: Send + 'static,
         F: FnOnce(Rc<Shard>) -> Fut + Send + 'static,

@@ -43,7 +43,9 @@ pub async fn run(setup: Setup, last_run: impl LastRun, opened: oneshot::Sender<(
 
 /// Takes over a connection that the listener accepted.
 pub async fn adopt(shard: Rc<Shard>, socket: DetachedSocket, peer: SocketAddr, listener: String) {
-    let Some(connections) = shard.connections() else { return };
+    let Some(connections) = shard.connections() else {
+        return;
+    };
     if let Err(error) = connections.serve(socket, peer, &Rc::from(listener)) {
         tracing::warn!(%peer, %error, "a connection could not be taken over");
     }
@@ -58,7 +60,10 @@ pub async fn apply(shard: Rc<Shard>, image: Arc<ClusterImage>, delta: Arc<Delta>
 pub async fn checkpoints(shard: Rc<Shard>) -> Vec<(Uuid, PartitionCheckpoint)> {
     let checkpoint = |partition: Rc<Partition>| {
         let name = TopicPartition::new(&*partition.id.topic, partition.id.index);
-        (partition.id.topic_id, PartitionCheckpoint::of(name, &partition.log))
+        (
+            partition.id.topic_id,
+            PartitionCheckpoint::of(name, &partition.log),
+        )
     };
     shard.partitions.all().into_iter().map(checkpoint).collect()
 }

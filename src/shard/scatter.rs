@@ -20,7 +20,11 @@ pub struct PartitionKey {
 ///
 /// The first poll sends all parcels and starts the local items in order, so what `work` does before its first wait
 /// happens in the order of calls: that is the ordered part of a produce. Results come in the order of `items`.
-pub async fn scatter<I, T, W, Fut>(shard: &Rc<Shard>, items: Vec<(PartitionKey, I)>, work: W) -> Result<Vec<T>, ShardGone>
+pub async fn scatter<I, T, W, Fut>(
+    shard: &Rc<Shard>,
+    items: Vec<(PartitionKey, I)>,
+    work: W,
+) -> Result<Vec<T>, ShardGone>
 where
     I: Send + 'static,
     T: Send + 'static,
@@ -29,23 +33,37 @@ where
 {
     let own = shard.router.own();
     if items.iter().all(|(key, _)| shard.owner(key) == own) {
-        return Ok(join_all(items.into_iter().map(|(key, item)| work(shard.clone(), key, item))).await);
+        return Ok(join_all(
+            items
+                .into_iter()
+                .map(|(key, item)| work(shard.clone(), key, item)),
+        )
+        .await);
     }
-    let mut split: Vec<Vec<(usize, PartitionKey, I)>> = (0..shard.router.shard_count()).map(|_| Vec::new()).collect();
+    let mut split: Vec<Vec<(usize, PartitionKey, I)>> =
+        (0..shard.router.shard_count()).map(|_| Vec::new()).collect();
     let count = items.len();
     for (position, (key, item)) in items.into_iter().enumerate() {
         split[shard.owner(&key).0].push((position, key, item));
     }
-    let parts = split.into_iter().enumerate().filter(|(_, part)| !part.is_empty()).map(|(owner, part)| {
-        let owner = ShardId(owner);
-        let do_part = move |shard: Rc<Shard>| {
-            join_all(part.into_iter().map(move |(position, key, item)| {
-                let result = work(shard.clone(), key, item);
-                async move { (position, result.await) }
-            }))
-        };
-        if owner == own { Part::Here(do_part(shard.clone())) } else { Part::There(shard.router.send(owner, do_part)) }
-    });
+    let parts = split
+        .into_iter()
+        .enumerate()
+        .filter(|(_, part)| !part.is_empty())
+        .map(|(owner, part)| {
+            let owner = ShardId(owner);
+            let do_part = move |shard: Rc<Shard>| {
+                join_all(part.into_iter().map(move |(position, key, item)| {
+                    let result = work(shard.clone(), key, item);
+                    async move { (position, result.await) }
+                }))
+            };
+            if owner == own {
+                Part::Here(do_part(shard.clone()))
+            } else {
+                Part::There(shard.router.send(owner, do_part))
+            }
+        });
     let mut results: Vec<Option<T>> = (0..count).map(|_| None).collect();
     for part in join_all(parts.map(Part::join)).await {
         for (position, result) in part? {
@@ -53,7 +71,10 @@ where
         }
     }
     // Every position was sent to exactly one owner, and an owner that fails to answer has ended the call above.
-    results.into_iter().map(|result| result.ok_or(ShardGone)).collect()
+    results
+        .into_iter()
+        .map(|result| result.ok_or(ShardGone))
+        .collect()
 }
 
 enum Part<H, R> {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use control::config::{BrokerConfig, BrokerDynamic};
 use control::controller::{Request, Response};
-use control::image::ClusterImage;
 use control::group::GroupConfig;
+use control::image::ClusterImage;
 use control::record::{BrokerEpoch, BrokerId};
 use control::service::{CallError, ControllerHandle};
 use futures_util::future::{Either, join_all};
@@ -77,7 +77,12 @@ pub struct Shard {
 }
 
 impl Shard {
-    pub fn new(node: Arc<Node>, router: Router, controller: ControllerHandle, image: Arc<ClusterImage>) -> Rc<Shard> {
+    pub fn new(
+        node: Arc<Node>,
+        router: Router,
+        controller: ControllerHandle,
+        image: Arc<ClusterImage>,
+    ) -> Rc<Shard> {
         let shard_count = router.shard_count().max(1);
         let slots = (node.config.fetch.session_count as usize).div_ceil(shard_count);
         let dynamic = topic_config::view(&node, &image).dynamic();
@@ -100,11 +105,16 @@ impl Shard {
             request_bytes_max: requests.request_max_bytes as usize,
             in_flight_max: requests.connection_inflight_count as usize,
             unsent_bytes_max: usize::try_from(requests.connection_unanswered_bytes).unwrap_or(usize::MAX),
-            idle_max: requests.connection_idle_ms.map_or(Duration::MAX, Duration::from_millis),
+            idle_max: requests
+                .connection_idle_ms
+                .map_or(Duration::MAX, Duration::from_millis),
             ..Limits::default()
         };
         let memory_bytes = usize::try_from(requests.memory_bytes).unwrap_or(usize::MAX);
-        let budget = Budget::keeping(memory_bytes, kept_for_small_requests(memory_bytes, limits.request_bytes_max));
+        let budget = Budget::keeping(
+            memory_bytes,
+            kept_for_small_requests(memory_bytes, limits.request_bytes_max),
+        );
         let service = Rc::new(Dispatch::new(&shard));
         let connections = Connections::new(service, limits, budget, shard.id().0 as u64, shard_count as u64);
         let _set_once = shard.connections.set(connections);
@@ -165,13 +175,20 @@ impl Shard {
             Err(CallError::Refused(error)) => Err(error.into()),
             Err(unavailable) => {
                 tracing::warn!(%unavailable, "the controller did not answer");
-                Err(ControlError::new(ErrorCode::NotController, unavailable.to_string()))
+                Err(ControlError::new(
+                    ErrorCode::NotController,
+                    unavailable.to_string(),
+                ))
             }
         }
     }
 
     /// Runs `work` on shard `to`, which may be this one. What goes to another shard is sent now.
-    pub fn on<T, F, Fut>(self: &Rc<Shard>, to: ShardId, work: F) -> impl Future<Output = Result<T, ShardGone>> + use<T, F, Fut>
+    pub fn on<T, F, Fut>(
+        self: &Rc<Shard>,
+        to: ShardId,
+        work: F,
+    ) -> impl Future<Output = Result<T, ShardGone>> + use<T, F, Fut>
     where
         T: Send + 'static,
         F: FnOnce(Rc<Shard>) -> Fut + Send + 'static,
@@ -198,7 +215,12 @@ impl Shard {
 
     /// The live brokers, as a client that came in on `listener` reaches them.
     pub fn endpoints(&self, listener: &str) -> Vec<Endpoint> {
-        let own = self.node.listeners.iter().find(|advertised| advertised.name == listener).or(self.node.listeners.first());
+        let own = self
+            .node
+            .listeners
+            .iter()
+            .find(|advertised| advertised.name == listener)
+            .or(self.node.listeners.first());
         let own = own.map(|advertised| Endpoint {
             id: self.node.id.0,
             host: advertised.host.clone(),
@@ -244,8 +266,9 @@ mod tests {
     #[test]
     fn partitions_of_a_topic_spread_over_all_shards() {
         let topic_id = uuid::Uuid::from_u128(0x1234_5678);
-        let owners: std::collections::BTreeSet<usize> =
-            (0..4).map(|index| owner(&PartitionKey { topic_id, index }, 4).0).collect();
+        let owners: std::collections::BTreeSet<usize> = (0..4)
+            .map(|index| owner(&PartitionKey { topic_id, index }, 4).0)
+            .collect();
         assert_eq!(owners.len(), 4);
     }
 }

@@ -56,7 +56,7 @@ pub use error::{AppendFailure, ErrorCode};
 pub use group::GroupState;
 pub use offsets::TransactionResult;
 pub use partition::partition_for;
-pub use shard::{Action, Counters, Event, GroupShard, Ticket, Token};
 pub use record::{EncodedRecord, Record};
 pub use request::*;
 pub use response::*;
+pub use shard::{Action, Counters, Event, GroupShard, Ticket, Token};
