@@ -66,6 +66,7 @@ pub struct Partition {
     /// (end offset, bytes) of appends above the high watermark, oldest first; bounded by the requests in flight.
     unreadable: RefCell<VecDeque<(Offset, i64)>>,
     max_decompressed_bytes: usize,
+    committing_unawaited: Cell<bool>,
 }
 
 impl Partition {
@@ -85,6 +86,7 @@ impl Partition {
             watchers: RefCell::default(),
             unreadable: RefCell::default(),
             max_decompressed_bytes,
+            committing_unawaited: Cell::new(false),
         };
         partition.log.begin_epoch(LeaderEpoch(leader_epoch));
         partition.advance();
@@ -179,6 +181,24 @@ impl Partition {
             Err(_) => self.watchers.borrow_mut().fire_all(),
         }
         result
+    }
+
+    /// Commits what was appended for nobody in particular (acks=0): one task per partition however many producers do not wait.
+    pub fn commit_unawaited(self: &Rc<Partition>) {
+        if self.committing_unawaited.replace(true) {
+            return;
+        }
+        let partition = self.clone();
+        let until_all_is_durable = async move {
+            while partition.log.flushed_offset() < partition.log.end_offset() {
+                if let Err(fault) = partition.commit(partition.log.end_offset()).await {
+                    tracing::error!(topic = %partition.id.topic, partition = partition.id.index, %fault, "commit");
+                    break;
+                }
+            }
+            partition.committing_unawaited.set(false);
+        };
+        reactor::spawn(until_all_is_durable).detach();
     }
 
     /// Moves the high watermark up to what is on stable storage and wakes the fetches that this satisfies.

@@ -221,12 +221,7 @@ async fn append(shard: Rc<Shard>, key: PartitionKey, work: Work) -> Result<Done,
     let appended = partition.append(records, Origin::Client)?;
     let end = appended.commit_offset();
     if work.acks == ACKS_NONE {
-        let waiting = async move {
-            if let Err(fault) = partition.commit(end).await {
-                tracing::error!(topic = %partition.id.topic, partition = partition.id.index, %fault, "commit");
-            }
-        };
-        reactor::spawn(waiting).detach();
+        partition.commit_unawaited();
     } else {
         let began = reactor::now();
         partition.commit(end).await?;

@@ -92,8 +92,12 @@ const LOADS: [Load; 4] = [
 ];
 
 pub fn run(arguments: &[String]) -> Done {
-    let quick = arguments.iter().any(|word| word == "--quick");
-    let (rounds, divisor) = if quick { (1, 10) } else { (3, 1) };
+    let (rounds, divisor) = match arguments {
+        [] => (3, 1),
+        [quick] if quick == "--quick" => (1, 10),
+        [flag, rounds] if flag == "--rounds" => (rounds.parse().unwrap_or(3), 1),
+        _ => return Err("usage: cargo xtask compare [--quick | --rounds N]".into()),
+    };
     let jars = install::kafka()?;
     shell::step("building the release broker");
     shell::run(shell::cargo().args(["build", "--release", "--quiet", "--bin", "ringlog"]))?;

@@ -88,6 +88,8 @@ pub enum AppendError {
 const ALLOCATE_MIN_BYTES: u64 = 1 << 20;
 /// Greatest allocation ahead: 23 us on ext4.
 const ALLOCATE_MAX_BYTES: u64 = 64 << 20;
+/// Nothing is reserved unless this many such reservations fit on the disk. A guess.
+const ROOM_FACTOR: u64 = 16;
 
 impl State {
     pub(crate) fn append(
@@ -289,8 +291,11 @@ impl State {
         let ahead = size_bytes.clamp(ALLOCATE_MIN_BYTES, ALLOCATE_MAX_BYTES);
         let target = (needed + ahead).min(u64::from(self.config.segment_bytes).max(needed));
         let from = self.active.allocated_bytes.max(size_bytes);
+        // On a nearly full disk one log's blocks in store are another log's refused appends.
+        let is_roomy = reactor::disk::space(&self.dir)
+            .is_ok_and(|space| space.free / ROOM_FACTOR > target.saturating_sub(from));
         // Best effort: without the blocks the write itself finds out whether there is room.
-        if target > from && file.allocate(from, target - from).is_ok() {
+        if is_roomy && target > from && file.allocate(from, target - from).is_ok() {
             self.active.allocated_bytes = target;
         } else {
             self.active.allocated_bytes = needed.max(from);
