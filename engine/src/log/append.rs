@@ -88,6 +88,10 @@ pub enum AppendError {
 const ALLOCATE_MIN_BYTES: u64 = 1 << 20;
 /// Greatest allocation ahead: 23 us on ext4.
 const ALLOCATE_MAX_BYTES: u64 = 64 << 20;
+/// What producers leave of a disk to the broker itself. A guess: some thousand checkpoints and metadata changes.
+const ROOM_KEPT_BYTES: u64 = 16 << 20;
+/// How much a log grows between two looks at the disk's free space (2 us each); while it is short, every batch looks.
+const ROOM_CHECK_BYTES: u64 = 256 << 10;
 /// Nothing is reserved unless this many such reservations fit on the disk. A guess.
 const ROOM_FACTOR: u64 = 16;
 
@@ -142,6 +146,9 @@ impl State {
                 set_max_timestamp(batch, info.max_timestamp);
             }
             assign(batch, base_offset, leader_epoch);
+        }
+        if context.origin == Origin::Client {
+            self.check_room(size_bytes)?;
         }
         self.roll_for(base_offset, last_offset, max_timestamp, size_bytes, context.now)
             .map_err(|error| self.append_failed("create segment", error, size_bytes))?;
@@ -246,6 +253,27 @@ impl State {
             });
         }
         self.producers.advance_to(last_offset.next());
+    }
+
+    /// Refuses a producer's batch before the disk is full to the last block: the metadata log, group offsets, checkpoints and
+    /// deletes need some to go on, and a file system may need some to use what was reserved.
+    fn check_room(&mut self, size_bytes: u64) -> Result<(), AppendError> {
+        let position = self.active.segment.size_bytes;
+        let is_due = position / ROOM_CHECK_BYTES != (position + size_bytes) / ROOM_CHECK_BYTES;
+        if !is_due && !self.is_short_of_room {
+            return Ok(());
+        }
+        // A disk that does not say how full it is will say so when it is written to.
+        let free = reactor::disk::space(&self.dir).map_or(u64::MAX, |space| space.free);
+        self.is_short_of_room = free < size_bytes.saturating_add(ROOM_KEPT_BYTES);
+        if self.is_short_of_room {
+            return Err(AppendError::DiskFull {
+                partition: self.partition.clone(),
+                offset: self.end_offset,
+                size_bytes,
+            });
+        }
+        Ok(())
     }
 
     /// Puts the bytes at the end of the active segment. On failure the file ends where it did.

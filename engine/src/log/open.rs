@@ -71,6 +71,7 @@ impl Log {
             snapshots: loaded.snapshots,
             flush: FlushState::new(loaded.end_offset),
             fault: None,
+            is_short_of_room: false,
             memos: ReadMemos::default(),
             cleaned_to: start.cleaned.filter(|cleaned| *cleaned <= loaded.end_offset),
             is_compacting: false,

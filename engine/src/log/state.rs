@@ -56,6 +56,8 @@ pub(crate) struct State {
     pub(crate) snapshots: BTreeSet<Offset>,
     pub(crate) flush: FlushState,
     pub(crate) fault: Option<DiskFault>,
+    /// The last look at the disk found too little room for a producer's batch.
+    pub(crate) is_short_of_room: bool,
     pub(crate) memos: ReadMemos,
     /// Everything below has been compacted; `None`: nothing yet.
     pub(crate) cleaned_to: Option<Offset>,
