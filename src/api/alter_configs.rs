@@ -6,9 +6,7 @@ use control::controller::{AlterConfigs, AlterConfigsResource, Request, Response}
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{AlterConfigsRequest, AlterConfigsResponse};
 
-use super::Api;
-use super::control_error::{ControlError, parts};
-use super::reply::text;
+use super::{Api, altered};
 use crate::dispatch::{Call, Hangup, Outcome};
 use crate::shard::Shard;
 
@@ -44,31 +42,17 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
         .iter()
         .map(|resource| (resource.resource_type, resource.name.clone()))
         .collect();
-    let results: Vec<(i8, String, Result<(), ControlError>)> =
-        match shard.control(Request::AlterConfigs(alter)).await {
-            Ok(Response::AlterConfigs(results)) => results
-                .into_iter()
-                .map(|altered| {
-                    (
-                        altered.resource_type,
-                        altered.name,
-                        altered.result.map_err(Into::into),
-                    )
-                })
-                .collect(),
-            Ok(other) => return Err(Hangup::confused(&other)),
-            Err(error) => asked
-                .into_iter()
-                .map(|(kind, name)| (kind, name, Err(error.clone())))
-                .collect(),
-        };
-    let responses = results.into_iter().map(|(resource_type, name, result)| {
-        let (code, message) = parts(result);
+    let answered = match shard.control(Request::AlterConfigs(alter)).await {
+        Ok(Response::AlterConfigs(results)) => Ok(results),
+        Ok(other) => return Err(Hangup::confused(&other)),
+        Err(error) => Err(error),
+    };
+    let responses = altered::results(asked, answered).into_iter().map(|altered| {
         AlterConfigsResourceResponse::default()
-            .with_resource_type(resource_type)
-            .with_resource_name(text(name))
-            .with_error_code(code)
-            .with_error_message(message)
+            .with_resource_type(altered.resource_type)
+            .with_resource_name(altered.name)
+            .with_error_code(altered.code)
+            .with_error_message(altered.message)
     });
     call.reply(&AlterConfigsResponse::default().with_responses(responses.collect()))
 }

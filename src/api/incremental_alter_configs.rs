@@ -8,9 +8,7 @@ use control::controller::{
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 
-use super::Api;
-use super::control_error::{ControlError, parts};
-use super::reply::text;
+use super::{Api, altered};
 use crate::dispatch::{Call, Hangup, Outcome};
 use crate::shard::Shard;
 
@@ -45,31 +43,17 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
         .iter()
         .map(|resource| (resource.resource_type, resource.name.clone()))
         .collect();
-    let results: Vec<(i8, String, Result<(), ControlError>)> =
-        match shard.control(Request::IncrementalAlterConfigs(alter)).await {
-            Ok(Response::IncrementalAlterConfigs(results)) => results
-                .into_iter()
-                .map(|altered| {
-                    (
-                        altered.resource_type,
-                        altered.name,
-                        altered.result.map_err(Into::into),
-                    )
-                })
-                .collect(),
-            Ok(other) => return Err(Hangup::confused(&other)),
-            Err(error) => asked
-                .into_iter()
-                .map(|(kind, name)| (kind, name, Err(error.clone())))
-                .collect(),
-        };
-    let responses = results.into_iter().map(|(resource_type, name, result)| {
-        let (code, message) = parts(result);
+    let answered = match shard.control(Request::IncrementalAlterConfigs(alter)).await {
+        Ok(Response::IncrementalAlterConfigs(results)) => Ok(results),
+        Ok(other) => return Err(Hangup::confused(&other)),
+        Err(error) => Err(error),
+    };
+    let responses = altered::results(asked, answered).into_iter().map(|altered| {
         AlterConfigsResourceResponse::default()
-            .with_resource_type(resource_type)
-            .with_resource_name(text(name))
-            .with_error_code(code)
-            .with_error_message(message)
+            .with_resource_type(altered.resource_type)
+            .with_resource_name(altered.name)
+            .with_error_code(altered.code)
+            .with_error_message(altered.message)
     });
     call.reply(&IncrementalAlterConfigsResponse::default().with_responses(responses.collect()))
 }

@@ -11,6 +11,7 @@ use crate::dispatch::{Call, Outcome};
 use crate::shard::Shard;
 
 mod alter_configs;
+mod altered;
 pub mod api_versions;
 mod auto_create;
 mod by_partition;

@@ -267,11 +267,7 @@ impl State {
         let free = reactor::disk::space(&self.dir).map_or(u64::MAX, |space| space.free);
         self.is_short_of_room = free < size_bytes.saturating_add(ROOM_KEPT_BYTES);
         if self.is_short_of_room {
-            return Err(AppendError::DiskFull {
-                partition: self.partition.clone(),
-                offset: self.end_offset,
-                size_bytes,
-            });
+            return Err(self.disk_full(size_bytes));
         }
         Ok(())
     }
@@ -301,12 +297,16 @@ impl State {
     /// A full disk is a refusal; anything else takes the log offline.
     fn append_failed(&mut self, operation: &'static str, error: io::Error, size_bytes: u64) -> AppendError {
         match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AppendError::DiskFull {
-                partition: self.partition.clone(),
-                offset: self.end_offset,
-                size_bytes,
-            },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => self.disk_full(size_bytes),
             _ => self.fail(operation, error).into(),
+        }
+    }
+
+    fn disk_full(&self, size_bytes: u64) -> AppendError {
+        AppendError::DiskFull {
+            partition: self.partition.clone(),
+            offset: self.end_offset,
+            size_bytes,
         }
     }
 
