@@ -19,13 +19,13 @@
 //!            40  payload      u32   bytes of the entries
 //!            44  entries      u32   their count
 //!            48  entries, then zeros up to a multiple of 4096
-//! entry       0  kind         u8    1 batch, 2 truncate, 3 log start
+//! entry       0  kind         u8    1 batch, 2 reset
 //!             1  zeros        [3]
 //!             4  partition    i32
 //!             8  topic id     [16]
-//!            24  offset       i64   of the batch's first record; what is cut from; where the log starts
+//!            24  offset       i64   of the batch's first record; reset: where the log ends
 //!            32  body         u32   bytes of the body
-//!            36  zeros        [4]
+//!            36  gap          u32   from the log's end before the append to that offset; 0 but for replicated compacted logs
 //!            40  body, for a batch as it lies in the segment, then zeros up to a multiple of 8
 //! ```
 //! The checksum of a file header lies at the same place over the same bytes in every later version, so that a newer file
@@ -75,7 +75,7 @@ pub enum FormatError {
     Crc { what: Part, stored: u32, computed: u32 },
     #[error("file size {found} is no multiple of {BLOCK_BYTES} of at least two blocks")]
     FileBytes { found: u64 },
-    #[error("entry at {position} of the payload has unknown kind {found}, expected 1 to 3")]
+    #[error("entry at {position} of the payload has unknown kind {found}, expected 1 or 2")]
     EntryKind { position: u64, found: u8 },
     #[error("entry at {position} of the payload has other bytes than zeros where it is padded")]
     EntryPadding { position: u64 },
@@ -354,26 +354,23 @@ pub fn frame_bytes(payload_bytes: u64) -> u64 {
 pub enum EntryKind {
     /// Appends the body.
     Batch,
-    /// Takes away everything from the offset on.
-    Truncate,
-    /// Moves the log start offset forward to the offset.
-    LogStart,
+    /// What earlier frames hold of the partition no longer counts: its log was cut, and all that is left of it, up to the offset,
+    /// is synced in its segments.
+    Reset,
 }
 
 impl EntryKind {
     pub fn id(self) -> u8 {
         match self {
             EntryKind::Batch => 1,
-            EntryKind::Truncate => 2,
-            EntryKind::LogStart => 3,
+            EntryKind::Reset => 2,
         }
     }
 
     pub fn from_id(id: u8) -> Option<EntryKind> {
         match id {
             1 => Some(EntryKind::Batch),
-            2 => Some(EntryKind::Truncate),
-            3 => Some(EntryKind::LogStart),
+            2 => Some(EntryKind::Reset),
             _ => None,
         }
     }
@@ -387,6 +384,8 @@ pub struct EntryHeader {
     pub topic_id: Uuid,
     pub offset: i64,
     pub body_bytes: u32,
+    /// Offsets between the end of the log before this batch and its base offset.
+    pub gap: u32,
 }
 
 #[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
@@ -398,7 +397,7 @@ struct RawEntryHeader {
     topic_id: [u8; 16],
     offset: I64,
     body_bytes: U32,
-    more_zeros: [u8; 4],
+    gap: U32,
 }
 
 const _: () = assert!(size_of::<RawEntryHeader>() == ENTRY_HEADER_BYTES);
@@ -428,7 +427,7 @@ pub fn write_entry_header(to: &mut [u8], header: &EntryHeader) {
         topic_id: header.topic_id.into_bytes(),
         offset: I64::new(header.offset),
         body_bytes: U32::new(header.body_bytes),
-        more_zeros: [0; 4],
+        gap: U32::new(header.gap),
     };
     to[..ENTRY_HEADER_BYTES].copy_from_slice(raw.as_bytes());
 }
@@ -485,7 +484,7 @@ fn entry_at(rest: &[u8], position: usize) -> Result<Entry<'_>, FormatError> {
         return Err(cut(end));
     };
     // A later version that gives these bytes a meaning must not be read without it.
-    let zeros = raw.zeros.iter().chain(&raw.more_zeros).chain(padding);
+    let zeros = raw.zeros.iter().chain(padding);
     if zeros.into_iter().any(|byte| *byte != 0) {
         return Err(FormatError::EntryPadding {
             position: position as u64,
@@ -497,6 +496,7 @@ fn entry_at(rest: &[u8], position: usize) -> Result<Entry<'_>, FormatError> {
         topic_id: Uuid::from_bytes(raw.topic_id),
         offset: raw.offset.get(),
         body_bytes: raw.body_bytes.get(),
+        gap: raw.gap.get(),
     };
     Ok(Entry {
         header,
@@ -543,6 +543,7 @@ mod tests {
                 topic_id: Uuid::from_u128(9),
                 offset: 1000 + number as i64,
                 body_bytes: body.len() as u32,
+                gap: 5,
             };
             write_entry_header(&mut frame[at..], &entry);
             frame[at + ENTRY_HEADER_BYTES..][..body.len()].copy_from_slice(body);
@@ -616,8 +617,8 @@ mod tests {
     fn a_frame_is_read_back_entry_by_entry() {
         let frame = frame(&[
             (EntryKind::Batch, b"a batch"),
-            (EntryKind::Truncate, b""),
-            (EntryKind::LogStart, b"8 bytes!"),
+            (EntryKind::Reset, b""),
+            (EntryKind::Batch, b"8 bytes!"),
         ]);
         assert_eq!(frame.len(), BLOCK_BYTES);
         assert_eq!(&frame[..4], b"RJF1");
@@ -637,12 +638,12 @@ mod tests {
             told,
             [
                 (EntryKind::Batch, 1000, 0, &b"a batch"[..]),
-                (EntryKind::Truncate, 1001, 48, b""),
-                (EntryKind::LogStart, 1002, 88, b"8 bytes!"),
+                (EntryKind::Reset, 1001, 48, b""),
+                (EntryKind::Batch, 1002, 88, b"8 bytes!"),
             ]
         );
         assert_eq!(found[2].header.topic_id, Uuid::from_u128(9));
-        assert_eq!(found[2].header.partition, 2);
+        assert_eq!((found[2].header.partition, found[2].header.gap), (2, 5));
     }
 
     #[test]
@@ -686,15 +687,15 @@ mod tests {
             last_error(&long)
         );
         let mut kind = payload.clone();
-        kind[second] = 4;
+        kind[second] = 3;
         assert_eq!(
             last_error(&kind),
             FormatError::EntryKind {
                 position: 48,
-                found: 4
+                found: 3
             }
         );
-        for at in [1, 36, ENTRY_HEADER_BYTES + 5] {
+        for at in [1, ENTRY_HEADER_BYTES + 5] {
             let mut padded = payload.clone();
             padded[second + at] = 1;
             assert_eq!(last_error(&padded), FormatError::EntryPadding { position: 48 });
