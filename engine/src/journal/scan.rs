@@ -397,6 +397,7 @@ mod tests {
             topic_id: Uuid::from_u128(5),
             offset: sequence as i64,
             body_bytes: body as u32,
+            gap: 0,
         };
         write_entry_header(&mut frame[FRAME_HEADER_BYTES..], &entry);
         frame[FRAME_HEADER_BYTES + ENTRY_HEADER_BYTES..][..body].fill(0xab);
@@ -559,7 +560,7 @@ mod tests {
         let error = scan(&file(4, &[frame(ID, 1, 0), odd])).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "d/00000001.journal: at 8192: entry at 0 of the payload has unknown kind 9, expected 1 to 3"
+            "d/00000001.journal: at 8192: entry at 0 of the payload has unknown kind 9, expected 1 or 2"
         );
         let mut miscounted = frame(ID, 1, 16);
         miscounted[44] = 2;
