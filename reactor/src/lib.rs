@@ -27,6 +27,7 @@ mod piece;
 mod remote;
 mod run;
 mod signal;
+pub mod sim;
 mod slab;
 mod socket;
 pub mod sync;
