@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::file::{File, OpenMode};
+pub use crate::filesystem::FileSystem;
 use crate::sim::{SimLock, current_disk};
 use crate::sys;
 

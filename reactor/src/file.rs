@@ -4,14 +4,14 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::core;
 use crate::filling::sim_only;
+use crate::opened::{Opened, OsFile};
 use crate::sim::{self, SimFile};
-use crate::sys;
+use crate::{residency, sys};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
@@ -24,8 +24,23 @@ pub enum OpenMode {
     Create,
 }
 
-/// The descriptor, shared by the clones of a [`File`] and the kernel's requests on it.
-pub(crate) type OsFile = Arc<std::fs::File>;
+pub(crate) fn open_os(path: &Path, mode: OpenMode) -> io::Result<std::fs::File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    match mode {
+        OpenMode::Read => {}
+        OpenMode::ReadWrite => {
+            options.write(true);
+        }
+        OpenMode::CreateNew => {
+            options.write(true).create_new(true);
+        }
+        OpenMode::Create => {
+            options.write(true).create(true).truncate(false);
+        }
+    }
+    options.open(path)
+}
 
 /// An open file. Clones share the descriptor, so a slice of a file may travel to another shard and be sent from there;
 /// it closes with the last clone.
@@ -45,25 +60,10 @@ enum Kind {
 
 impl File {
     pub fn open(path: &Path, mode: OpenMode) -> io::Result<File> {
-        if let Some(disk) = sim::current_disk() {
-            let kind = Kind::Sim(disk.open(path, mode)?);
-            return Ok(File { kind });
-        }
-        let mut options = OpenOptions::new();
-        options.read(true);
-        match mode {
-            OpenMode::Read => {}
-            OpenMode::ReadWrite => {
-                options.write(true);
-            }
-            OpenMode::CreateNew => {
-                options.write(true).create_new(true);
-            }
-            OpenMode::Create => {
-                options.write(true).create(true).truncate(false);
-            }
-        }
-        let kind = Kind::Os(Arc::new(options.open(path)?));
+        let kind = match sim::current_disk() {
+            Some(disk) => Kind::Sim(disk.open(path, mode)?),
+            None => Kind::Os(Opened::new(open_os(path, mode)?)),
+        };
         Ok(File { kind })
     }
 
@@ -159,6 +159,27 @@ impl File {
         match &self.kind {
             Kind::Os(os) => sys::file::sync_data(os),
             Kind::Sim(file) => file.sync_data_blocking(),
+        }
+    }
+
+    /// Whether the page cache holds all of a range, so that reading it does not wait for the disk; also false where the
+    /// kernel does not say. Only a hint: pages come and go.
+    pub fn is_resident(&self, offset: u64, len: u64) -> bool {
+        match &self.kind {
+            Kind::Os(os) => residency::missing(os, offset, len) == Some(0),
+            Kind::Sim(file) => file.is_resident(),
+        }
+    }
+
+    /// Starts writing back what is dirty in a range, so that a later sync has less to wait for. Blocks the thread while
+    /// the device's queue is full; promises nothing about durability.
+    pub fn start_writeback(&self, offset: u64, len: u64) -> io::Result<()> {
+        if len == 0 {
+            return Ok(()); // to the kernel it would mean "to the end"
+        }
+        match &self.kind {
+            Kind::Os(os) => sys::cache::start_writeback(os, offset, len),
+            Kind::Sim(_) => Ok(()), // what is dirty may be written back at any time anyway
         }
     }
 

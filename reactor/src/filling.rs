@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use crate::clock::{self, Instant};
 use crate::config::Backend;
-use crate::file::OsFile;
 use crate::metrics::Metrics;
+use crate::opened::OsFile;
 use crate::remote::Remote;
 use crate::{background, epoll, sim, uring};
 
@@ -131,7 +131,7 @@ impl Filling {
 }
 
 pub(crate) const NO_NETWORK: &str = "the simulated machine has no network";
-const REAL_FILE: &str = "a file of the real machine on a simulated one";
+pub(crate) const REAL_FILE: &str = "a file of the real machine on a simulated one";
 
 /// What the simulated machine does not have.
 pub(crate) fn sim_only(text: &'static str) -> io::Error {

@@ -103,17 +103,4 @@ impl SimFile {
         .detach();
         receiver.await.unwrap_or_else(|oneshot::Dropped| Err(bad_disk()))
     }
-
-    /// The same, blocking the thread.
-    pub(crate) fn write_synced_blocking(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.with(|machine, file| {
-            let begun = machine.begin_direct(file.node, offset, bytes);
-            let latency = machine.take_latency_ns();
-            machine.advance_to(machine.now_ns() + latency);
-            let finished = begun.and_then(|number| machine.finish_direct(number));
-            let numbers = [offset, bytes.len() as u64];
-            machine.trace("direct write", file.node, numbers, || file.name(), &finished);
-            finished
-        })
-    }
 }

@@ -109,6 +109,13 @@ impl SimDisk {
         Some(machine.file(node).ok()?.cached().to_vec())
     }
 
+    /// The bytes of a file that a power cut now would leave at least, without an operation.
+    pub fn durable(&self, path: &Path) -> Option<Vec<u8>> {
+        let mut machine = self.machine();
+        let node = machine.find(path).ok()?;
+        Some(machine.file(node).ok()?.durable().to_vec())
+    }
+
     /// The names in a directory, without an operation.
     pub fn names(&self, path: &Path) -> Vec<String> {
         let mut machine = self.machine();

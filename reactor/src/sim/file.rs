@@ -136,6 +136,11 @@ impl SimFile {
         })
     }
 
+    /// Anybody's guess.
+    pub(crate) fn is_resident(&self) -> bool {
+        self.with(|machine, _| Ok(machine.chance.coin())).unwrap_or(false)
+    }
+
     pub(crate) fn len(&self) -> io::Result<u64> {
         self.with(|machine, file| Ok(machine.file(file.node)?.cached().len() as u64))
     }
