@@ -64,7 +64,7 @@ impl Outgoing {
                 Ok(n)
             }
             Some(Piece::File { file, offset, len }) => {
-                let n = sys::file::send_file(socket, file.os(), *offset, (*len as usize).min(SLICE_BYTES))?;
+                let n = sys::file::send_file(socket, file.os()?, *offset, (*len as usize).min(SLICE_BYTES))?;
                 if n == 0 {
                     let text = format!(
                         "the file ends at or before {offset}, {len} bytes short of what was to be sent"
