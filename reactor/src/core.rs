@@ -14,6 +14,7 @@ use crate::filling::Filling;
 use crate::metrics::Counters;
 use crate::remote::Remote;
 use crate::slab::{Key, Slab};
+use crate::sync::Budget;
 use crate::task::Header;
 use crate::timers::Timers;
 use crate::turn::Turn;
@@ -39,6 +40,7 @@ pub(crate) struct Core {
     pub(crate) timers: RefCell<Timers>,
     pub(crate) turn: Turn,
     pub(crate) counters: Counters,
+    pub(crate) cold: Budget,
     tasks: RefCell<Slab<Slot>>,
     ready: RefCell<VecDeque<Key>>,
     closing: Cell<bool>,
@@ -118,7 +120,7 @@ pub(crate) fn abort(key: Key) {
 }
 
 impl Core {
-    pub(crate) fn new(name: String, remote: Arc<Remote>, filling: Filling) -> Rc<Core> {
+    pub(crate) fn new(name: String, remote: Arc<Remote>, filling: Filling, cold: Budget) -> Rc<Core> {
         Rc::new(Core {
             name,
             remote,
@@ -126,6 +128,7 @@ impl Core {
             timers: RefCell::new(Timers::new()),
             turn: Turn::new(),
             counters: Counters::default(),
+            cold,
             tasks: RefCell::new(Slab::new()),
             ready: RefCell::new(VecDeque::new()),
             closing: Cell::new(false),

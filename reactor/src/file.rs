@@ -9,7 +9,8 @@ use bytes::Bytes;
 
 use crate::core;
 use crate::opened::{Opened, OsFile};
-use crate::{residency, sys};
+use crate::residency::{self, Residency};
+use crate::{cold, sys};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
@@ -95,10 +96,14 @@ impl File {
         Ok(())
     }
 
-    /// Up to `len` bytes from `offset`, fewer only where the file ends. Allocates `len` bytes at once.
+    /// Up to `len` bytes from `offset`, fewer only where the file ends. Allocates `len` bytes at once. A big range that
+    /// the page cache lacks is read around it, under the reactor's budget for that.
     pub async fn read(&self, offset: u64, len: usize) -> io::Result<Bytes> {
         if len == 0 {
             return Ok(Bytes::new());
+        }
+        if len >= COLD_BYTES_MIN && residency::of(&self.os, offset, len as u64) == Residency::Missing {
+            return Ok(cold::read(&self.os, offset, len).await?.bytes);
         }
         let filling = core::current().filling.clone();
         filling.read(self.os.clone(), offset, len).await
@@ -149,6 +154,9 @@ impl File {
         }
     }
 }
+
+/// Smaller reads are often followed by the next ones, for which the kernel reads ahead into the cache. A guess.
+const COLD_BYTES_MIN: usize = 64 * 1024;
 
 /// Blocking; for helper threads.
 pub(crate) fn read_up_to(file: &std::fs::File, offset: u64, len: usize) -> io::Result<Bytes> {

@@ -14,6 +14,7 @@
 mod aligned;
 mod background;
 mod clock;
+mod cold;
 mod config;
 mod core;
 mod direct;
