@@ -23,10 +23,8 @@ fn evict(path: &Path) -> bool {
     let file = std::fs::File::open(path).expect("open");
     file.sync_all().expect("sync");
     // SAFETY: no pointers.
-    assert_eq!(
-        unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) },
-        0
-    );
+    let advised = unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+    assert_eq!(advised, 0);
     let file = File::open(path, OpenMode::Read).expect("open");
     let len = file.len().expect("len");
     let evicted = pages_cached(&file, 0, len) == 0;
