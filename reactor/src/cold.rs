@@ -6,6 +6,7 @@
 //! part of it: reads ahead are only made from what is free, and whoever has bytes sends them first.
 
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,9 +15,11 @@ use crate::background;
 use crate::core;
 use crate::direct::Around;
 use crate::file::read_up_to;
+use crate::follow::Followed;
 use crate::metrics::Counters;
 use crate::opened::OsFile;
-use crate::sync::{Budget, Reservation};
+use crate::residency::{self, Residency};
+use crate::sync::Reservation;
 use crate::task::{Task, spawn};
 
 /// Between the measured 256 KiB (780-900 MB/s, one at a time) and 1 MiB (870-1,330 MB/s): with one ahead, a fetch of
@@ -30,7 +33,18 @@ pub(crate) const STALL_MAX: Duration = Duration::from_millis(100);
 /// Bytes read, and their part of the budget.
 pub(crate) struct Chunk {
     pub(crate) bytes: Bytes,
-    _reservation: Reservation,
+    /// Shared by the parts of one read, as its memory is.
+    reservation: Rc<Reservation>,
+}
+
+impl Chunk {
+    /// Takes all but the first `len` bytes off, if there are more.
+    pub(crate) fn split_off(&mut self, len: usize) -> Option<Chunk> {
+        (len < self.bytes.len()).then(|| Chunk {
+            bytes: self.bytes.split_off(len),
+            reservation: self.reservation.clone(),
+        })
+    }
 }
 
 /// A read that has its bytes of the budget. Dropped, it goes on to its end (direct reads cannot be called back), and
@@ -46,18 +60,74 @@ impl Started {
     }
 }
 
-/// Up to `len` bytes, fewer only where the file ends. Waits for its turn.
+/// Up to `len` bytes, fewer only where the file ends.
 pub(crate) async fn read(file: &OsFile, offset: u64, len: usize) -> io::Result<Chunk> {
-    let around = Around::of(offset, len)?;
-    let reservation = budget().reserve(around.bytes).await;
-    start(file.clone(), offset, len, reservation).done().await
+    begin(file, offset, len).await?.done().await
 }
 
-/// Starts a read if the budget allows it now.
-pub(crate) fn try_start(file: &OsFile, offset: u64, len: usize) -> Option<Started> {
+/// Starts a read as soon as it is its turn.
+pub(crate) async fn begin(file: &OsFile, offset: u64, len: usize) -> io::Result<Started> {
+    let around = Around::of(offset, len)?;
+    let reservation = match reserve_evicting(around.bytes) {
+        Some(reservation) => reservation,
+        None => core::current().cold.clone().reserve(around.bytes).await,
+    };
+    Ok(start(file.clone(), offset, len, reservation))
+}
+
+/// Starts a read that will be needed, if the budget allows it now.
+pub(crate) fn try_begin(file: &OsFile, offset: u64, len: usize) -> Option<Started> {
     let around = Around::of(offset, len).ok()?;
-    let reservation = budget().try_reserve(around.bytes)?;
-    Some(start(file.clone(), offset, len, reservation))
+    Some(start(file.clone(), offset, len, reserve_evicting(around.bytes)?))
+}
+
+/// Starts reading what may be asked for next from `offset` on, if the budget has room to spare.
+pub(crate) fn follow(file: &OsFile, offset: u64) {
+    let core = core::current();
+    let truncations = file.truncations();
+    let left = file.len().map_or(0, |len| len.saturating_sub(offset));
+    let len = window(offset, usize::try_from(left).unwrap_or(usize::MAX));
+    if len == 0
+        || !core.following.wants(file, offset)
+        || residency::of(file, offset, len as u64) != Residency::Missing
+    {
+        return;
+    }
+    if let Some(reservation) = core.cold.try_reserve(READ_BYTES) {
+        let started = start(file.clone(), offset, len, reservation);
+        core.following
+            .put(file, truncations, offset, Followed::Started(started));
+    }
+}
+
+/// What `follow` has got from `offset` on: at least one byte and at most `len`.
+pub(crate) async fn followed(file: &OsFile, offset: u64, len: usize) -> Option<Chunk> {
+    let core = core::current();
+    let (truncations, followed) = core.following.take(file, offset)?;
+    let mut chunk = match followed {
+        // why not an error: it is nobody's yet, and the read that is asked for will tell
+        Followed::Started(started) => started.done().await.ok()?,
+        Followed::Read(chunk) => chunk,
+    };
+    if truncations != file.truncations() || chunk.bytes.is_empty() {
+        return None;
+    }
+    if let Some(rest) = chunk.split_off(len) {
+        core.following
+            .put(file, truncations, offset + len as u64, Followed::Read(rest));
+    }
+    Some(chunk)
+}
+
+/// What is only kept for later makes room for what is needed now.
+fn reserve_evicting(bytes: usize) -> Option<Reservation> {
+    let core = core::current();
+    loop {
+        match core.cold.try_reserve(bytes) {
+            None if core.following.evict() => {}
+            other => return other,
+        }
+    }
 }
 
 /// Whether somebody waits for the budget.
@@ -71,10 +141,6 @@ pub(crate) fn window(offset: u64, len: usize) -> usize {
     len.min(READ_BYTES - skip)
 }
 
-fn budget() -> Budget {
-    core::current().cold.clone()
-}
-
 fn start(file: OsFile, offset: u64, len: usize, reservation: Reservation) -> Started {
     core::with(|core| Counters::add(&core.counters.cold_reads, 1));
     Started(spawn(async move {
@@ -85,7 +151,7 @@ fn start(file: OsFile, offset: u64, len: usize, reservation: Reservation) -> Sta
         core::with(|core| Counters::add(&core.counters.cold_bytes, bytes.len() as u64));
         Ok(Chunk {
             bytes,
-            _reservation: reservation,
+            reservation: Rc::new(reservation),
         })
     }))
 }

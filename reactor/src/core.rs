@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::filling::Filling;
+use crate::follow::Following;
 use crate::metrics::Counters;
 use crate::remote::Remote;
 use crate::slab::{Key, Slab};
@@ -41,6 +42,7 @@ pub(crate) struct Core {
     pub(crate) turn: Turn,
     pub(crate) counters: Counters,
     pub(crate) cold: Budget,
+    pub(crate) following: Following,
     tasks: RefCell<Slab<Slot>>,
     ready: RefCell<VecDeque<Key>>,
     closing: Cell<bool>,
@@ -129,6 +131,7 @@ impl Core {
             turn: Turn::new(),
             counters: Counters::default(),
             cold,
+            following: Following::default(),
             tasks: RefCell::new(Slab::new()),
             ready: RefCell::new(VecDeque::new()),
             closing: Cell::new(false),
@@ -242,6 +245,7 @@ impl Core {
     /// Drops every task. What they spawn while they go is dropped at once.
     pub(crate) fn drop_tasks(&self) {
         self.closing.set(true);
+        self.following.clear();
         let keys = self.tasks.borrow().keys();
         for key in keys {
             self.abort(key);

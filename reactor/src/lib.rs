@@ -23,6 +23,7 @@ mod epoll;
 mod file;
 mod filesystem;
 mod filling;
+mod follow;
 mod listener;
 pub mod mailbox;
 mod metrics;

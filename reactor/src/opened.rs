@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::direct::DirectFile;
@@ -15,6 +16,7 @@ pub(crate) struct Opened {
     file: std::fs::File,
     /// None inside: the file system refuses.
     around_cache: OnceLock<Option<DirectFile>>,
+    truncations: AtomicU64,
 }
 
 impl Opened {
@@ -22,6 +24,7 @@ impl Opened {
         Arc::new(Opened {
             file,
             around_cache: OnceLock::new(),
+            truncations: AtomicU64::new(0),
         })
     }
 
@@ -37,6 +40,19 @@ impl Opened {
             },
         };
         opened.clone().filter(DirectFile::is_direct)
+    }
+
+    /// Grows when bytes may have gone: what was read while it had another value may not be there any more.
+    pub(crate) fn truncations(&self) -> u64 {
+        self.truncations.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_len(&self, len: u64) -> io::Result<()> {
+        // why twice: a read begun in between may see what was before
+        self.truncations.fetch_add(1, Ordering::SeqCst);
+        let result = self.file.set_len(len);
+        self.truncations.fetch_add(1, Ordering::SeqCst);
+        result
     }
 
     pub(crate) fn len(&self) -> io::Result<u64> {

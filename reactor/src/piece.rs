@@ -101,53 +101,67 @@ impl Outgoing {
         // why taken whichever it is: one for another place would hold its bytes while this waits for others
         let ahead = self.ahead.take();
         let ahead = ahead.filter(|ahead| (ahead.piece, ahead.offset) == (self.gone, *offset));
-        let chunk = match ahead {
-            Some(ahead) => ahead.reading.done().await?,
-            None => match residency::of(file.os(), *offset, window as u64) {
-                Residency::Cached | Residency::Unknown => {
-                    let until = *offset + window as u64;
-                    self.front = Front::Cached { until };
+        let started = match ahead {
+            Some(ahead) => ahead.reading,
+            None => {
+                if let Some(chunk) = cold::followed(file.os(), *offset, window).await {
+                    let read = chunk.bytes.len();
+                    self.front = Front::Read(chunk);
+                    self.read_ahead(read);
                     return Ok(());
                 }
-                Residency::Missing => cold::read(file.os(), *offset, window).await?,
-            },
+                match residency::of(file.os(), *offset, window as u64) {
+                    Residency::Cached | Residency::Unknown => {
+                        let until = *offset + window as u64;
+                        self.front = Front::Cached { until };
+                        return Ok(());
+                    }
+                    Residency::Missing => cold::begin(file.os(), *offset, window).await?,
+                }
+            }
         };
-        if chunk.bytes.is_empty() {
-            return Err(ends_early(*offset, *len as usize));
-        }
+        let (offset, len) = (*offset, *len as usize);
+        // why before it is done: the device is quicker with two at a time
+        self.read_ahead(window);
+        let chunk = started.done().await?;
         // a short one is sent as far as it goes, as sendfile would; the next one is empty
-        let is_whole = chunk.bytes.len() == window;
-        self.front = Front::Read(chunk);
-        if is_whole {
-            self.read_ahead(window);
+        if chunk.bytes.is_empty() {
+            return Err(ends_early(offset, len));
         }
+        self.front = Front::Read(chunk);
         Ok(())
     }
 
-    /// Starts reading what comes after the first `window` bytes of the front, if that is neither cached nor too much.
+    /// Starts reading what comes after the first `window` bytes of the front, if the cache lacks it: the next slice to send,
+    /// or what will probably be asked for when this is sent.
     fn read_ahead(&mut self, window: usize) {
-        let next = self
-            .pieces
-            .iter()
-            .enumerate()
-            .find_map(|(at, piece)| match piece {
-                Piece::Bytes(_) => None,
-                Piece::File { file, offset, len } => {
-                    let skip = if at == 0 { window } else { 0 };
-                    let left = *len as usize - skip;
-                    (left > 0).then(|| (at as u64, file, *offset + skip as u64, left))
+        let mut end = None;
+        let mut next = None;
+        for (at, piece) in self.pieces.iter().enumerate() {
+            let Piece::File { file, offset, len } = piece else {
+                continue;
+            };
+            let skip = if at == 0 { window } else { 0 };
+            let left = *len as usize - skip;
+            if left > 0 {
+                next = Some((at as u64, file, *offset + skip as u64, left));
+                break;
+            }
+            end = Some((file, *offset + u64::from(*len)));
+        }
+        match (next, end) {
+            (Some((at, file, offset, left)), _) => {
+                let window = cold::window(offset, left);
+                if residency::of(file.os(), offset, window as u64) == Residency::Missing {
+                    self.ahead = cold::try_begin(file.os(), offset, window).map(|reading| Ahead {
+                        piece: self.gone + at,
+                        offset,
+                        reading,
+                    });
                 }
-            });
-        let Some((at, file, offset, left)) = next else {
-            return;
-        };
-        let window = cold::window(offset, left);
-        if residency::of(file.os(), offset, window as u64) == Residency::Missing {
-            self.ahead = cold::try_start(file.os(), offset, window).map(|reading| Ahead {
-                piece: self.gone + at,
-                offset,
-                reading,
-            });
+            }
+            (None, Some((file, end))) => cold::follow(file.os(), end),
+            (None, None) => {}
         }
     }
 

@@ -190,6 +190,78 @@ on_both! {
     }
 }
 
+on_both! {
+    /// A consumer that fetches little at a time must not cost a read of the disk per fetch.
+    async fn small_fetches_are_served_from_few_reads() {
+        let dir = directory();
+        let content = pattern(4 * MIB);
+        let file = write(&dir.path().join("segment"), &content);
+        if !evict(&dir.path().join("segment")) {
+            return;
+        }
+        let mut got = BytesMut::new();
+        for part in (0..content.len()).step_by(50_000) {
+            let len = (content.len() - part).min(50_000);
+            let (result, part) = sent(vec![Piece::Bytes(Bytes::from_static(b"head")), slice(&file, part, len)]).await;
+            result.expect("sent");
+            got.extend_from_slice(&part[4..]);
+        }
+        assert_same(&got, &content);
+        let metrics = metrics();
+        assert!(metrics.cold_reads <= 20, "{} reads", metrics.cold_reads);
+        assert!(metrics.cold_bytes <= 4 * MIB as u64 + 50_000, "{} bytes", metrics.cold_bytes);
+        assert_eq!(pages_cached(&file, 0, content.len() as u64), 0);
+    }
+}
+
+on_both! {
+    /// A follower that cuts off what its new leader lacks and copies other batches: nobody may get the old ones, though
+    /// they were read in advance.
+    async fn what_was_cut_off_is_not_sent() {
+        let dir = directory();
+        let mut content = pattern(2 * MIB).to_vec();
+        let file = write(&dir.path().join("segment"), &content);
+        for (i, cut) in [MIB, MIB + 100_000].into_iter().enumerate() {
+            if !evict(&dir.path().join("segment")) {
+                return;
+            }
+            sent(vec![slice(&file, 0, cut)]).await.0.expect("sent");
+            file.set_len(cut as u64).expect("set_len");
+            content[cut..].fill(i as u8);
+            file.write_all_at(&content[cut..], cut as u64).expect("write");
+            assert!(evict(&dir.path().join("segment")));
+            let (result, got) = sent(vec![slice(&file, cut, 2 * MIB - cut)]).await;
+            result.expect("sent");
+            assert_same(&got, &content[cut..]);
+        }
+    }
+}
+
+on_both! {
+    /// Each of many consumers is read for in advance, and goes away: what was read for them must not be kept for ever,
+    /// nor from others.
+    async fn many_readers_come_and_go() {
+        let dir = directory();
+        let content = pattern(8 * MIB);
+        let file = write(&dir.path().join("segment"), &content);
+        if !evict(&dir.path().join("segment")) {
+            return;
+        }
+        for at in (0..60).map(|i| i * 100_000) {
+            let (result, got) = sent(vec![slice(&file, at, 10_000)]).await;
+            result.expect("sent");
+            assert_same(&got, &content[at..at + 10_000]);
+        }
+        let reads = (0..3).map(|_| spawn({
+            let file = file.clone();
+            async move { file.read(0, 8 * MIB).await }
+        })).collect::<Vec<_>>(); // each takes half of the budget
+        for read in reads {
+            assert_same(&read.await.expect("read"), &content);
+        }
+    }
+}
+
 /// More readers than memory for them: they wait for each other, in order, and all get everything.
 #[test]
 fn readers_share_the_budget() {
