@@ -14,6 +14,7 @@
 mod aligned;
 mod background;
 mod clock;
+mod cold;
 mod config;
 mod core;
 mod direct;
@@ -22,6 +23,7 @@ mod epoll;
 mod file;
 mod filesystem;
 mod filling;
+mod follow;
 mod listener;
 pub mod mailbox;
 mod metrics;

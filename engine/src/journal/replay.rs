@@ -78,8 +78,8 @@ pub fn replay(
         return Ok(replayed);
     }
     // The kernel tells of failed write-backs since this.
-    let file_system = FileSystem::open(log_dir)
-        .map_err(|source| JournalError::io(log_dir, "open directory", source))?;
+    let file_system =
+        FileSystem::open(log_dir).map_err(|source| JournalError::io(log_dir, "open directory", source))?;
     let mut targets: HashMap<PartitionKey, Option<Target>> = HashMap::new();
     let shards = list(&root)?;
     for dir in &shards {
@@ -159,9 +159,9 @@ fn replay_journal(
         for entry in entries(frame.header.payload(&bytes)) {
             let entry = entry.map_err(|error| format_error(&source.path, frame.position, error))?;
             let key = (entry.header.topic_id, entry.header.partition);
-            let is_void = resets
-                .get(&key)
-                .is_some_and(|sequence| frame.header.sequence <= *sequence && entry.header.kind == EntryKind::Batch);
+            let is_void = resets.get(&key).is_some_and(|sequence| {
+                frame.header.sequence <= *sequence && entry.header.kind == EntryKind::Batch
+            });
             if is_void {
                 continue;
             }
@@ -230,8 +230,15 @@ fn collect(
             Some(end) => end.position(),
         };
         // What is whole behind something torn or unused counts, if it is no older than what came before.
-        let next = next_frame_behind(&source.file, source.len, &source.path, journal_id, position, greatest)
-            .map_err(from_scan)?;
+        let next = next_frame_behind(
+            &source.file,
+            source.len,
+            &source.path,
+            journal_id,
+            position,
+            greatest,
+        )
+        .map_err(from_scan)?;
         match next {
             Some(position) => reader.resume_at(position),
             None => return Ok(()),
@@ -242,7 +249,9 @@ fn collect(
 /// A header that is none: a file that was never completed, or damage.
 fn judge_header(source: &Source, position: u64, error: FormatError) -> Result<(), JournalError> {
     let refuse = match &error {
-        FormatError::NewerVersion { .. } | FormatError::UnknownVersion { .. } | FormatError::FileBytes { .. } => true,
+        FormatError::NewerVersion { .. }
+        | FormatError::UnknownVersion { .. }
+        | FormatError::FileBytes { .. } => true,
         _ => {
             let mut block = vec![0; BLOCK_BYTES];
             let read = source.file.read_at(&mut block, BLOCK_BYTES as u64).unwrap_or(0);
@@ -260,7 +269,10 @@ fn tell_of_damage(dir: &Path, replay_from: u64, found: &[Found], replayed: &mut 
     let Some(last) = found.last().map(|found| found.frame.header.sequence) else {
         return;
     };
-    let mut expected = found.first().map_or(0, |found| found.frame.header.sequence).min(replay_from.max(1));
+    let mut expected = found
+        .first()
+        .map_or(0, |found| found.frame.header.sequence)
+        .min(replay_from.max(1));
     let mut is_behind = false;
     for Found { frame, .. } in found {
         let sequence = frame.header.sequence;

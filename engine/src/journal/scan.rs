@@ -287,8 +287,7 @@ pub fn next_frame_behind<S: ByteSource + ?Sized>(
     let mut position = position.next_multiple_of(BLOCK_BYTES as u64);
     while position < len {
         let peeked = FrameHeader::parse(blocks.block(position)?);
-        let counts =
-            peeked.is_ok_and(|header| header.journal_id == journal_id && header.sequence > above);
+        let counts = peeked.is_ok_and(|header| header.journal_id == journal_id && header.sequence > above);
         if counts && blocks.frame_at(position)?.is_ok() {
             return Ok(Some(position));
         }

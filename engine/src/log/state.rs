@@ -157,7 +157,11 @@ impl State {
         if let Some(fault) = &self.fault {
             return Err(fault.clone());
         }
-        match self.journal.as_ref().and_then(|port| port.journal.journal_fault()) {
+        match self
+            .journal
+            .as_ref()
+            .and_then(|port| port.journal.journal_fault())
+        {
             Some(fault) => Err(DiskFault {
                 partition: self.partition.clone(),
                 operation: fault.operation,
@@ -181,7 +185,9 @@ impl State {
         });
         // The other logs of the directory are on the same disk.
         if let Some(port) = &self.journal {
-            port.journal.shared.fail(fault.operation, io::Error::other(fault.source.to_string()));
+            port.journal
+                .shared
+                .fail(fault.operation, io::Error::other(fault.source.to_string()));
         }
         fault.clone()
     }

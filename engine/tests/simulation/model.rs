@@ -212,15 +212,18 @@ impl LogModel {
 
     /// Goes by what the log says of producers, once that was checked.
     pub fn learn_producers(&mut self, rows: &[(ProducerId, ProducerEpoch, Sequence)]) {
-        let known = rows.iter().filter(|row| row.2.is_some()).map(|(id, epoch, last)| {
-            let sequenced = Sequenced {
-                id: *id,
-                epoch: *epoch,
-                base: *last,
-                last: *last,
-            };
-            (*id, sequenced)
-        });
+        let known = rows
+            .iter()
+            .filter(|row| row.2.is_some())
+            .map(|(id, epoch, last)| {
+                let sequenced = Sequenced {
+                    id: *id,
+                    epoch: *epoch,
+                    base: *last,
+                    last: *last,
+                };
+                (*id, sequenced)
+            });
         self.producers = known.collect();
     }
 
