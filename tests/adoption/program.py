@@ -179,6 +179,8 @@ def offsets(topics):
         for level in [IsolationLevel.READ_UNCOMMITTED, IsolationLevel.READ_COMMITTED]:
             found = done(admin.list_offsets({at: question for at in every}, isolation_level=level))
             for at, answer in found.items():
+                if at.topic == "compacted" and name != "latest":
+                    continue  # moves with the cleaner
                 answers[f"{at.topic}-{at.partition} {name} {level.name}"] = [answer.offset, answer.timestamp]
     return dict(sorted(answers.items()))
 
@@ -202,6 +204,8 @@ def records(topics, isolation):
             else:
                 raise KafkaException(message.error())
     consumer.close()
+    # the cleaner may come between two looks: what has to be there is the last record of each key
+    found["compacted-0"] = list({record[3]: record for record in found["compacted-0"]}.values())
     check(len(ended) == len(found), f"{isolation}: no end within 90 s of {sorted(set(found) - ended)[:5]}")
     return found
 
