@@ -141,7 +141,8 @@ impl DataDirectory {
             return Ok(());
         }
         let directory = self.shared.directory.borrow();
-        let partitions = directory.partitions()?;
+        let mut partitions = directory.partitions()?;
+        partitions.retain(|partition| partition.to_string() != LOG_DIR);
         let named = partitions.iter().filter_map(|partition| {
             let id = directory.topic_id(partition).ok()??;
             Some((partition.topic.clone(), id))
