@@ -17,6 +17,8 @@ pub enum BackendChoice {
 pub enum Backend {
     Uring,
     Epoll,
+    /// See [`crate::sim`].
+    Sim,
 }
 
 impl fmt::Display for Backend {
@@ -24,6 +26,7 @@ impl fmt::Display for Backend {
         f.write_str(match self {
             Backend::Uring => "io_uring",
             Backend::Epoll => "epoll",
+            Backend::Sim => "simulation",
         })
     }
 }

@@ -109,6 +109,9 @@ pub(crate) fn report_panic(panic: &(dyn Any + Send)) {
         .unwrap_or("(no text)");
     with(|core| {
         Counters::add(&core.counters.tasks_panicked, 1);
+        if let Some(driver) = core.filling.sim() {
+            driver.note_panic(text);
+        }
         tracing::error!(reactor = %core.name, panic = text, "a task panicked and was dropped");
     });
 }
@@ -232,6 +235,11 @@ impl Core {
         if let Some(running) = finished {
             drop_quietly(running);
         }
+    }
+
+    /// For fillings that choose who is next.
+    pub(crate) fn with_ready(&self, f: impl FnOnce(&mut VecDeque<Key>)) {
+        f(&mut self.ready.borrow_mut());
     }
 
     pub(crate) fn is_ready(&self) -> bool {

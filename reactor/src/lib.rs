@@ -34,6 +34,7 @@ mod remote;
 mod residency;
 mod run;
 mod signal;
+pub mod sim;
 mod slab;
 mod socket;
 pub mod sync;

@@ -92,6 +92,7 @@ impl Outgoing {
         let Some(Piece::File { file, offset, len }) = self.pieces.front() else {
             return Ok(());
         };
+        let os = file.os()?;
         match self.front {
             Front::Read(_) => return Ok(()),
             Front::Cached { until } if *offset < until => return Ok(()),
@@ -104,19 +105,19 @@ impl Outgoing {
         let started = match ahead {
             Some(ahead) => ahead.reading,
             None => {
-                if let Some(chunk) = cold::followed(file.os(), *offset, window).await {
+                if let Some(chunk) = cold::followed(os, *offset, window).await {
                     let read = chunk.bytes.len();
                     self.front = Front::Read(chunk);
                     self.read_ahead(read);
                     return Ok(());
                 }
-                match residency::of(file.os(), *offset, window as u64) {
+                match residency::of(os, *offset, window as u64) {
                     Residency::Cached | Residency::Unknown => {
                         let until = *offset + window as u64;
                         self.front = Front::Cached { until };
                         return Ok(());
                     }
-                    Residency::Missing => cold::begin(file.os(), *offset, window).await?,
+                    Residency::Missing => cold::begin(os, *offset, window).await?,
                 }
             }
         };
@@ -141,26 +142,27 @@ impl Outgoing {
             let Piece::File { file, offset, len } = piece else {
                 continue;
             };
+            let Ok(os) = file.os() else { return };
             let skip = if at == 0 { window } else { 0 };
             let left = *len as usize - skip;
             if left > 0 {
-                next = Some((at as u64, file, *offset + skip as u64, left));
+                next = Some((at as u64, os, *offset + skip as u64, left));
                 break;
             }
-            end = Some((file, *offset + u64::from(*len)));
+            end = Some((os, *offset + u64::from(*len)));
         }
         match (next, end) {
-            (Some((at, file, offset, left)), _) => {
+            (Some((at, os, offset, left)), _) => {
                 let window = cold::window(offset, left);
-                if residency::of(file.os(), offset, window as u64) == Residency::Missing {
-                    self.ahead = cold::try_begin(file.os(), offset, window).map(|reading| Ahead {
+                if residency::of(os, offset, window as u64) == Residency::Missing {
+                    self.ahead = cold::try_begin(os, offset, window).map(|reading| Ahead {
                         piece: self.gone + at,
                         offset,
                         reading,
                     });
                 }
             }
-            (None, Some((file, end))) => cold::follow(file.os(), end),
+            (None, Some((os, end))) => cold::follow(os, end),
             (None, None) => {}
         }
     }
@@ -199,7 +201,7 @@ impl Outgoing {
                     Front::Cached { until } => {
                         let known = usize::try_from(until.saturating_sub(*offset)).unwrap_or(usize::MAX);
                         let part = len.min(known).min(SLICE_BYTES);
-                        sys::file::send_file(socket, file.os(), *offset, part)?
+                        sys::file::send_file(socket, file.os()?, *offset, part)?
                     }
                     Front::Unknown => unreachable!("`prepare` has looked"),
                 };

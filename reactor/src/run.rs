@@ -204,7 +204,7 @@ fn turns<T>(core: &Core, poll_main: &mut dyn FnMut(&mut Context<'_>) -> Poll<T>)
     }
 }
 
-fn fire_timers(core: &Core) {
+pub(crate) fn fire_timers(core: &Core) {
     if core.timers.borrow().len() == 0 {
         return;
     }
