@@ -8,6 +8,7 @@ use std::time::Duration;
 use reactor::disk;
 use uuid::Uuid;
 
+use super::append::is_full;
 use super::fault::DiskFault;
 use super::file_name::FileKind;
 use super::handle::Log;
@@ -27,9 +28,14 @@ impl Log {
         {
             let mut state = self.inner.state.borrow_mut();
             state.check_online()?;
-            state
-                .write_derived()
-                .map_err(|error| state.fail("close", error))?;
+            if let Err(error) = state.write_derived() {
+                // On a full disk the journal keeps what the files lack: nothing has failed, but this is no clean stop.
+                return Err(if is_full(&error) {
+                    state.fault_of("close", error)
+                } else {
+                    state.fail("close", error)
+                });
+            }
             // Makes the next commit a sync even if no record waits for one.
             state.flush.directory_changed();
             state.flush.epochs_changed();

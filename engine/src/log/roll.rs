@@ -167,6 +167,7 @@ pub(crate) fn create_segment(
 ) -> io::Result<Segment> {
     let segment = Segment::new(id, base_offset, 0, now);
     let file = File::open(&segment.path(dir, FileKind::Log), OpenMode::Create)?;
+    file.advise_random();
     // A file that is there already is a leftover of a roll that failed half way; it holds nothing.
     file.set_len(0)?;
     Ok(segment.with_file(file))
