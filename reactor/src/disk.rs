@@ -76,6 +76,24 @@ pub fn remove_dir_all(path: &Path) -> io::Result<()> {
     fs::remove_dir_all(path)
 }
 
+/// Of a file: enough to see whether it is the same as before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    pub len: u64,
+    pub inode: u64,
+    pub modified_ns: i128,
+}
+
+pub fn stat(path: &Path) -> io::Result<Stat> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = fs::metadata(path)?;
+    Ok(Stat {
+        len: metadata.len(),
+        inode: metadata.ino(),
+        modified_ns: i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()),
+    })
+}
+
 /// False also when it cannot be told.
 pub fn exists(path: &Path) -> bool {
     path.exists()

@@ -1,7 +1,6 @@
 //! What a shard holds, and where its handlers find it.
 
 use std::cell::{OnceCell, RefCell};
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -26,6 +25,7 @@ use crate::api::control_error::ControlError;
 use crate::coordinator::Coordinators;
 use crate::dispatch::Dispatch;
 use crate::fetch_session::FetchSessions;
+use crate::log_dirs::LogDirs;
 use crate::metrics::ShardMetrics;
 use crate::producer_ids::ProducerIds;
 use crate::topic_config;
@@ -36,7 +36,7 @@ pub struct Node {
     pub id: BrokerId,
     pub cluster_id: String,
     pub config: Arc<BrokerConfig>,
-    pub directory: PathBuf,
+    pub log_dirs: Arc<LogDirs>,
     /// Known once the broker is registered, which is before any client is let in.
     pub broker_epoch: OnceLock<BrokerEpoch>,
     /// Where clients are told to connect, by listener name.

@@ -44,13 +44,13 @@ pub enum DirectoryError {
     PartitionExists { dir: PathBuf },
 }
 
-/// What a log tells for the checkpoints.
+/// What a log tells for the checkpoints, or what they tell of one that is not open; `None`: no entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionCheckpoint {
     pub partition: TopicPartition,
-    pub recovery_point: Offset,
-    pub log_start: Offset,
-    pub high_watermark: Offset,
+    pub recovery_point: Option<Offset>,
+    pub log_start: Option<Offset>,
+    pub high_watermark: Option<Offset>,
     pub cleaned: Option<Offset>,
 }
 
@@ -58,9 +58,9 @@ impl PartitionCheckpoint {
     pub fn of(partition: TopicPartition, log: &crate::log::Log) -> Self {
         PartitionCheckpoint {
             partition,
-            recovery_point: log.flushed_offset(),
-            log_start: log.start_offset(),
-            high_watermark: log.high_watermark(),
+            recovery_point: Some(log.flushed_offset()),
+            log_start: Some(log.start_offset()),
+            high_watermark: Some(log.high_watermark()),
             cleaned: log.cleaned_offset(),
         }
     }
@@ -215,17 +215,17 @@ impl DataDirectory {
         for (current, next, name) in [
             (
                 &mut self.log_starts,
-                collect(|checkpoint| Some(checkpoint.log_start)),
+                collect(|checkpoint| checkpoint.log_start),
                 LOG_START,
             ),
             (
                 &mut self.recovery_points,
-                collect(|checkpoint| Some(checkpoint.recovery_point)),
+                collect(|checkpoint| checkpoint.recovery_point),
                 RECOVERY_POINT,
             ),
             (
                 &mut self.high_watermarks,
-                collect(|checkpoint| Some(checkpoint.high_watermark)),
+                collect(|checkpoint| checkpoint.high_watermark),
                 HIGH_WATERMARK,
             ),
             (
@@ -328,9 +328,9 @@ mod tests {
     fn checkpoint(topic: &str, offset: i64) -> PartitionCheckpoint {
         PartitionCheckpoint {
             partition: TopicPartition::new(topic, 0),
-            recovery_point: Offset(offset),
-            log_start: Offset(offset / 10),
-            high_watermark: Offset(offset),
+            recovery_point: Some(Offset(offset)),
+            log_start: Some(Offset(offset / 10)),
+            high_watermark: Some(Offset(offset)),
             cleaned: None,
         }
     }

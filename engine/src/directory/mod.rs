@@ -13,6 +13,7 @@
 //! ```
 
 mod clean_shutdown;
+pub mod closed_log;
 mod data_directory;
 mod meta_properties;
 mod offset_checkpoint;

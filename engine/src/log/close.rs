@@ -107,7 +107,7 @@ impl State {
     fn set_closed(&mut self, reason: io::Error) {
         self.fault.get_or_insert(DiskFault {
             partition: self.partition.clone(),
-            operation: "use of a log that is gone",
+            operation: DiskFault::GONE,
             offset: self.end_offset,
             source: Arc::new(reason),
         });
@@ -115,7 +115,7 @@ impl State {
 }
 
 /// `topic-partition.<uuid>-delete`, the topic cut so that the name fits.
-fn delete_dir_name(partition: &str) -> String {
+pub(crate) fn delete_dir_name(partition: &str) -> String {
     let (topic, number) = partition.rsplit_once('-').unwrap_or((partition, "0"));
     let id = Uuid::from_u64_pair(reactor::random_u64(), reactor::random_u64());
     let suffix = format!("-{number}.{}{DELETE_DIR_SUFFIX}", id.simple());
@@ -125,7 +125,7 @@ fn delete_dir_name(partition: &str) -> String {
     format!("{topic}{suffix}")
 }
 
-fn remove_dir_later(dir: PathBuf, delay_ms: i64) {
+pub(crate) fn remove_dir_later(dir: PathBuf, delay_ms: i64) {
     let delay = Duration::from_millis(u64::try_from(delay_ms).unwrap_or(0));
     reactor::spawn(async move {
         reactor::sleep(delay).await;
