@@ -79,6 +79,10 @@ async fn rows(shard: Rc<Shard>) -> Vec<Row> {
         };
         let lag = measured.end_offset - measured.high_watermark;
         rows.push(row(measured.dir, measured.bytes, lag, false));
+        if let Some(future) = &measured.future {
+            let lag = measured.end_offset - future.end_offset;
+            rows.push(row(future.dir, future.bytes, lag, true));
+        }
     }
     rows
 }

@@ -29,21 +29,12 @@ pub struct Directories {
 struct Shared {
     cluster_id: String,
     set: Arc<LogDirs>,
-    /// Parallel to `set`; `None`: never opened.
-    open: Vec<Option<Arc<Mutex<Directory>>>>,
 }
 
 impl Directories {
-    pub(super) fn new(cluster_id: String, set: Arc<LogDirs>, open: Vec<Option<Directory>>) -> Directories {
-        let open = open
-            .into_iter()
-            .map(|directory| directory.map(|directory| Arc::new(Mutex::new(directory))));
+    pub(super) fn new(cluster_id: String, set: Arc<LogDirs>) -> Directories {
         Directories {
-            shared: Rc::new(Shared {
-                cluster_id,
-                set,
-                open: open.collect(),
-            }),
+            shared: Rc::new(Shared { cluster_id, set }),
         }
     }
 
@@ -60,7 +51,7 @@ impl Directories {
         self.shared
             .set
             .online()
-            .filter_map(|(index, _)| Some((index, self.shared.open.get(index.index())?.clone()?)))
+            .filter_map(|(index, dir)| Some((index, dir.files()?)))
     }
 
     pub fn online_ids(&self) -> Vec<DirectoryId> {
@@ -85,7 +76,8 @@ impl Directories {
 }
 
 /// One directory, and which topics its checkpoints are about.
-pub(super) struct Directory {
+#[derive(Debug)]
+pub struct Directory {
     pub(super) directory: DataDirectory,
     /// `None`: nobody has written it, as in a directory that Kafka has used.
     pub(super) topic_ids: Option<BTreeMap<String, Uuid>>,
@@ -115,6 +107,21 @@ impl Directory {
         topic_ids: BTreeMap<String, Uuid>,
     ) -> Result<(), DirectoryError> {
         self.directory.write_checkpoints(checkpoints)?;
+        self.write_topic_ids(topic_ids)
+    }
+
+    pub(super) fn add(
+        &mut self,
+        checkpoint: &PartitionCheckpoint,
+        topic_id: Uuid,
+    ) -> Result<(), DirectoryError> {
+        self.directory.add_checkpoint(checkpoint)?;
+        let mut topic_ids = self.topic_ids.clone().unwrap_or_default();
+        topic_ids.insert(checkpoint.partition.topic.clone(), topic_id);
+        self.write_topic_ids(topic_ids)
+    }
+
+    fn write_topic_ids(&mut self, topic_ids: BTreeMap<String, Uuid>) -> Result<(), DirectoryError> {
         if self.topic_ids.as_ref() == Some(&topic_ids) {
             return Ok(());
         }

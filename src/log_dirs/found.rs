@@ -232,8 +232,8 @@ mod tests {
             retention_check_ms: 0,
         };
         let whole = last(vec![
-            LogDir::online("/a".into(), id(1000)),
-            LogDir::online("/b".into(), id(1001)),
+            LogDir::online("/a".into(), id(1000), None),
+            LogDir::online("/b".into(), id(1001), None),
         ]);
         let place = |last: &LastOffsets, assigned| last.place("t", &key(0), assigned).map(|place| place.dir);
         assert_eq!(place(&whole, id(1001)).map(DirIndex::index), Some(1));
@@ -243,7 +243,7 @@ mod tests {
         );
         assert_eq!(place(&whole, id(5000)), None, "of a directory that was taken out");
         let half = last(vec![
-            LogDir::online("/a".into(), id(1000)),
+            LogDir::online("/a".into(), id(1000), None),
             LogDir::failed("/b".into(), "gone".to_owned()),
         ]);
         assert_eq!(place(&half, id(1001)), None);

@@ -151,12 +151,10 @@ impl Locked {
             self.dirs[position].1 = attempt;
         }
         let mut set = Vec::with_capacity(self.dirs.len());
-        let mut open = Vec::with_capacity(self.dirs.len());
         for (path, attempt) in self.dirs {
             let failed = match attempt {
                 Attempt::Open(directory, id) => {
-                    set.push(LogDir::online(path, id));
-                    open.push(Some(*directory));
+                    set.push(LogDir::online(path, id, Some(*directory)));
                     continue;
                 }
                 Attempt::Failed(why) => why,
@@ -164,13 +162,8 @@ impl Locked {
             };
             tracing::error!(dir = %path.display(), why = failed, "the log directory is offline, with all of its partitions");
             set.push(LogDir::failed(path, failed));
-            open.push(None);
         }
-        Ok(Directories::new(
-            self.cluster_id,
-            Arc::new(LogDirs::new(set)),
-            open,
-        ))
+        Ok(Directories::new(self.cluster_id, Arc::new(LogDirs::new(set))))
     }
 
     /// A directory that partitions of this broker lie in, and that is not here.

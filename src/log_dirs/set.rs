@@ -1,10 +1,15 @@
 //! The directories of `log.dirs` as all shards know them.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use control::record::DirectoryId;
+use engine::directory::PartitionCheckpoint;
+use uuid::Uuid;
+
+use super::directories::{Directory, lock};
+use super::error::DirectoryError;
 
 /// What producers must leave free: the metadata log, group offsets, checkpoints and deletions need some to go on. The same as in
 /// `engine::log`, which looks each time a log has grown by some; here, many logs that grow by little are seen too.
@@ -30,6 +35,8 @@ pub struct LogDir {
     /// `None`: it failed before it could be told.
     id: Option<DirectoryId>,
     failure: OnceLock<String>,
+    /// Its lock and its checkpoint files; `None`: never opened.
+    files: Option<Arc<Mutex<Directory>>>,
     /// Too little is free for producers; reads, deletions and what the broker keeps for itself go on.
     is_full: AtomicBool,
     /// Partitions that belong there, with or without anything on the disk.
@@ -37,11 +44,12 @@ pub struct LogDir {
 }
 
 impl LogDir {
-    pub fn online(path: PathBuf, id: DirectoryId) -> LogDir {
+    pub fn online(path: PathBuf, id: DirectoryId, files: Option<Directory>) -> LogDir {
         LogDir {
             path,
             id: Some(id),
             failure: OnceLock::new(),
+            files: files.map(|files| Arc::new(Mutex::new(files))),
             is_full: AtomicBool::new(false),
             partition_count: AtomicUsize::new(0),
         }
@@ -52,6 +60,7 @@ impl LogDir {
             path,
             id: None,
             failure: OnceLock::from(why),
+            files: None,
             is_full: AtomicBool::new(false),
             partition_count: AtomicUsize::new(0),
         }
@@ -63,6 +72,22 @@ impl LogDir {
 
     pub fn id(&self) -> Option<DirectoryId> {
         self.id
+    }
+
+    pub(super) fn files(&self) -> Option<Arc<Mutex<Directory>>> {
+        self.files.clone()
+    }
+
+    /// Writes a partition's checkpoint ahead of the clock. Blocking.
+    pub fn add_checkpoint(
+        &self,
+        checkpoint: &PartitionCheckpoint,
+        topic_id: Uuid,
+    ) -> Result<(), DirectoryError> {
+        match &self.files {
+            Some(files) => lock(files).add(checkpoint, topic_id),
+            None => Ok(()),
+        }
     }
 
     pub fn is_online(&self) -> bool {
@@ -180,8 +205,6 @@ impl LogDirs {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
     fn id(number: u128) -> DirectoryId {
@@ -193,8 +216,8 @@ mod tests {
     #[test]
     fn a_partition_goes_to_the_emptiest_directory_that_is_online() {
         let dirs = LogDirs::new(vec![
-            LogDir::online("/a".into(), id(1000)),
-            LogDir::online("/b".into(), id(1001)),
+            LogDir::online("/a".into(), id(1000), None),
+            LogDir::online("/b".into(), id(1001), None),
             LogDir::failed("/c".into(), "gone".to_owned()),
         ]);
         assert_eq!(dirs.emptiest(), Some(DirIndex(0)));

@@ -31,7 +31,11 @@ pub fn start(shard: &Rc<Shard>) {
 async fn upkeep(shard: Rc<Shard>) {
     loop {
         reactor::sleep(UPKEEP_EVERY).await;
-        for partition in shard.partitions.all_opened() {
+        for key in shard.partitions.opened_keys() {
+            // One at a time: who holds a partition keeps it from being closed or moved.
+            let Some(partition) = shard.partitions.opened(&key) else {
+                continue;
+            };
             if let Err(error) = partition.log.maintain(Timestamp(reactor::wall_ms())) {
                 shard.disk_failed(&partition);
                 tracing::debug!(topic = %partition.id.topic, partition = partition.id.index, %error, "upkeep");
@@ -46,7 +50,11 @@ async fn retain(shard: Rc<Shard>) {
     let every = Duration::from_millis(shard.node.config.log.retention_check_interval_ms);
     loop {
         reactor::sleep(every).await;
-        for partition in shard.partitions.all_opened() {
+        for key in shard.partitions.opened_keys() {
+            // One at a time: who holds a partition keeps it from being closed or moved.
+            let Some(partition) = shard.partitions.opened(&key) else {
+                continue;
+            };
             let before = partition.log.start_offset();
             retain_partition(&partition).await;
             if partition.log.start_offset() != before {
@@ -77,7 +85,11 @@ pub(super) async fn retain_partition(partition: &Partition) {
 async fn clean(shard: Rc<Shard>) {
     loop {
         reactor::sleep(Duration::from_millis(shard.dynamic().cleaner_backoff_ms)).await;
-        for partition in shard.partitions.all_opened() {
+        for key in shard.partitions.opened_keys() {
+            // One at a time: who holds a partition keeps it from being closed or moved.
+            let Some(partition) = shard.partitions.opened(&key) else {
+                continue;
+            };
             if !partition.config().cleanup_policy.compact {
                 continue;
             }

@@ -7,6 +7,7 @@ mod gate;
 mod idle;
 mod maintenance;
 mod mesh;
+mod moving;
 mod opening;
 mod partitions;
 mod place;
@@ -18,6 +19,7 @@ mod shard;
 mod sizes;
 
 pub use mesh::{Mesh, ShardPorts};
+pub use moving::alter_directory;
 pub use partitions::{LastRun, Partitions, first_visit_ms};
 pub use place::{Kept, Place};
 pub use router::{Router, ShardGone, ShardId};

@@ -49,7 +49,7 @@ impl Place {
         let kept = Kept {
             state: OpenState {
                 clean: false,
-                recovery_point: Some(log.flushed_offset()),
+                recovery_point: Some(log.recovery_point()),
                 log_start: Some(log.start_offset()),
                 cleaned: log.cleaned_offset(),
             },

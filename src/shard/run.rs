@@ -71,7 +71,18 @@ pub async fn checkpoints(shard: Rc<Shard>) -> Vec<Checkpoint> {
     let keys = shard.partitions.keys();
     let mut checkpoints = Vec::new();
     for keys in keys.chunks(CHECKPOINTS_AT_ONCE) {
-        checkpoints.extend(keys.iter().filter_map(|key| checkpoint(&shard, key)));
+        for key in keys {
+            let checkpoint = checkpoint(&shard, key);
+            // A copy may get its name at any moment; from then on its directory's checkpoints are needed.
+            if let (Some(checkpoint), Some(moving)) = (&checkpoint, shard.moves.get(key)) {
+                checkpoints.push(Checkpoint {
+                    dir: moving.to,
+                    topic_id: checkpoint.topic_id,
+                    partition: checkpoint.partition.clone(),
+                });
+            }
+            checkpoints.extend(checkpoint);
+        }
         reactor::yield_now().await;
     }
     checkpoints

@@ -18,6 +18,7 @@ use net::fetch::NodeEndpoint;
 use reactor::sync::Budget;
 
 use super::flag::Flag;
+use super::moving::Moves;
 use super::partitions::Partitions;
 use super::router::{Router, ShardGone, ShardId};
 use super::scatter::PartitionKey;
@@ -65,6 +66,7 @@ pub struct Shard {
     pub node: Arc<Node>,
     pub router: Router,
     pub partitions: Partitions,
+    pub moves: Moves,
     pub coordinators: Coordinators,
     pub fetch_sessions: RefCell<FetchSessions>,
     pub producer_ids: ProducerIds,
@@ -89,6 +91,7 @@ impl Shard {
         let shard = Rc::new(Shard {
             router,
             partitions: Partitions::default(),
+            moves: Moves::default(),
             coordinators: Coordinators::default(),
             fetch_sessions: RefCell::new(FetchSessions::new(slots)),
             producer_ids: ProducerIds::default(),

@@ -21,6 +21,15 @@ pub struct Measured {
     pub bytes: u64,
     pub end_offset: i64,
     pub high_watermark: i64,
+    /// Its copy on the way to another directory.
+    pub future: Option<Future>,
+}
+
+pub struct Future {
+    pub dir: DirIndex,
+    pub bytes: u64,
+    /// Everything below is there.
+    pub end_offset: i64,
 }
 
 impl Shard {
@@ -31,7 +40,13 @@ impl Shard {
         let mut measured = Vec::new();
         for key in self.partitions.keys() {
             if let Some(topic) = image.topic(key.topic_id) {
-                measured.extend(self.partitions.measured(&key, &topic.name));
+                let future = self.moves.get(&key).map(|moving| Future {
+                    dir: moving.to,
+                    bytes: moving.copied_bytes.get(),
+                    end_offset: moving.copied_to.get(),
+                });
+                let found = self.partitions.measured(&key, &topic.name);
+                measured.extend(found.map(|found| Measured { future, ..found }));
             }
         }
         measured
@@ -84,6 +99,7 @@ impl super::Partitions {
             bytes,
             end_offset,
             high_watermark,
+            future: None,
         };
         if let Some(partition) = slot.opened() {
             let log = &partition.log;

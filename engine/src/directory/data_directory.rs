@@ -58,7 +58,7 @@ impl PartitionCheckpoint {
     pub fn of(partition: TopicPartition, log: &crate::log::Log) -> Self {
         PartitionCheckpoint {
             partition,
-            recovery_point: Some(log.flushed_offset()),
+            recovery_point: Some(log.recovery_point()),
             log_start: Some(log.start_offset()),
             high_watermark: Some(log.high_watermark()),
             cleaned: log.cleaned_offset(),
@@ -130,7 +130,7 @@ impl DataDirectory {
         for (name, kind) in self.dirs()? {
             match kind {
                 DirName::Partition(partition) => partitions.push(partition),
-                DirName::Deleted | DirName::Other => {
+                DirName::Deleted | DirName::Future | DirName::Other => {
                     tracing::debug!(dir = name, "not a partition");
                 }
             }
@@ -196,6 +196,31 @@ impl DataDirectory {
         ] {
             if checkpoint.0.remove(partition).is_some() {
                 write(&dir.join(name), &checkpoint.encode())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes one partition into the checkpoints, of which nobody has told them yet.
+    pub fn add_checkpoint(&mut self, checkpoint: &PartitionCheckpoint) -> Result<(), DirectoryError> {
+        let dir = self.path.clone();
+        for (current, offset, name) in [
+            (&mut self.log_starts, checkpoint.log_start, LOG_START),
+            (
+                &mut self.recovery_points,
+                checkpoint.recovery_point,
+                RECOVERY_POINT,
+            ),
+            (
+                &mut self.high_watermarks,
+                checkpoint.high_watermark,
+                HIGH_WATERMARK,
+            ),
+            (&mut self.cleaned, checkpoint.cleaned, CLEANER),
+        ] {
+            let Some(offset) = offset else { continue };
+            if current.0.insert(checkpoint.partition.clone(), offset) != Some(offset) {
+                write(&dir.join(name), &current.encode())?;
             }
         }
         Ok(())
@@ -277,10 +302,10 @@ impl DataDirectory {
             .collect())
     }
 
-    /// Finishes deletions that a stop interrupted.
+    /// Finishes deletions that a stop interrupted, and takes moves back that it did: the partition is whole where it was.
     fn remove_deleted(&self) -> Result<(), DirectoryError> {
         for (name, kind) in self.dirs()? {
-            if kind == DirName::Deleted {
+            if matches!(kind, DirName::Deleted | DirName::Future) {
                 let dir = self.path.join(name);
                 disk::remove_dir_all(&dir).map_err(|error| io_error("remove", &dir, error))?;
             }
