@@ -182,7 +182,7 @@ impl Partition {
 
     /// Nothing is on its way to the disk, and nobody waits for records.
     pub fn is_at_rest(&self) -> bool {
-        self.log.flushed_offset() == self.log.end_offset()
+        self.log.committed_offset() == self.log.end_offset()
             && self.log.fault().is_none()
             && !self.committing_unawaited.get()
             && self.watchers.borrow_mut().is_empty()
@@ -380,7 +380,7 @@ pub mod tests {
             .collect();
         let none = Overrides::new();
         let config = ConfigView::new(&broker, &none, &none).topic(&own);
-        let (log, _) = Log::open(&dir.join("t-0"), Rc::default(), OpenState::default())
+        let (log, _) = Log::open(&dir.join("t-0"), Rc::default(), OpenState::default(), None)
             .await
             .unwrap();
         let id = PartitionId {

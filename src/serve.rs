@@ -95,7 +95,11 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
     let own = BrokerId(config.node_id);
     let directories = locked.complete(&started.image)?;
     let retention_check_ms = i64::try_from(config.log.retention_check_interval_ms).unwrap_or(i64::MAX);
-    let last_run = directories.look(&started.image, own, retention_check_ms)?;
+    let mut last_run = directories.look(&started.image, own, retention_check_ms)?;
+    log_dirs::replay_journals(&mut last_run, &started.image, &config).await;
+    if let Some(lost) = log_dirs::metadata_lost(directories.set()) {
+        return Err(lost.into());
+    }
     let node = Arc::new(Node {
         id: own,
         cluster_id: directories.cluster_id().to_owned(),
@@ -152,7 +156,7 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
     if let Some(listener) = admin_listener {
         reactor::spawn(admin::run(listener, node.clone(), main.clone())).detach();
     }
-    reactor::spawn(log_dirs::watch_room(node.log_dirs.clone())).detach();
+    reactor::spawn(log_dirs::watch_room(node.log_dirs.clone(), cores.len())).detach();
     let checkpoints = reactor::spawn(log_dirs::keep_checkpoints(
         directories.clone(),
         config.clone(),

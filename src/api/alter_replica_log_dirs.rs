@@ -19,9 +19,12 @@ pub static API: Api = Api::new(34, "AlterReplicaLogDirs", (1, 2), |shard, call| 
     Box::pin(answer(shard, call))
 });
 
+/// A partition, and where to; `None`: to a directory that this broker has not.
+type Asked = (i32, Option<DirIndex>);
+
 async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let request: AlterReplicaLogDirsRequest = call.decode()?;
-    let mut topics: Vec<(TopicName, Vec<(i32, Option<DirIndex>)>)> = Vec::new();
+    let mut topics: Vec<(TopicName, Vec<Asked>)> = Vec::new();
     for dir in request.dirs {
         let to = shard.node.log_dirs.by_path(Path::new(&*dir.path));
         for topic in dir.topics {

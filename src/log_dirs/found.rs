@@ -19,17 +19,17 @@ use crate::shard::{Kept, LastRun, PartitionKey, Place, first_visit_ms};
 
 /// A partition's directory, and what the checkpoints say of it.
 #[derive(Clone, Debug, PartialEq)]
-struct Found {
-    dir: DirIndex,
-    state: OpenState,
+pub(super) struct Found {
+    pub(super) dir: DirIndex,
+    pub(super) state: OpenState,
     high_watermark: Option<Offset>,
 }
 
 /// How the last run left every partition that was found, for the shards to take along.
 #[derive(Clone)]
 pub struct LastOffsets {
-    set: Arc<LogDirs>,
-    found: Arc<HashMap<String, BTreeMap<i32, Found>>>,
+    pub(super) set: Arc<LogDirs>,
+    pub(super) found: Arc<HashMap<String, BTreeMap<i32, Found>>>,
     began_ms: i64,
     retention_check_ms: i64,
 }

@@ -9,6 +9,7 @@ mod directories;
 mod error;
 mod found;
 mod locked;
+mod replay;
 mod set;
 mod watch;
 
@@ -16,5 +17,6 @@ pub use checkpoints::{Checkpoint, keep_checkpoints, write_checkpoints};
 pub use directories::Directories;
 pub use error::DirectoryError;
 pub use locked::Locked;
+pub use replay::replay_journals;
 pub use set::{Assigned, DirIndex, LogDir, LogDirs};
-pub use watch::{watch, watch_room};
+pub use watch::{metadata_lost, watch, watch_room};

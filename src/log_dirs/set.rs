@@ -15,6 +15,10 @@ use super::error::DirectoryError;
 /// `engine::log`, which looks each time a log has grown by some; here, many logs that grow by little are seen too.
 pub const ROOM_KEPT_BYTES: u64 = 16 << 20;
 
+/// And what each shard may have acknowledged meanwhile that its segments do not have yet. A guess: the tails are written as fast as
+/// the disk goes.
+const ROOM_PER_SHARD_BYTES: u64 = 8 << 20;
+
 /// A directory by its place in `log.dirs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DirIndex(u16);
@@ -111,8 +115,8 @@ impl LogDir {
     }
 
     /// As measured now.
-    pub fn set_free(&self, free_bytes: u64) {
-        let is_full = free_bytes < ROOM_KEPT_BYTES;
+    pub fn set_free(&self, free_bytes: u64, shard_count: usize) {
+        let is_full = free_bytes < ROOM_KEPT_BYTES + shard_count as u64 * ROOM_PER_SHARD_BYTES;
         if self.is_full.swap(is_full, Ordering::Relaxed) != is_full {
             let dir = self.path.display();
             match is_full {

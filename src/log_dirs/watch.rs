@@ -20,7 +20,7 @@ const PLENTY_EVERY: u32 = 10;
 const PLENTY_BYTES: u64 = 8 << 30;
 
 /// Keeps looking how much room there is.
-pub async fn watch_room(dirs: std::sync::Arc<LogDirs>) {
+pub async fn watch_room(dirs: std::sync::Arc<LogDirs>, shard_count: usize) {
     let mut rounds = vec![0u32; dirs.len()];
     loop {
         for ((_, dir), rounds) in dirs.online().zip(&mut rounds) {
@@ -31,7 +31,7 @@ pub async fn watch_room(dirs: std::sync::Arc<LogDirs>) {
             let path = dir.path().to_owned();
             // A disk that does not say how full it is will say so when it is written to.
             if let Ok(space) = reactor::background(move || reactor::disk::space(&path)).await {
-                dir.set_free(space.free);
+                dir.set_free(space.free, shard_count);
                 if space.free > PLENTY_BYTES {
                     *rounds = PLENTY_EVERY;
                 }
@@ -39,6 +39,14 @@ pub async fn watch_room(dirs: std::sync::Arc<LogDirs>) {
         }
         reactor::sleep(LOOK_EVERY).await;
     }
+}
+
+/// Why the broker cannot go on: the directory with the metadata log has failed.
+pub fn metadata_lost(dirs: &LogDirs) -> Option<DirectoryError> {
+    let first = dirs.get(DirIndex::FIRST);
+    let why = first.failure()?.to_owned();
+    let dir = first.path().to_owned();
+    Some(DirectoryError::MetadataDirectoryLost { dir, why })
 }
 
 /// Tells the shards and the controller of each directory that goes offline; returns when the broker cannot go on: without the
@@ -51,12 +59,8 @@ pub async fn watch(
 ) -> DirectoryError {
     let mut offline = dirs.offline_count();
     loop {
-        let first = dirs.get(DirIndex::FIRST);
-        if let Some(why) = first.failure() {
-            return DirectoryError::MetadataDirectoryLost {
-                dir: first.path().to_owned(),
-                why: why.to_owned(),
-            };
+        if let Some(lost) = metadata_lost(dirs) {
+            return lost;
         }
         let now = dirs.offline_count();
         if now != offline {

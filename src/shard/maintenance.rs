@@ -31,6 +31,9 @@ pub fn start(shard: &Rc<Shard>) {
 async fn upkeep(shard: Rc<Shard>) {
     loop {
         reactor::sleep(UPKEEP_EVERY).await;
+        for directory in shard.directories() {
+            directory.look();
+        }
         for key in shard.partitions.opened_keys() {
             // One at a time: who holds a partition keeps it from being closed or moved.
             let Some(partition) = shard.partitions.opened(&key) else {

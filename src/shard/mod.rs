@@ -5,6 +5,7 @@ mod flag;
 mod follow;
 mod gate;
 mod idle;
+mod log_directory;
 mod maintenance;
 mod mesh;
 mod moving;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use control::image::TopicImage;
 use control::record::PartitionId as PartitionIndex;
+use engine::journal::Journal;
 use engine::log::file_name::PARTITION_METADATA;
 use engine::log::{DiskFault, Log, LogConfig, OpenError, OpenState, partition_metadata};
 use engine::types::LeaderEpoch;
@@ -15,7 +16,6 @@ use super::Shard;
 use super::gate::Gate;
 use super::partitions::{Entry, Slot};
 use super::scatter::PartitionKey;
-use crate::coordinator::OFFSETS_TOPIC;
 use crate::log_dirs::DirIndex;
 use crate::partition::{Partition, PartitionId};
 use crate::topic_config;
@@ -58,16 +58,13 @@ impl Shard {
     }
 
     /// Looks whether the log of a partition has failed. Its directory is then given up, at once and with all that lies there: what else
-    /// of it cannot be trusted, nobody knows. A log that merely found no room is opened again when its pause is over.
-    pub fn disk_failed(&self, partition: &Rc<Partition>) {
+    /// of it cannot be trusted, nobody knows. A log that merely found no room goes alone.
+    pub fn disk_failed(&self, partition: &Partition) {
         let Some(fault) = partition.log.fault().filter(|fault| !fault.is_gone()) else {
             return;
         };
         if !fault.is_out_of_room() {
-            return self.node.log_dirs.get(partition.dir()).fail(&fault);
-        }
-        if self.partitions.give_up(partition) && &*partition.id.topic == OFFSETS_TOPIC {
-            self.coordinators.unload(partition.id.index);
+            self.node.log_dirs.get(partition.dir()).fail(&fault);
         }
         partition.wake_waiters();
     }
@@ -115,7 +112,8 @@ async fn open(
     let path = shard.partition_path(dir, &topic.name, key.index);
     let config = topic_config::resolve(shard, &shard.image(), &topic.name);
     let log_config = Rc::new(topic_config::log_config(&config, &shard.dynamic()));
-    let log = open_log(&path, topic.id, log_config, state).await?;
+    let journal = shard.directory(dir).journal().await;
+    let log = open_log(&path, topic.id, log_config, state, journal.as_ref()).await?;
     // The cluster may have gone on: what counts is what is so now, for from here on the partition is told of changes.
     let topic = topic_of(shard, key)?;
     let config = topic_config::resolve(shard, &shard.image(), &topic.name);
@@ -155,14 +153,15 @@ async fn open_log(
     topic_id: Uuid,
     config: Rc<LogConfig>,
     state: OpenState,
+    journal: Option<&Journal>,
 ) -> Result<Log, OpenFailure> {
     name_topic(directory, topic_id).await?;
-    let (mut log, mut report) = Log::open(directory, config.clone(), state).await?;
+    let (mut log, mut report) = Log::open(directory, config.clone(), state, journal).await?;
     if log.topic_id().is_some_and(|found| found != topic_id) {
         tracing::warn!(partition = %log.partition(), "left over from a deleted topic of this name: deleting it");
         log.delete().await?;
         name_topic(directory, topic_id).await?;
-        (log, report) = Log::open(directory, config, OpenState::default()).await?;
+        (log, report) = Log::open(directory, config, OpenState::default(), journal).await?;
     }
     if report.truncation.is_some() || report.segments_checked > 0 {
         tracing::debug!(partition = %log.partition(), ?report, "recovered");

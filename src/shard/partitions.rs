@@ -90,11 +90,13 @@ pub(super) enum Entry {
     Begin(Rc<Gate>, Pass),
 }
 
+type NamedFigures = (Arc<str>, Rc<Figures>);
+
 /// See the module's documentation.
 pub struct Partitions {
     pub(super) slots: RefCell<HashMap<PartitionKey, Slot>>,
     /// By topic, so that counts outlive the time that a log is open. Topics that were never used have none.
-    figures: RefCell<BTreeMap<Uuid, (Arc<str>, Rc<Figures>)>>,
+    figures: RefCell<BTreeMap<Uuid, NamedFigures>>,
     pub(super) opening: Budget,
     /// The broker stops: nothing is opened any more.
     is_stopping: Cell<bool>,
@@ -253,25 +255,6 @@ impl Partitions {
         gate.refuse(ErrorCode::KafkaStorageError);
     }
 
-    /// The log of an open partition cannot be used any more, but may be again when it is opened anew; whether it was this one's turn.
-    pub(super) fn give_up(&self, partition: &Rc<Partition>) -> bool {
-        let key = PartitionKey {
-            topic_id: partition.id.topic_id,
-            index: partition.id.index,
-        };
-        let mut slots = self.slots.borrow_mut();
-        let slot = slots.get_mut(&key);
-        let slot = slot.filter(|slot| slot.opened().is_some_and(|opened| Rc::ptr_eq(&opened, partition)));
-        if let Some(slot) = slot {
-            *slot = Slot::Offline {
-                place: Place::of(partition),
-                retry_at: reactor::now() + OFFLINE_PAUSE,
-            };
-            return true;
-        }
-        false
-    }
-
     /// Those whose pause is over.
     pub(super) fn to_be_tried_again(&self) -> Vec<PartitionKey> {
         let now = reactor::now();
@@ -313,7 +296,7 @@ impl Partitions {
     }
 
     /// The counts of all topics that were used since the start.
-    pub fn all_figures(&self) -> Vec<(Arc<str>, Rc<Figures>)> {
+    pub fn all_figures(&self) -> Vec<NamedFigures> {
         self.figures.borrow().values().cloned().collect()
     }
 

@@ -124,6 +124,11 @@ pub async fn close(shard: Rc<Shard>) -> Vec<DirIndex> {
         .await;
     let mut unclean: Vec<DirIndex> = failed.into_iter().flatten().collect();
     unclean.extend(shard.partitions.unclean_directories());
+    for directory in shard.directories() {
+        if !directory.close().await {
+            unclean.push(directory.index());
+        }
+    }
     unclean.sort_unstable();
     unclean.dedup();
     unclean
@@ -131,6 +136,9 @@ pub async fn close(shard: Rc<Shard>) -> Vec<DirIndex> {
 
 /// A directory went offline: whoever waits for its partitions looks again, and is told.
 pub async fn directories_failed(shard: Rc<Shard>) {
+    for directory in shard.directories() {
+        directory.look();
+    }
     for partition in shard.partitions.all_opened() {
         if shard.node.log_dirs.get(partition.dir()).is_online() {
             continue;

@@ -11,6 +11,7 @@ use control::group::GroupConfig;
 use control::image::ClusterImage;
 use control::record::{BrokerEpoch, BrokerId};
 use control::service::{CallError, ControllerHandle};
+use engine::journal::JournalConfig;
 use futures_util::future::{Either, join_all};
 use net::connection::{Connections, Limits};
 use net::error::ErrorCode;
@@ -18,6 +19,7 @@ use net::fetch::NodeEndpoint;
 use reactor::sync::Budget;
 
 use super::flag::Flag;
+use super::log_directory::LogDirectory;
 use super::moving::Moves;
 use super::partitions::Partitions;
 use super::router::{Router, ShardGone, ShardId};
@@ -26,7 +28,7 @@ use crate::api::control_error::ControlError;
 use crate::coordinator::Coordinators;
 use crate::dispatch::Dispatch;
 use crate::fetch_session::FetchSessions;
-use crate::log_dirs::LogDirs;
+use crate::log_dirs::{DirIndex, LogDirs};
 use crate::metrics::ShardMetrics;
 use crate::producer_ids::ProducerIds;
 use crate::topic_config;
@@ -67,6 +69,7 @@ pub struct Shard {
     pub router: Router,
     pub partitions: Partitions,
     pub moves: Moves,
+    directories: Vec<LogDirectory>,
     pub coordinators: Coordinators,
     pub fetch_sessions: RefCell<FetchSessions>,
     pub producer_ids: ProducerIds,
@@ -88,10 +91,20 @@ impl Shard {
         let shard_count = router.shard_count().max(1);
         let slots = (node.config.fetch.session_count as usize).div_ceil(shard_count);
         let dynamic = topic_config::view(&node, &image).dynamic();
+        let directories = node.log_dirs.iter().map(|(index, _)| {
+            LogDirectory::new(
+                index,
+                node.log_dirs.clone(),
+                router.own().0,
+                journal_config(&node),
+            )
+        });
+        let directories = directories.collect();
         let shard = Rc::new(Shard {
             router,
             partitions: Partitions::default(),
             moves: Moves::default(),
+            directories,
             coordinators: Coordinators::default(),
             fetch_sessions: RefCell::new(FetchSessions::new(slots)),
             producer_ids: ProducerIds::default(),
@@ -122,6 +135,15 @@ impl Shard {
         let connections = Connections::new(service, limits, budget, shard.id().0 as u64, shard_count as u64);
         let _set_once = shard.connections.set(connections);
         shard
+    }
+
+    /// What this shard has in a directory.
+    pub(super) fn directory(&self, dir: DirIndex) -> &LogDirectory {
+        &self.directories[dir.index()]
+    }
+
+    pub(super) fn directories(&self) -> &[LogDirectory] {
+        &self.directories
     }
 
     /// This shard's client connections.
@@ -242,6 +264,16 @@ impl Shard {
             rack: broker.rack.map(Into::into),
         };
         self.endpoints(listener).into_iter().map(endpoint).collect()
+    }
+}
+
+fn journal_config(node: &Node) -> JournalConfig {
+    let limits = &node.config.journal;
+    JournalConfig {
+        file_bytes: limits.file_bytes,
+        files_max: limits.file_count as usize,
+        writes_in_flight_max: limits.inflight_write_count as usize,
+        ..JournalConfig::default()
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use reactor::disk;
 
-use crate::log::close::{delete_dir_name, remove_dir_later};
+use crate::log::close::{aside_dir_name, remove_dir_later};
 use crate::log::file_name::{FileKind, FileName, Suffix};
 
 /// Bytes of all segments. Blocking.
@@ -38,7 +38,7 @@ fn rename_all(dirs: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
         else {
             continue;
         };
-        let to = parent.join(delete_dir_name(name));
+        let to = parent.join(aside_dir_name(name));
         match disk::rename(dir, &to) {
             Ok(()) => doomed.push(to),
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,

@@ -179,7 +179,9 @@ impl Layout {
         let failed = |operation| move |source| JournalError::io(path, operation, source);
         let file = DirectFile::open(path, OpenMode::ReadWrite).map_err(failed("open"))?;
         if is_in_use(&file, path)? {
-            return Err(JournalError::NotReplayed { path: path.to_owned() });
+            return Err(JournalError::NotReplayed {
+                path: path.to_owned(),
+            });
         }
         if file.len().map_err(failed("measure"))? != self.file_bytes {
             return Ok(None);
@@ -197,7 +199,8 @@ impl Layout {
         };
         let mut block = AlignedBuf::with_capacity(BLOCK_BYTES);
         block.extend_from_slice(&header.encode());
-        file.write_blocking(&block, 0)
+        file.write_blocking(&block, 0)?;
+        file.sync_data_blocking()
     }
 
     fn make(&self, number: u32) -> Result<Open, JournalError> {
@@ -223,7 +226,9 @@ impl Layout {
         }
         let mut position = 0;
         while position < self.file_bytes {
-            let step = usize::try_from(self.file_bytes - position).unwrap_or(ZERO_BYTES).min(ZERO_BYTES);
+            let step = usize::try_from(self.file_bytes - position)
+                .unwrap_or(ZERO_BYTES)
+                .min(ZERO_BYTES);
             zeros.truncate(step);
             file.write_blocking(&zeros, position)?;
             position += step as u64;

@@ -23,22 +23,16 @@ impl DiskFault {
     /// The operation of a call that came after [`super::Log::close`] or [`super::Log::delete`].
     pub(crate) const GONE: &str = "use of a log that is gone";
 
-    /// There was no room for something that is not needed to keep what was acknowledged: opened again when there is room, the log is
-    /// as after a crash. A sync that found no room is not among them: what it was to write may be in the page cache, looking
-    /// as if it were on the disk.
+    /// There was no room, or no descriptor: nothing that speaks against the rest of the directory. The log stays offline: its journal may
+    /// have acknowledged records that its segments lack, and only a start puts them there.
     pub fn is_out_of_room(&self) -> bool {
-        const HARMLESS: [&str; 5] = [
-            "open segment",
-            "roll",
-            "close",
-            "rename deleted segment",
-            "swap compacted segment",
-        ];
+        const EMFILE: i32 = 24;
+        const ENFILE: i32 = 23;
         let is_full = matches!(
             self.source.kind(),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
         );
-        is_full && HARMLESS.contains(&self.operation)
+        is_full || matches!(self.source.raw_os_error(), Some(EMFILE | ENFILE))
     }
 
     /// The log was closed or deleted; nothing is wrong with the disk.

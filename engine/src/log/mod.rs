@@ -39,6 +39,7 @@ mod tail_cache;
 pub mod time_index;
 pub mod time_lookup;
 mod trash;
+pub mod truncate;
 pub mod window;
 
 pub use append::{AppendContext, AppendError, Appended};
@@ -52,3 +53,4 @@ pub use read::{ReadError, ReadSlice};
 pub use recovery::{OpenError, OpenState, RecoveryReport, Truncation};
 pub use retention::Retained;
 pub use time_lookup::TimestampOffset;
+pub use truncate::TruncateError;

@@ -47,7 +47,7 @@ impl Fixture {
     }
 
     pub async fn open_with(&self, config: LogConfig, start: OpenState) -> (Log, RecoveryReport) {
-        Log::open(&self.dir(), Rc::new(config), start)
+        Log::open(&self.dir(), Rc::new(config), start, None)
             .await
             .expect("the log opens")
     }

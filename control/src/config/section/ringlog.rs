@@ -102,7 +102,7 @@ pub(super) const SECTION: Section = Section {
                  more.",
             ),
         int("ringlog.journal.inflight.writes")
-            .default("8")
+            .default("4")
             .between(1, 256)
             .doc("Journal writes of one core that may be on their way to the disk at a time."),
         // Guess to be measured: a log that is opened again costs about a millisecond.
