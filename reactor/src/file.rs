@@ -186,6 +186,15 @@ impl File {
         }
     }
 
+    /// Drops what the page cache holds of the file from `offset` on and believes to be on the disk; what is dirty stays. After a
+    /// failed write-back that belief is wrong, and only reading from the disk shows it.
+    pub fn drop_clean_pages(&self, offset: u64) {
+        match &self.kind {
+            Kind::Os(os) => sys::cache::drop_clean(os, offset),
+            Kind::Sim(file) => file.drop_clean_pages(),
+        }
+    }
+
     /// Starts writing back what is dirty in a range, so that a later sync has less to wait for. Blocks the thread while
     /// the device's queue is full; promises nothing about durability.
     pub fn start_writeback(&self, offset: u64, len: u64) -> io::Result<()> {

@@ -126,7 +126,7 @@ impl State {
     fn set_closed(&mut self, reason: io::Error) {
         self.fault.get_or_insert(DiskFault {
             partition: self.partition.clone(),
-            operation: "use of a log that is gone",
+            operation: DiskFault::GONE,
             offset: self.end_offset,
             source: Arc::new(reason),
         });
@@ -144,7 +144,7 @@ pub(crate) fn aside_dir_name(partition: &str) -> String {
     format!("{topic}{suffix}")
 }
 
-fn remove_dir_later(dir: PathBuf, delay_ms: i64) {
+pub(crate) fn remove_dir_later(dir: PathBuf, delay_ms: i64) {
     let delay = Duration::from_millis(u64::try_from(delay_ms).unwrap_or(0));
     reactor::spawn(async move {
         reactor::sleep(delay).await;
