@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
@@ -63,6 +64,48 @@ impl File {
     /// One `pread`: may read less than asked for, 0 at or past the end.
     pub fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         self.os.read_at(buf, offset)
+    }
+
+    /// Opens a file to be read once, from one end to the other: nothing is read ahead of [`File::read_once_at`].
+    pub fn open_once(path: &Path) -> io::Result<File> {
+        let file = File::open(path, OpenMode::Read)?;
+        // best effort: a file system that takes no advice reads as it likes
+        let _ = sys::file::no_readahead(&file.os);
+        Ok(file)
+    }
+
+    /// [`File::read_at`] for who reads large amounts once: what was not in the page cache is not there afterwards either, so
+    /// that what others read again and again stays.
+    pub fn read_once_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        if let Ok(count) = sys::file::read_resident_at(&self.os, buf, offset)
+            && count == buf.len()
+        {
+            return Ok(count);
+        }
+        let count = self.os.read_at(buf, offset)?;
+        let _ = sys::file::drop_cached(&self.os, offset, count as u64);
+        Ok(count)
+    }
+
+    /// Drops the file from the page cache, as far as it is written back: for a file that was written for later.
+    pub fn drop_cached(&self) {
+        // best effort: the kernel may keep what it likes
+        let _ = sys::file::drop_cached(&self.os, 0, 0);
+    }
+
+    /// When the content last changed, in milliseconds since 1970.
+    pub fn modified_ms(&self) -> io::Result<i64> {
+        let since = self.os.metadata()?.modified()?.duration_since(SystemTime::UNIX_EPOCH);
+        Ok(since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// Says when the content last changed.
+    pub fn set_modified_ms(&self, ms: i64) -> io::Result<()> {
+        let since = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+        match SystemTime::UNIX_EPOCH.checked_add(since) {
+            Some(time) => self.os.set_modified(time),
+            None => Err(io::ErrorKind::InvalidInput.into()),
+        }
     }
 
     /// # Errors

@@ -36,7 +36,7 @@ mod timers;
 mod turn;
 mod uring;
 
-pub use background::background;
+pub use background::{background, background_idle};
 pub use clock::{Instant, now, random_u64, wall_ms};
 pub use config::{Backend, BackendChoice, Config, allowed_cores};
 pub use file::{File, OpenMode};

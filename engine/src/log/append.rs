@@ -242,7 +242,7 @@ impl State {
                     .ok()
                     .and_then(|batch| coordinator_epoch(&batch))
             });
-            self.producers.record(&producer_state::Appended {
+            let ended = self.producers.record(&producer_state::Appended {
                 producer,
                 base_offset,
                 last_offset,
@@ -251,6 +251,12 @@ impl State {
                 is_transactional: info.is_transactional,
                 marker,
             });
+            if let (Some(first_offset), Ok(marker)) = (ended, Batch::only(batch))
+                && let Err(error) = self.transaction_ended(&marker, first_offset)
+            {
+                // Without the entry readers would take what was aborted for committed.
+                self.fail("write transaction index", error);
+            }
         }
         self.producers.advance_to(last_offset.next());
     }

@@ -64,6 +64,11 @@ impl FlushState {
         }
     }
 
+    /// Everything below is on stable storage in the segments themselves.
+    pub(crate) fn recovery_point(&self) -> Offset {
+        self.flushed
+    }
+
     pub(crate) fn epochs_changed(&mut self) {
         self.are_epochs_dirty = true;
     }

@@ -89,7 +89,13 @@ fn finish_swap(
     let end = end_of(&path, base_offset)?;
     for name in live {
         let is_covered = name.base_offset >= base_offset && name.base_offset < end;
-        if is_covered && name.kind != FileKind::ProducerSnapshot {
+        // What is derived from the log goes into place before it: at its base offset it may be the new one already.
+        let may_be_new = name.base_offset == base_offset
+            && matches!(
+                name.kind,
+                FileKind::OffsetIndex | FileKind::TimeIndex | FileKind::TransactionIndex
+            );
+        if is_covered && !may_be_new && name.kind != FileKind::ProducerSnapshot {
             remove(&name.in_dir(dir))?;
         }
     }
@@ -133,7 +139,10 @@ pub(crate) fn remove_orphans(dir: &Path, base_offsets: &[Offset]) -> io::Result<
         match name.kind {
             FileKind::Log => {}
             FileKind::ProducerSnapshot => stray_snapshots.push(name),
-            FileKind::OffsetIndex | FileKind::TimeIndex | FileKind::TransactionIndex => {
+            FileKind::OffsetIndex
+            | FileKind::TimeIndex
+            | FileKind::TransactionIndex
+            | FileKind::Quarantine => {
                 remove(&name.in_dir(dir))?;
                 removed += 1;
             }

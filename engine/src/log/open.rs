@@ -32,6 +32,7 @@ impl Log {
             is_compacted: config.cleanup_policy.compact,
             producer_id_expiration_ms: config.producer_id_expiration_ms,
             now,
+            recovery_point: start.recovery_point,
         };
         let loaded = {
             let (dir, partition) = (dir.to_owned(), partition.clone());
@@ -75,6 +76,8 @@ impl Log {
             memos: ReadMemos::default(),
             cleaned_to: start.cleaned.filter(|cleaned| *cleaned <= loaded.end_offset),
             is_compacting: false,
+            transactions: loaded.transactions,
+            quarantines: loaded.quarantines,
             next_segment_id,
         };
         state.assert_invariants();

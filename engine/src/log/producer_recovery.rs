@@ -12,8 +12,9 @@ use super::producer_snapshot;
 use super::producer_state::{Appended, ProducerStates};
 use super::recovery::{Found, RecoveryRules};
 use super::segment::read_batch;
+use super::transaction_index::{self, AbortedTransaction, TransactionIndexes};
 use super::window::{BatchAt, SCAN_BYTES, ScanError, Window};
-use crate::batch::Batch;
+use crate::batch::{Batch, ControlRecordType};
 use crate::types::{Offset, Timestamp};
 
 /// A marker's batch is about 80 bytes; a larger control batch is none of a transaction's.
@@ -27,10 +28,18 @@ pub(crate) fn load(
     end_offset: Offset,
     clean: bool,
     rules: &RecoveryRules,
+    transactions: &mut TransactionIndexes,
 ) -> Result<(ProducerStates, BTreeSet<Offset>), ScanError> {
     let mut snapshots = list(dir, end_offset)?;
     let mut states = None;
-    while let Some(offset) = snapshots.last().copied() {
+    // Behind the recovery point transaction indexes may have been lost, while a snapshot was not: then the markers in between
+    // are read again.
+    let synced = match rules.recovery_point {
+        _ if clean => end_offset,
+        Some(recovery_point) => recovery_point.max(log_start),
+        None => log_start,
+    };
+    while let Some(offset) = snapshots.range(..=synced).next_back().copied() {
         match read(dir, offset, rules) {
             Ok(read) => {
                 states = Some(read);
@@ -50,7 +59,10 @@ pub(crate) fn load(
         None if clean => ProducerStates::new(end_offset),
         None => ProducerStates::new(log_start),
     };
-    replay(dir, segments, end_offset, rules, &mut states)?;
+    replay(dir, segments, end_offset, rules, &mut states, transactions)?;
+    transactions
+        .base_offsets
+        .retain(|base| segments.binary_search_by_key(base, |segment| segment.base_offset).is_ok());
     states.advance_to(end_offset);
     states.expire(rules.now, rules.producer_id_expiration_ms);
     Ok((states, snapshots))
@@ -97,6 +109,7 @@ fn replay(
     end_offset: Offset,
     rules: &RecoveryRules,
     states: &mut ProducerStates,
+    transactions: &mut TransactionIndexes,
 ) -> Result<(), ScanError> {
     let from = states.end_offset();
     if from >= end_offset {
@@ -112,31 +125,54 @@ fn replay(
         )?;
         let mut window = Window::new(&file, segment.size_bytes, SCAN_BYTES);
         let mut position = 0;
+        let mut aborted = Vec::new();
         while let Some(batch) = window.header(position)? {
             if batch.header.base_offset() >= from
                 && let Some(producer) = batch.header.producer()
             {
                 let attributes = batch.header.attributes();
-                states.record(&Appended {
+                let (kind, coordinator_epoch) = match attributes.is_control() {
+                    true => marker(&file, &batch),
+                    false => (None, None),
+                };
+                let ended = states.record(&Appended {
                     producer,
                     base_offset: batch.header.base_offset(),
                     last_offset: batch.header.last_offset(),
                     max_timestamp: batch.header.max_timestamp(),
                     now: rules.now,
                     is_transactional: attributes.is_transactional(),
-                    marker: attributes.is_control().then(|| marker(&file, &batch)),
+                    marker: attributes.is_control().then_some(coordinator_epoch),
                 });
+                if let (Some(first_offset), Some(ControlRecordType::Abort)) = (ended, kind) {
+                    let last_offset = batch.header.last_offset();
+                    aborted.push(AbortedTransaction {
+                        producer_id: producer.id,
+                        first_offset,
+                        last_offset,
+                        last_stable_offset: states.first_unstable_offset().unwrap_or(last_offset.next()),
+                    });
+                }
             }
             position = batch.end();
+        }
+        if transaction_index::restore(dir, segment.base_offset, from, &aborted)? {
+            transactions.base_offsets.insert(segment.base_offset);
         }
     }
     Ok(())
 }
 
-fn marker(file: &File, batch: &BatchAt) -> Option<i32> {
+/// Kind and coordinator epoch of a marker, as far as it is one.
+fn marker(file: &File, batch: &BatchAt) -> (Option<ControlRecordType>, Option<i32>) {
     if batch.size_bytes > MARKER_BATCH_BYTES_MAX {
-        return None;
+        return (None, None);
     }
-    let bytes = read_batch(file, batch).ok()?;
-    coordinator_epoch(&Batch::only(&bytes).ok()?)
+    let Ok(bytes) = read_batch(file, batch) else {
+        return (None, None);
+    };
+    match Batch::only(&bytes) {
+        Ok(batch) => (transaction_index::marker_kind(&batch), coordinator_epoch(&batch)),
+        Err(_) => (None, None),
+    }
 }

@@ -139,6 +139,9 @@ impl State {
         if from >= below || (max_bytes == 0 && !at_least_one) {
             return Ok(ReadSlice::empty(from));
         }
+        if let Some(read) = self.read_beside_damage(from, max_bytes, below, at_least_one) {
+            return read;
+        }
         let slice = self.slice(from, max_bytes, below, at_least_one);
         self.limit_open_files();
         slice.map_err(|error| self.read_error(from, error))

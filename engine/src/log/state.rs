@@ -17,7 +17,9 @@ use super::fault::DiskFault;
 use super::producer_state::ProducerStates;
 use super::read::ReadMemos;
 use super::segment::Segment;
+use super::scrub::Quarantine;
 use super::segment_index::SegmentIndex;
+use super::transaction_index::TransactionIndexes;
 use crate::types::{LeaderEpoch, Offset, Timestamp};
 
 /// The segment that takes appends.
@@ -62,6 +64,9 @@ pub(crate) struct State {
     /// Everything below has been compacted; `None`: nothing yet.
     pub(crate) cleaned_to: Option<Offset>,
     pub(crate) is_compacting: bool,
+    pub(crate) transactions: TransactionIndexes,
+    /// Of the closed segments that have bad ranges.
+    pub(crate) quarantines: BTreeMap<Offset, Quarantine>,
     pub(crate) next_segment_id: u64,
 }
 

@@ -55,6 +55,7 @@ impl LogFile {
                 FileKind::OffsetIndex => Kind::OffsetIndex { base_offset },
                 FileKind::TimeIndex => Kind::TimeIndex { base_offset },
                 FileKind::TransactionIndex => Kind::TransactionIndex,
+                FileKind::Quarantine => return None,
                 FileKind::ProducerSnapshot => Kind::ProducerSnapshot,
             },
             None if name == LEADER_EPOCH_CHECKPOINT => Kind::LeaderEpochs,
