@@ -127,7 +127,7 @@ impl Partition {
             origin: origin.of_batch(),
             now,
         };
-        let appended = self.log.append(&mut records, &info, &context)?;
+        let appended = self.log.append(records, &info, &context)?;
         if !appended.duplicate {
             self.unreadable
                 .borrow_mut()

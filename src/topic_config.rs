@@ -9,7 +9,7 @@ use control::config::{
 };
 use control::image::{ClusterImage, ConfigResource, ResourceKind};
 use engine::batch::{self, Codec, Compression, InnerCheck, Limits, TimestampRule, TimestampType};
-use engine::log::{CleanupPolicy, LogConfig};
+use engine::log::{CleanupPolicy, Durability, LogConfig};
 use engine::types::Timestamp;
 
 use crate::partition::Origin;
@@ -77,6 +77,7 @@ pub fn log_config(config: &TopicConfig, dynamic: &BrokerDynamic) -> LogConfig {
             compact: config.cleanup_policy.compact,
         },
         max_message_bytes: config.max_message_bytes,
+        durability: Durability::Journal,
         flush_messages: config.flush_messages.map_or(i64::MAX, ms),
         flush_ms: config.flush_ms.map_or(i64::MAX, ms),
         message_timestamp_type: timestamp_type(config),

@@ -51,7 +51,7 @@ impl Producer {
     }
 
     pub fn append(&mut self, log: &Log) {
-        log.append(&mut self.bytes, &self.info, &self.context)
+        log.append(self.bytes.clone(), &self.info, &self.context)
             .expect("a log that takes batches");
     }
 }

@@ -4,5 +4,6 @@
 
 pub mod batch;
 pub mod directory;
+pub mod journal;
 pub mod log;
 pub mod types;

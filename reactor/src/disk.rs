@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+pub use crate::filesystem::FileSystem;
 use crate::sys;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,13 +4,13 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
 use crate::core;
-use crate::sys;
+use crate::opened::{Opened, OsFile};
+use crate::{residency, sys};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
@@ -23,8 +23,23 @@ pub enum OpenMode {
     Create,
 }
 
-/// The descriptor, shared by the clones of a [`File`] and the kernel's requests on it.
-pub(crate) type OsFile = Arc<std::fs::File>;
+pub(crate) fn open_os(path: &Path, mode: OpenMode) -> io::Result<std::fs::File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    match mode {
+        OpenMode::Read => {}
+        OpenMode::ReadWrite => {
+            options.write(true);
+        }
+        OpenMode::CreateNew => {
+            options.write(true).create_new(true);
+        }
+        OpenMode::Create => {
+            options.write(true).create(true).truncate(false);
+        }
+    }
+    options.open(path)
+}
 
 /// An open file. Clones share the descriptor, so a slice of a file may travel to another shard and be sent from there;
 /// it closes with the last clone.
@@ -38,22 +53,8 @@ pub struct File {
 
 impl File {
     pub fn open(path: &Path, mode: OpenMode) -> io::Result<File> {
-        let mut options = OpenOptions::new();
-        options.read(true);
-        match mode {
-            OpenMode::Read => {}
-            OpenMode::ReadWrite => {
-                options.write(true);
-            }
-            OpenMode::CreateNew => {
-                options.write(true).create_new(true);
-            }
-            OpenMode::Create => {
-                options.write(true).create(true).truncate(false);
-            }
-        }
         Ok(File {
-            os: Arc::new(options.open(path)?),
+            os: Opened::new(open_os(path, mode)?),
         })
     }
 
@@ -156,6 +157,21 @@ impl File {
     /// The same, blocking the thread.
     pub fn sync_data_blocking(&self) -> io::Result<()> {
         sys::file::sync_data(&self.os)
+    }
+
+    /// Whether the page cache holds all of a range, so that reading it does not wait for the disk; also false where the
+    /// kernel does not say. Only a hint: pages come and go.
+    pub fn is_resident(&self, offset: u64, len: u64) -> bool {
+        residency::missing(&self.os, offset, len) == Some(0)
+    }
+
+    /// Starts writing back what is dirty in a range, so that a later sync has less to wait for. Blocks the thread while
+    /// the device's queue is full; promises nothing about durability.
+    pub fn start_writeback(&self, offset: u64, len: u64) -> io::Result<()> {
+        if len == 0 {
+            return Ok(()); // to the kernel it would mean "to the end"
+        }
+        sys::cache::start_writeback(&self.os, offset, len)
     }
 
     /// In bytes.

@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use crate::clock::{self, Instant};
 use crate::config::Backend;
-use crate::file::OsFile;
 use crate::metrics::Metrics;
+use crate::opened::OsFile;
 use crate::remote::Remote;
 use crate::{background, epoll, uring};
 

@@ -5,6 +5,7 @@
 
 use std::io;
 
+use bytes::BytesMut;
 use thiserror::Error;
 
 use super::fault::DiskFault;
@@ -98,10 +99,12 @@ const ROOM_FACTOR: u64 = 16;
 impl State {
     pub(crate) fn append(
         &mut self,
-        batch: &mut [u8],
+        batch: BytesMut,
         info: &BatchInfo,
         context: &AppendContext,
     ) -> Result<Appended, AppendError> {
+        let mut batch = batch;
+        let batch = &mut batch[..];
         self.check_online()?;
         let size_bytes = batch.len() as u64;
         debug_assert_eq!(

@@ -64,7 +64,7 @@ impl FlushState {
         }
     }
 
-    /// Everything below is on stable storage in the segments themselves.
+    /// Everything below is in segment files that are on stable storage.
     pub(crate) fn recovery_point(&self) -> Offset {
         self.flushed
     }
@@ -344,14 +344,14 @@ mod tests {
             let (log, _) = Log::open(&dir, config, OpenState::default()).await.unwrap();
             let mut builder = BatchBuilder::new(Offset(0));
             builder.append(Timestamp(1), None, Some(b"value"));
-            let mut batch = builder.build().unwrap();
+            let batch = builder.build().unwrap();
             let info = validate(&batch, &Limits::default()).unwrap();
             let context = AppendContext {
                 leader_epoch: LeaderEpoch(0),
                 origin: Origin::Client,
                 now: Timestamp(1),
             };
-            log.append(&mut batch, &info, &context).unwrap();
+            log.append(batch.clone(), &info, &context).unwrap();
             log.inner.state.borrow_mut().flush.is_running = true; // the sync below
             let waiting = [log.commit(Offset(1)), log.commit(Offset(1))];
             let error = io::Error::other("the disk is gone");
@@ -367,7 +367,7 @@ mod tests {
             assert_eq!(log.flushed_offset(), Offset(0));
             assert!(log.commit(Offset(0)).await.is_err());
             assert!(matches!(
-                log.append(&mut batch, &info, &context),
+                log.append(batch.clone(), &info, &context),
                 Err(AppendError::Offline(_))
             ));
             assert!(matches!(
@@ -390,14 +390,14 @@ mod tests {
             let (log, _) = Log::open(&dir, config, OpenState::default()).await.unwrap();
             let mut builder = BatchBuilder::new(Offset(0));
             builder.append(Timestamp(1), None, Some(b"value"));
-            let mut batch = builder.build().unwrap();
+            let batch = builder.build().unwrap();
             let info = validate(&batch, &Limits::default()).unwrap();
             let context = AppendContext {
                 leader_epoch: LeaderEpoch(0),
                 origin: Origin::Client,
                 now: Timestamp(1),
             };
-            log.append(&mut batch, &info, &context).unwrap();
+            log.append(batch.clone(), &info, &context).unwrap();
             let records = log.commit(Offset(1));
             reactor::yield_now().await; // the sync is under way now
             log.inner.state.borrow_mut().flush.directory_changed();

@@ -26,6 +26,16 @@ impl CleanupPolicy {
     };
 }
 
+/// What an acknowledged record has outlived (`ringlog.durability`).
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// The loss of power: it is on stable storage.
+    #[default]
+    Journal,
+    /// The end of the process: it is in the page cache, as with Kafka. `flush_messages` and `flush_ms` bound what power takes.
+    PageCache,
+}
+
 /// Topic configuration as the log needs it. `-1` means "without bound" where Kafka says so.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogConfig {
@@ -43,6 +53,7 @@ pub struct LogConfig {
     pub retention_bytes: i64,
     pub cleanup_policy: CleanupPolicy,
     pub max_message_bytes: u32,
+    pub durability: Durability,
     /// Unsynced records that start a sync without anybody waiting for it.
     pub flush_messages: i64,
     /// Age of unsynced records that starts one.
@@ -84,6 +95,7 @@ impl Default for LogConfig {
             retention_bytes: -1,
             cleanup_policy: CleanupPolicy::DELETE,
             max_message_bytes: 1_048_588,
+            durability: Durability::Journal,
             flush_messages: i64::MAX,
             flush_ms: i64::MAX,
             message_timestamp_type: TimestampType::CreateTime,

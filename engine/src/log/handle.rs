@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use reactor::sync::Notify;
 use uuid::Uuid;
 
@@ -79,7 +80,7 @@ impl Log {
     /// Not durable yet; see [`Log::commit`].
     pub fn append(
         &self,
-        batch: &mut [u8],
+        batch: BytesMut,
         info: &BatchInfo,
         context: &AppendContext,
     ) -> Result<Appended, AppendError> {

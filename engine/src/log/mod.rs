@@ -44,7 +44,7 @@ pub mod window;
 pub use append::{AppendContext, AppendError, Appended};
 pub use check::{CheckStart, CheckedSegment, check_segment};
 pub use compaction::{CompactError, Compacted};
-pub use config::{CleanupPolicy, LogConfig};
+pub use config::{CleanupPolicy, Durability, LogConfig};
 pub use fault::DiskFault;
 pub use handle::{DeleteRecordsError, Log, ProducerInfo};
 pub use producer_state::ProducerError;

@@ -220,17 +220,17 @@ fn append_time_and_epochs_are_the_brokers() {
             ..small_config()
         };
         let log = fixture.open(config).await;
-        let (mut bytes, info) = validated(batch(2, 5, 10));
+        let (bytes, info) = validated(batch(2, 5, 10));
         let mut at = context();
         at.leader_epoch = LeaderEpoch(4);
-        let appended = log.append(&mut bytes, &info, &at).unwrap();
+        let appended = log.append(bytes, &info, &at).unwrap();
         assert_eq!(appended.log_append_time, NOW);
         at.leader_epoch = LeaderEpoch(3);
-        let (mut bytes, info) = validated(batch(1, 5, 10));
-        assert!(log.append(&mut bytes, &info, &at).is_err(), "epochs only grow");
+        let (bytes, info) = validated(batch(1, 5, 10));
+        assert!(log.append(bytes.clone(), &info, &at).is_err(), "epochs only grow");
         log.begin_epoch(LeaderEpoch(6));
         at.leader_epoch = LeaderEpoch(6);
-        log.append(&mut bytes, &info, &at).unwrap();
+        log.append(bytes, &info, &at).unwrap();
         commit_all(&log).await;
         assert!(rows(&log).iter().all(|row| row.timestamp == NOW.0));
         assert_eq!(

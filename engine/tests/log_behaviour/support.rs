@@ -134,8 +134,8 @@ pub fn context() -> AppendContext {
 }
 
 pub fn try_append(log: &Log, builder: BatchBuilder) -> Result<Appended, AppendError> {
-    let (mut batch, info) = validated(builder);
-    log.append(&mut batch, &info, &context())
+    let (batch, info) = validated(builder);
+    log.append(batch, &info, &context())
 }
 
 pub fn append(log: &Log, builder: BatchBuilder) -> Appended {
