@@ -55,7 +55,7 @@ impl Log {
             index: loaded.active_index,
             created: now,
             allocated_bytes: loaded.active.size_bytes,
-            jitter_ms: jitter_ms(config.segment_jitter_ms),
+            jitter_ms: jitter_ms(&config),
         };
         let state = State {
             dir: dir.to_owned(),
@@ -76,6 +76,7 @@ impl Log {
             memos: ReadMemos::default(),
             cleaned_to: start.cleaned.filter(|cleaned| *cleaned <= loaded.end_offset),
             is_compacting: false,
+            compaction_stop: None,
             transactions: loaded.transactions,
             quarantines: loaded.quarantines,
             next_segment_id,

@@ -12,7 +12,7 @@ use super::producer_snapshot;
 use super::producer_state::{Appended, ProducerStates};
 use super::recovery::{Found, RecoveryRules};
 use super::segment::read_batch;
-use super::transaction_index::{self, AbortedTransaction, TransactionIndexes};
+use super::transaction_index::{self, AbortedTransaction, Marker, TransactionIndexes};
 use super::window::{BatchAt, SCAN_BYTES, ScanError, Window};
 use crate::batch::{Batch, ControlRecordType};
 use crate::types::{Offset, Timestamp};
@@ -133,7 +133,7 @@ fn replay(
                 let attributes = batch.header.attributes();
                 let (kind, coordinator_epoch) = match attributes.is_control() {
                     true => marker(&file, &batch),
-                    false => (None, None),
+                    false => (Marker::Unreadable, None),
                 };
                 let ended = states.record(&Appended {
                     producer,
@@ -144,7 +144,7 @@ fn replay(
                     is_transactional: attributes.is_transactional(),
                     marker: attributes.is_control().then_some(coordinator_epoch),
                 });
-                if let (Some(first_offset), Some(ControlRecordType::Abort)) = (ended, kind) {
+                if let (Some(first_offset), Marker::Of(ControlRecordType::Abort)) = (ended, kind) {
                     let last_offset = batch.header.last_offset();
                     aborted.push(AbortedTransaction {
                         producer_id: producer.id,
@@ -164,15 +164,15 @@ fn replay(
 }
 
 /// Kind and coordinator epoch of a marker, as far as it is one.
-fn marker(file: &File, batch: &BatchAt) -> (Option<ControlRecordType>, Option<i32>) {
+fn marker(file: &File, batch: &BatchAt) -> (Marker, Option<i32>) {
     if batch.size_bytes > MARKER_BATCH_BYTES_MAX {
-        return (None, None);
+        return (Marker::Unreadable, None);
     }
     let Ok(bytes) = read_batch(file, batch) else {
-        return (None, None);
+        return (Marker::Unreadable, None);
     };
     match Batch::only(&bytes) {
-        Ok(batch) => (transaction_index::marker_kind(&batch), coordinator_epoch(&batch)),
-        Err(_) => (None, None),
+        Ok(batch) => (transaction_index::marker(&batch), coordinator_epoch(&batch)),
+        Err(_) => (Marker::Unreadable, None),
     }
 }

@@ -52,6 +52,9 @@ impl State {
                 retained.segments_removed += 1;
                 retained.bytes_removed += segment.size_bytes;
                 removed.push(segment);
+                self.transactions.base_offsets.remove(&base_offset);
+                self.quarantines.remove(&base_offset);
+                self.compaction_stop.take_if(|stop| *stop <= base_offset);
                 self.advance_log_start(end);
             }
         }
@@ -84,16 +87,11 @@ impl State {
         };
         for base_offset in self.base_offsets() {
             let is_active = base_offset == self.active.segment.base_offset;
-            let (end, size_bytes, known_since) = if is_active {
-                (
-                    self.end_offset,
-                    self.active.segment.size_bytes,
-                    self.active.created,
-                )
+            let (end, size_bytes) = if is_active {
+                (self.end_offset, self.active.segment.size_bytes)
             } else {
-                let end = self.end_of_closed(base_offset);
                 match self.closed.get(&base_offset) {
-                    Some(segment) => (end, segment.size_bytes, segment.known_since),
+                    Some(segment) => (self.end_of_closed(base_offset), segment.size_bytes),
                     None => break,
                 }
             };
@@ -106,7 +104,7 @@ impl State {
                 && config.retention_ms >= 0
                 && !is_before_start
                 && !is_surplus
-                && self.age_ms(base_offset, known_since, now)? > config.retention_ms;
+                && now.0.saturating_sub(self.youngest(base_offset)?.0) > config.retention_ms;
             if !(is_before_start || is_surplus || is_old) {
                 break;
             }
@@ -121,17 +119,16 @@ impl State {
         Ok(expired)
     }
 
-    /// Age of a segment by its youngest record; by the time the log has known it when its records carry no timestamp.
-    fn age_ms(
-        &mut self,
-        base_offset: Offset,
-        known_since: Timestamp,
-        now: Timestamp,
-    ) -> Result<i64, ScanError> {
+    /// The greatest timestamp of a segment's records; when its file was changed last if they carry none, as in Kafka. A record
+    /// from the future keeps its segment until then.
+    pub(crate) fn youngest(&mut self, base_offset: Offset) -> Result<Timestamp, ScanError> {
         let largest = self.largest_of(base_offset)?.map(|largest| largest.timestamp);
-        let youngest = largest
-            .filter(|timestamp| timestamp.is_some())
-            .unwrap_or(known_since);
-        Ok(now.0.saturating_sub(youngest.0))
+        if let Some(timestamp) = largest.filter(|timestamp| timestamp.0 >= 0) {
+            return Ok(timestamp);
+        }
+        match self.segment_mut(base_offset) {
+            Some((segment, dir)) => Ok(Timestamp(segment.file(dir)?.modified_ms()?)),
+            None => Ok(Timestamp::NONE),
+        }
     }
 }

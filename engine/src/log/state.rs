@@ -64,6 +64,8 @@ pub(crate) struct State {
     /// Everything below has been compacted; `None`: nothing yet.
     pub(crate) cleaned_to: Option<Offset>,
     pub(crate) is_compacting: bool,
+    /// A segment compaction could not read; it stops there.
+    pub(crate) compaction_stop: Option<Offset>,
     pub(crate) transactions: TransactionIndexes,
     /// Of the closed segments that have bad ranges.
     pub(crate) quarantines: BTreeMap<Offset, Quarantine>,

@@ -16,7 +16,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use reactor::{File, OpenMode, disk};
@@ -175,11 +175,25 @@ pub(crate) fn restore(
     Ok(!entries.is_empty())
 }
 
-/// What kind of end a marker is; `None` when the batch is no readable marker, as one that compaction emptied.
-pub(crate) fn marker_kind(batch: &Batch<'_>) -> Option<ControlRecordType> {
-    let records = batch.records(MARKER_BYTES_MAX).ok()?;
-    let record = records.iter().next()?.ok()?;
-    ControlRecordType::parse(record.key?).ok()
+/// What a control batch says.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Marker {
+    Of(ControlRecordType),
+    /// Compaction took its record, all that it marked being gone.
+    Emptied,
+    Unreadable,
+}
+
+pub(crate) fn marker(batch: &Batch<'_>) -> Marker {
+    if batch.record_count() == 0 {
+        return Marker::Emptied;
+    }
+    let kind = || {
+        let records = batch.records(MARKER_BYTES_MAX).ok()?;
+        let record = records.iter().next()?.ok()?;
+        ControlRecordType::parse(record.key?).ok()
+    };
+    kind().map_or(Marker::Unreadable, Marker::Of)
 }
 
 /// Which segments of a log have aborted transactions.
@@ -214,7 +228,7 @@ impl State {
         let Some(producer) = marker.producer() else {
             return Ok(());
         };
-        if marker_kind(marker) != Some(ControlRecordType::Abort) {
+        if self::marker(marker) != Marker::Of(ControlRecordType::Abort) {
             return Ok(());
         }
         let last_offset = marker.last_offset();
@@ -254,15 +268,23 @@ impl State {
     }
 
     /// Files of the transactions that may touch `from` or what follows, in order.
-    pub(crate) fn transaction_files(&self, from: Offset) -> Vec<std::path::PathBuf> {
+    pub(crate) fn transaction_files(&self, from: Offset) -> Vec<PathBuf> {
         let first = self.floor_segment(from);
-        let files = self.transactions.base_offsets.range(first..).filter_map(|base| {
+        let files = self.transaction_files_by_segment().into_iter();
+        files
+            .filter(|(base, _)| *base >= first)
+            .map(|(_, path)| path)
+            .collect()
+    }
+
+    pub(crate) fn transaction_files_by_segment(&self) -> Vec<(Offset, PathBuf)> {
+        let files = self.transactions.base_offsets.iter().filter_map(|base| {
             let segment = match self.closed.get(base) {
                 Some(segment) => segment,
                 None if *base == self.active.segment.base_offset => &self.active.segment,
                 None => return None, // retention took it
             };
-            Some(segment.path(&self.dir, FileKind::TransactionIndex))
+            Some((*base, segment.path(&self.dir, FileKind::TransactionIndex)))
         });
         files.collect()
     }

@@ -86,6 +86,18 @@ impl Log {
         }
     }
 
+    /// Verifies one segment now, however long ago that was done last.
+    pub(crate) async fn scrub_segment(&self, base_offset: Offset, now: Timestamp) -> Result<(), DiskFault> {
+        let job = self.inner.state.borrow().scrub_job(base_offset);
+        let Some((segment_id, job)) = job else {
+            return Ok(());
+        };
+        if let Some(job) = verify(self, job, &mut Pace::new(f64::INFINITY)).await? {
+            self.judge(segment_id, job, now).await?;
+        }
+        Ok(())
+    }
+
     /// Bad ranges known of the log.
     pub fn bad_ranges(&self) -> Vec<BadRange> {
         let state = self.inner.state.borrow();
@@ -116,7 +128,9 @@ impl Log {
             }
             state.tell(base_offset, &known, &found, job.first_damage);
             let counts = (missing(&found, &known), missing(&known, &found));
-            if !found.is_empty() {
+            if found.is_empty() {
+                state.compaction_stop.take_if(|stop| *stop == base_offset);
+            } else {
                 state.quarantines.insert(base_offset, found.clone());
             }
             let name = FileName::new(base_offset, FileKind::Quarantine, Suffix::Live);
@@ -206,28 +220,31 @@ pub(crate) fn load(dir: &Path, segments: impl Iterator<Item = Offset>) -> BTreeM
 impl State {
     fn next_to_scrub(&self, from: Offset, now: Timestamp, interval_ms: i64) -> Option<(u64, Job)> {
         let synced = self.flush.recovery_point();
-        self.closed.range(from..).find_map(|(base_offset, segment)| {
-            let end = self.end_of_closed(*base_offset);
+        let mut due = self.closed.range(from..).filter(|(base_offset, segment)| {
             let is_due = !segment.verified.is_some()
                 || now.0.saturating_sub(segment.verified.0) >= interval_ms;
             // what compaction is about to give its name is verified under that
             let is_in_place = segment.suffix == Suffix::Live;
-            (end <= synced && is_due && is_in_place).then(|| {
-                let job = Job {
-                    log: segment.path(&self.dir, FileKind::Log),
-                    index: segment.path(&self.dir, FileKind::OffsetIndex),
-                    base_offset: *base_offset,
-                    end,
-                    size_bytes: segment.size_bytes,
-                    position: 0,
-                    next_offset: *base_offset,
-                    batches: 0,
-                    quarantine: Quarantine::default(),
-                    first_damage: None,
-                };
-                (segment.id, job)
-            })
-        })
+            is_due && is_in_place && self.end_of_closed(**base_offset) <= synced
+        });
+        due.next().and_then(|(base_offset, _)| self.scrub_job(*base_offset))
+    }
+
+    fn scrub_job(&self, base_offset: Offset) -> Option<(u64, Job)> {
+        let segment = self.closed.get(&base_offset)?;
+        let job = Job {
+            log: segment.path(&self.dir, FileKind::Log),
+            index: segment.path(&self.dir, FileKind::OffsetIndex),
+            base_offset,
+            end: self.end_of_closed(base_offset),
+            size_bytes: segment.size_bytes,
+            position: 0,
+            next_offset: base_offset,
+            batches: 0,
+            quarantine: Quarantine::default(),
+            first_damage: None,
+        };
+        Some((segment.id, job))
     }
 
     fn tell(&self, segment: Offset, known: &Quarantine, found: &Quarantine, damage: Option<DamageAt>) {
