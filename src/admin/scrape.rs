@@ -165,6 +165,16 @@ fn topics(shard: &Shard, out: &mut Snapshot) {
         &[],
         shard.partitions.offline() as f64,
     );
+    let bad_ranges: usize = partitions
+        .iter()
+        .map(|partition| partition.log.bad_ranges().len())
+        .sum();
+    out.gauge(
+        "log_bad_ranges",
+        "Ranges of log that are quarantined: reads of them fail.",
+        &[],
+        bad_ranges as f64,
+    );
     let mut sums: BTreeMap<&str, [u64; 5]> = BTreeMap::new();
     for partition in &partitions {
         let figures = &partition.figures;

@@ -1,8 +1,10 @@
-//! What a shard does by the clock: rolling, retention, compaction, forgetting idle producers, and the mailboxes' overflow.
+//! What a shard does by the clock: rolling, retention, compaction, scrubbing, forgetting idle producers, and the mailboxes'
+//! overflow.
 
 use std::rc::Rc;
 use std::time::Duration;
 
+use engine::log::ScrubRules;
 use engine::types::Timestamp;
 
 use super::Shard;
@@ -11,6 +13,9 @@ use crate::partition::Partition;
 /// How often logs are rolled by time, synced by `flush.ms`, and relieved of idle files. Kafka's flush scheduler looks as often
 /// as `log.flush.scheduler.interval.ms` says; its roll check is part of the append.
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// How often logs are asked whether a segment is due to be verified. What it costs when none is: a look at the segments.
+const SCRUB_EVERY: Duration = Duration::from_secs(60);
 
 /// Calls of retention for one partition in a row, so that the others get their turn. A guess: 64 segments go with each.
 const RETENTION_CALLS_MAX: usize = 100;
@@ -23,6 +28,9 @@ pub fn start(shard: &Rc<Shard>) {
     reactor::spawn(retain(shard.clone())).detach();
     if shard.node.config.log.cleaner_enabled {
         reactor::spawn(clean(shard.clone())).detach();
+    }
+    if let Some(interval_ms) = shard.node.config.log.scrub_interval_ms {
+        reactor::spawn(scrub(shard.clone(), interval_ms)).detach();
     }
 }
 
@@ -78,9 +86,36 @@ async fn clean(shard: Rc<Shard>) {
             if !partition.config().cleanup_policy.compact {
                 continue;
             }
-            if let Err(error) = partition.log.compact(Timestamp(reactor::wall_ms())).await {
-                report(&partition, &error, "compaction");
+            match partition.log.compact(Timestamp(reactor::wall_ms())).await {
+                Ok(Some(compacted)) => shard.metrics.upkeep.compacted(&compacted),
+                Ok(None) => {}
+                Err(error) => report(&partition, &error, "compaction"),
             }
+        }
+    }
+}
+
+/// Verifies every log once per `ringlog.scrub.interval.ms`, one after the other. Which is first is left to chance: a broker that
+/// is often started again would never come to those at the end.
+async fn scrub(shard: Rc<Shard>, interval_ms: u64) {
+    let shards = shard.router.shard_count().max(1) as f64;
+    let rules = ScrubRules {
+        interval_ms: i64::try_from(interval_ms).unwrap_or(i64::MAX),
+        bytes_per_second: shard.node.config.log.scrub_bytes_per_second as f64 / shards,
+    };
+    let mut skip = reactor::random_u64();
+    loop {
+        reactor::sleep(SCRUB_EVERY).await;
+        let partitions = shard.partitions.all();
+        let first = usize::try_from(skip % partitions.len().max(1) as u64).unwrap_or(0);
+        skip = 0;
+        let (last, rest) = partitions.split_at(first);
+        for partition in rest.iter().chain(last) {
+            match partition.log.scrub(Timestamp(reactor::wall_ms()), rules).await {
+                Ok(scrubbed) => shard.metrics.upkeep.scrubbed(&scrubbed),
+                Err(error) => tracing::debug!(topic = %partition.id.topic, partition = partition.id.index, %error, "scrub"),
+            }
+            reactor::yield_now().await;
         }
     }
 }

@@ -195,7 +195,11 @@ async fn open_one(
 ) -> Result<Rc<Partition>, OpenFailure> {
     let config = topic_config::resolve(shard, &shard.image(), &topic.name);
     let directory = shard.node.directory.join(format!("{}-{}", topic.name, index.0));
-    let log_config = Rc::new(topic_config::log_config(&config, &shard.dynamic()));
+    let log_config = Rc::new(topic_config::log_config(
+        &config,
+        &shard.dynamic(),
+        shard.router.shard_count(),
+    ));
     let log = open_log(&directory, topic.id, log_config, state).await?;
     let leader_epoch = topic
         .partitions

@@ -122,6 +122,9 @@ pub struct LogUpkeep {
     pub high_watermark_checkpoint_interval_ms: u64,
     pub producer_expiry_check_interval_ms: u64,
     pub cleaner_enabled: bool,
+    /// `None`: segments are not verified.
+    pub scrub_interval_ms: Option<u64>,
+    pub scrub_bytes_per_second: u64,
 }
 
 impl BrokerConfig {
@@ -244,6 +247,10 @@ fn read(settings: Settings) -> BrokerConfig {
                 .amount("replica.high.watermark.checkpoint.interval.ms"),
             producer_expiry_check_interval_ms: reader.amount("producer.id.expiration.check.interval.ms"),
             cleaner_enabled: reader.boolean("log.cleaner.enable"),
+            scrub_interval_ms: reader
+                .limit("ringlog.scrub.interval.ms")
+                .filter(|interval_ms| *interval_ms > 0),
+            scrub_bytes_per_second: reader.amount("ringlog.scrub.bytes.per.second"),
         },
         metadata_snapshot_bytes: reader.amount("metadata.log.max.record.bytes.between.snapshots"),
         settings,

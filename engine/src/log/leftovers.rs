@@ -5,7 +5,8 @@
 //! | `*.deleted`                            | replaced or expired, not yet unlinked   | remove |
 //! | `*.cleaned`                            | compaction was writing; the originals are all there | remove |
 //! | `N.log.swap`                           | compaction's result is complete and synced; some of what it replaces may be gone | finish: remove the segments it covers, rename it into place |
-//! | `N.index.swap` without `N.log.swap`    | the rename into place was under way, the log went last and is there, or compaction was just starting | remove; a missing index is rebuilt |
+//! | `N.index.swap` without `N.log.swap`    | compaction was about to say that its result is complete | remove, the originals are all there |
+//! | `N.log.swap`, and its `N.index`, `N.timeindex`, `N.txnindex` without suffix | the rename into place was under way, the log goes last | they are the new ones, keep them |
 //! | `*.tmp`                                | a checkpoint file was being replaced    | remove, the old content stands |
 //!
 //! No acknowledged record is lost: only a `.log.swap` removes live segments, it exists only after its content and its

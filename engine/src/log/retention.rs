@@ -1,5 +1,11 @@
 //! Letting old segments go: those before log start, those the log is too big for, those too old.
 //!
+//! Rules, as Kafka has them:
+//! - `retention.bytes` takes a segment only if what is left is still as much as was asked for;
+//! - `retention.ms` counts from the youngest record of a segment, from the last change of its file where no record has a
+//!   timestamp. A record from the future keeps its segment until then;
+//! - what lies before log start goes whatever the policy.
+//!
 //! Whole segments from the front, never beyond the high watermark, and never the last one: the active segment is rolled
 //! first and goes next time. No file is removed before the directory entry of a later segment is on the disk:
 //! - all segments expire, a new one is created, the old ones are removed; power fails and only the removals were
@@ -99,7 +105,7 @@ impl State {
                 break;
             }
             let is_before_start = !is_active && end <= self.log_start;
-            let is_surplus = by_policy && size_bytes <= surplus_bytes && surplus_bytes > 0;
+            let is_surplus = by_policy && surplus_bytes > 0 && size_bytes <= surplus_bytes;
             let is_old = by_policy
                 && config.retention_ms >= 0
                 && !is_before_start
@@ -122,7 +128,12 @@ impl State {
     /// The greatest timestamp of a segment's records; when its file was changed last if they carry none, as in Kafka. A record
     /// from the future keeps its segment until then.
     pub(crate) fn youngest(&mut self, base_offset: Offset) -> Result<Timestamp, ScanError> {
-        let largest = self.largest_of(base_offset)?.map(|largest| largest.timestamp);
+        let largest = match self.largest_of(base_offset) {
+            Ok(largest) => largest.map(|largest| largest.timestamp),
+            // Its time index is gone and it cannot be walked: damage must not keep the whole log for ever.
+            Err(ScanError::Damaged(_)) => None,
+            Err(error) => return Err(error),
+        };
         if let Some(timestamp) = largest.filter(|timestamp| timestamp.0 >= 0) {
             return Ok(timestamp);
         }

@@ -114,6 +114,17 @@ impl Quarantine {
         })
     }
 
+    /// All good stretches of a segment of `size_bytes`, as positions.
+    pub(crate) fn stretches(&self, size_bytes: u64) -> Vec<std::ops::Range<u64>> {
+        let starts = std::iter::once(0).chain(self.ranges.iter().map(|range| range.end));
+        let ends = self.ranges.iter().map(|range| range.position).chain([size_bytes]);
+        starts
+            .zip(ends)
+            .map(|(start, end)| start..end)
+            .filter(|stretch| !stretch.is_empty())
+            .collect()
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER_BYTES + self.ranges.len() * RANGE_BYTES);
         bytes.extend_from_slice(MAGIC);
