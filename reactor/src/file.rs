@@ -96,7 +96,11 @@ impl File {
 
     /// When the content last changed, in milliseconds since 1970.
     pub fn modified_ms(&self) -> io::Result<i64> {
-        let since = self.os.metadata()?.modified()?.duration_since(SystemTime::UNIX_EPOCH);
+        let since = self
+            .os
+            .metadata()?
+            .modified()?
+            .duration_since(SystemTime::UNIX_EPOCH);
         Ok(since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
     }
 

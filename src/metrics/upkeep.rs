@@ -36,15 +36,31 @@ impl Upkeep {
 
     pub fn collect(&self, out: &mut Snapshot) {
         let rows = [
-            ("compactions", "Compactions of a log that came to their end.", &self.compactions),
-            ("compacted_bytes", "Bytes of log that compactions went over.", &self.compacted_bytes),
+            (
+                "compactions",
+                "Compactions of a log that came to their end.",
+                &self.compactions,
+            ),
+            (
+                "compacted_bytes",
+                "Bytes of log that compactions went over.",
+                &self.compacted_bytes,
+            ),
             (
                 "compacted_bytes_freed",
                 "Bytes of log that compactions removed.",
                 &self.compacted_bytes_freed,
             ),
-            ("scrubbed_batches", "Batches whose CRC the scrubber found right.", &self.scrubbed_batches),
-            ("scrubbed_bytes", "Bytes of log the scrubber read.", &self.scrubbed_bytes),
+            (
+                "scrubbed_batches",
+                "Batches whose CRC the scrubber found right.",
+                &self.scrubbed_batches,
+            ),
+            (
+                "scrubbed_bytes",
+                "Bytes of log the scrubber read.",
+                &self.scrubbed_bytes,
+            ),
             (
                 "scrub_bad_ranges_found",
                 "Ranges of log that are not what was written, as they were found.",

@@ -113,7 +113,9 @@ async fn scrub(shard: Rc<Shard>, interval_ms: u64) {
         for partition in rest.iter().chain(last) {
             match partition.log.scrub(Timestamp(reactor::wall_ms()), rules).await {
                 Ok(scrubbed) => shard.metrics.upkeep.scrubbed(&scrubbed),
-                Err(error) => tracing::debug!(topic = %partition.id.topic, partition = partition.id.index, %error, "scrub"),
+                Err(error) => {
+                    tracing::debug!(topic = %partition.id.topic, partition = partition.id.index, %error, "scrub")
+                }
             }
             reactor::yield_now().await;
         }

@@ -58,7 +58,7 @@ impl PartitionCheckpoint {
     pub fn of(partition: TopicPartition, log: &crate::log::Log) -> Self {
         PartitionCheckpoint {
             partition,
-            recovery_point: log.flushed_offset(),
+            recovery_point: log.recovery_point(),
             log_start: log.start_offset(),
             high_watermark: log.high_watermark(),
             cleaned: log.cleaned_offset(),

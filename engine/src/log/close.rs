@@ -13,6 +13,7 @@ use super::file_name::FileKind;
 use super::handle::Log;
 use super::segment::write_whole;
 use super::state::State;
+use super::tail_cache::TailCache;
 
 /// Suffix of a partition directory that is being deleted.
 pub const DELETE_DIR_SUFFIX: &str = "-delete";
@@ -33,8 +34,7 @@ impl Log {
             state.flush.directory_changed();
             state.flush.epochs_changed();
         }
-        let end_offset = self.end_offset();
-        self.commit(end_offset).await?;
+        self.flush().await?;
         self.wait_idle().await;
         let mut state = self.inner.state.borrow_mut();
         state.check_online()?;
@@ -42,6 +42,7 @@ impl Log {
             segment.release();
         }
         state.active.segment.release();
+        state.leave_journal();
         let closed = io::Error::other("closed");
         state.set_closed(closed);
         Ok(())
@@ -61,6 +62,7 @@ impl Log {
                 segment.release();
             }
             state.active.segment.release();
+            state.leave_journal();
             state.set_closed(io::Error::other("deleted"));
             (doomed, parent, state.config.file_delete_delay_ms)
         };
@@ -85,6 +87,7 @@ impl Log {
 impl State {
     /// Writes the active segment's indexes and the producer snapshot.
     fn write_derived(&mut self) -> io::Result<()> {
+        self.settle()?;
         let file = self.active.segment.file(&self.dir)?;
         if self.active.allocated_bytes > self.active.segment.size_bytes {
             file.set_len(self.active.segment.size_bytes)?;
@@ -102,6 +105,16 @@ impl State {
         }
         self.take_snapshot(self.end_offset);
         Ok(())
+    }
+
+    /// The journal need not wait for this log any more: it is synced, or gone.
+    fn leave_journal(&mut self) {
+        let unwritten = self.active.tail.unwritten_bytes();
+        if let Some(port) = self.journal.take() {
+            port.journal.account_unwritten(0, unwritten);
+        }
+        self.active.tail = TailCache::new(self.active.segment.size_bytes);
+        self.flush.note_gone();
     }
 
     fn set_closed(&mut self, reason: io::Error) {

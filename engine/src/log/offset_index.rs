@@ -69,12 +69,26 @@ impl OffsetIndex {
 
     /// The file's content.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.entries.len() * ENTRY_BYTES);
-        for entry in &self.entries {
+        self.encode_from(0)
+    }
+
+    /// The file's content from entry number `first` on.
+    pub(crate) fn encode_from(&self, first: usize) -> Vec<u8> {
+        let entries = self.entries.get(first..).unwrap_or_default();
+        let mut bytes = Vec::with_capacity(entries.len() * ENTRY_BYTES);
+        for entry in entries {
             bytes.extend_from_slice(&entry.relative_offset.to_be_bytes());
             bytes.extend_from_slice(&entry.position.to_be_bytes());
         }
         bytes
+    }
+
+    /// Forgets the entries that point behind `position`.
+    pub(crate) fn truncate(&mut self, position: u64) {
+        let kept = self
+            .entries
+            .partition_point(|entry| u64::from(entry.position) < position);
+        self.entries.truncate(kept);
     }
 
     /// Adds an entry behind all others.

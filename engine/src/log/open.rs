@@ -12,17 +12,23 @@ use super::read::ReadMemos;
 use super::recovery::{self, Loaded, OpenError, OpenState, RecoveryReport, RecoveryRules};
 use super::roll::jitter_ms;
 use super::segment::Segment;
-use super::state::{ActiveSegment, State};
+use super::state::{ActiveSegment, JournalPort, State};
+use super::tail_cache::TailCache;
+use crate::journal::Journal;
 
 impl Log {
     /// Opens the log in `dir`, a directory named `topic-partition` that is made if it is not there. The caller holds the
     /// data directory's lock.
+    ///
+    /// With a journal, which is that of the directory and shard, commits wait for it; it needs a `partition.metadata` to name
+    /// the topic by. Without one they sync the segment.
     ///
     /// The high watermark begins at log start: the caller knows better.
     pub async fn open(
         dir: &Path,
         config: Rc<LogConfig>,
         start: OpenState,
+        journal: Option<&Journal>,
     ) -> Result<(Log, RecoveryReport), OpenError> {
         let now = State::now();
         let name = dir.file_name().and_then(|name| name.to_str()).unwrap_or("?");
@@ -56,7 +62,16 @@ impl Log {
             created: now,
             allocated_bytes: loaded.active.size_bytes,
             jitter_ms: jitter_ms(&config),
+            tail: TailCache::new(loaded.active.size_bytes),
+            saved_index: (0, 0),
         };
+        let journal = journal.zip(loaded.topic_id).and_then(|(journal, topic_id)| {
+            Some(JournalPort {
+                journal: journal.clone(),
+                topic_id,
+                partition: name.rsplit_once('-')?.1.parse().ok()?,
+            })
+        });
         let state = State {
             dir: dir.to_owned(),
             partition,
@@ -71,6 +86,10 @@ impl Log {
             producers: loaded.producers,
             snapshots: loaded.snapshots,
             flush: FlushState::new(loaded.end_offset),
+            journal,
+            aid_snapshots: Vec::new(),
+            is_newly_dirty: false,
+            is_newly_unsettled: false,
             fault: None,
             is_short_of_room: false,
             memos: ReadMemos::default(),

@@ -60,9 +60,11 @@ pub(crate) fn load(
         None => ProducerStates::new(log_start),
     };
     replay(dir, segments, end_offset, rules, &mut states, transactions)?;
-    transactions
-        .base_offsets
-        .retain(|base| segments.binary_search_by_key(base, |segment| segment.base_offset).is_ok());
+    transactions.base_offsets.retain(|base| {
+        segments
+            .binary_search_by_key(base, |segment| segment.base_offset)
+            .is_ok()
+    });
     states.advance_to(end_offset);
     states.expire(rules.now, rules.producer_id_expiration_ms);
     Ok((states, snapshots))

@@ -307,7 +307,11 @@ impl Recovery {
         self.quarantines = scrub::load(&self.dir, quarantined.into_iter());
         self.quarantines.retain(|base, _| {
             // only closed segments have one
-            self.segments.iter().rev().skip(1).any(|segment| segment.base_offset == *base)
+            self.segments
+                .iter()
+                .rev()
+                .skip(1)
+                .any(|segment| segment.base_offset == *base)
         });
         Ok(())
     }

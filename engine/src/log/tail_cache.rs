@@ -195,7 +195,10 @@ mod tests {
         let tail = tail(4);
         assert_eq!(tail.slice(Offset(99), 100, Offset(120), true), None);
         let all = tail.slice(Offset(100), 100, Offset(120), true).unwrap();
-        assert_eq!((all.bytes, all.next_offset, all.pieces.len()), (40, Offset(120), 4));
+        assert_eq!(
+            (all.bytes, all.next_offset, all.pieces.len()),
+            (40, Offset(120), 4)
+        );
         let bound = tail.slice(Offset(107), 100, Offset(113), true).unwrap();
         assert_eq!((bound.bytes, bound.next_offset), (10, Offset(110)));
         let small = tail.slice(Offset(110), 5, Offset(120), true).unwrap();

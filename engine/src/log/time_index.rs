@@ -55,12 +55,26 @@ impl TimeIndex {
 
     /// The file's content.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.entries.len() * ENTRY_BYTES);
-        for entry in &self.entries {
+        self.encode_from(0)
+    }
+
+    /// The file's content from entry number `first` on.
+    pub(crate) fn encode_from(&self, first: usize) -> Vec<u8> {
+        let entries = self.entries.get(first..).unwrap_or_default();
+        let mut bytes = Vec::with_capacity(entries.len() * ENTRY_BYTES);
+        for entry in entries {
             bytes.extend_from_slice(&entry.timestamp.0.to_be_bytes());
             bytes.extend_from_slice(&entry.relative_offset.to_be_bytes());
         }
         bytes
+    }
+
+    /// Forgets the entries for offsets from `relative_offset` on.
+    pub(crate) fn truncate(&mut self, relative_offset: u32) {
+        let kept = self
+            .entries
+            .partition_point(|entry| entry.relative_offset < relative_offset);
+        self.entries.truncate(kept);
     }
 
     /// Adds an entry unless the greatest timestamp is still the same.

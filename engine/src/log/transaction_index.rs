@@ -99,7 +99,9 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<AbortedTransaction>, TransactionIndexEr
     let mut entries: Vec<AbortedTransaction> = Vec::with_capacity(bytes.len() / ENTRY_BYTES);
     for (index, entry) in bytes.chunks_exact(ENTRY_BYTES).enumerate() {
         let (version, fields) = entry.split_at(2);
-        let found = version.first_chunk().map_or(-1, |bytes| i16::from_be_bytes(*bytes));
+        let found = version
+            .first_chunk()
+            .map_or(-1, |bytes| i16::from_be_bytes(*bytes));
         if found != VERSION {
             return Err(TransactionIndexError::Version { index, found });
         }
@@ -138,10 +140,7 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<AbortedTransaction>, TransactionIndexEr
 pub(crate) fn load(path: &Path) -> io::Result<Vec<AbortedTransaction>> {
     match disk::read(path) {
         Ok(bytes) => parse(&bytes).map_err(|error| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("{}: {error}", path.display()),
-            )
+            io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
@@ -196,6 +195,10 @@ pub(crate) fn marker(batch: &Batch<'_>) -> Marker {
     kind().map_or(Marker::Unreadable, Marker::Of)
 }
 
+pub(crate) fn is_abort(control: &[u8]) -> bool {
+    Batch::only(control).is_ok_and(|batch| marker(&batch) == Marker::Of(ControlRecordType::Abort))
+}
+
 /// Which segments of a log have aborted transactions.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TransactionIndexes {
@@ -223,17 +226,15 @@ impl Log {
 }
 
 impl State {
-    /// Notes that a marker which was just appended ended the transaction that began at `first_offset`.
-    pub(crate) fn transaction_ended(&mut self, marker: &Batch<'_>, first_offset: Offset) -> io::Result<()> {
-        let Some(producer) = marker.producer() else {
-            return Ok(());
-        };
-        if self::marker(marker) != Marker::Of(ControlRecordType::Abort) {
-            return Ok(());
-        }
-        let last_offset = marker.last_offset();
+    /// Notes that the abort marker at `last_offset`, just appended, ended the transaction that began at `first_offset`.
+    pub(crate) fn transaction_aborted(
+        &mut self,
+        producer_id: ProducerId,
+        first_offset: Offset,
+        last_offset: Offset,
+    ) -> io::Result<()> {
         let entry = AbortedTransaction {
-            producer_id: producer.id,
+            producer_id,
             first_offset,
             last_offset,
             last_stable_offset: self
@@ -245,7 +246,11 @@ impl State {
         let file = File::open(&path, OpenMode::Create)?;
         let end = file.len()?;
         file.write_all_at(&entry.encode(), end - end % ENTRY_BYTES as u64)?;
-        if self.transactions.base_offsets.insert(self.active.segment.base_offset) {
+        if self
+            .transactions
+            .base_offsets
+            .insert(self.active.segment.base_offset)
+        {
             self.flush.directory_changed();
         }
         self.flush.derived_written(path);
@@ -329,10 +334,16 @@ mod tests {
         ));
         let mut newer = bytes.clone();
         newer[1] = 1;
-        assert_eq!(parse(&newer), Err(TransactionIndexError::Version { index: 0, found: 1 }));
+        assert_eq!(
+            parse(&newer),
+            Err(TransactionIndexError::Version { index: 0, found: 1 })
+        );
         let mut negative = bytes;
         negative[10] = 0x80;
-        assert!(matches!(parse(&negative), Err(TransactionIndexError::Range { .. })));
+        assert!(matches!(
+            parse(&negative),
+            Err(TransactionIndexError::Range { .. })
+        ));
     }
 
     #[test]
@@ -344,6 +355,10 @@ mod tests {
         assert_eq!(load(&path).unwrap(), [entry(1, 0, 5), entry(2, 3, 9)]);
         assert!(!restore(dir.path(), Offset(0), Offset(0), &[]).unwrap());
         assert!(!restore(dir.path(), Offset(7), Offset(0), &[]).unwrap());
-        assert!(!FileName::new(Offset(7), FileKind::TransactionIndex, Suffix::Live).in_dir(dir.path()).exists());
+        assert!(
+            !FileName::new(Offset(7), FileKind::TransactionIndex, Suffix::Live)
+                .in_dir(dir.path())
+                .exists()
+        );
     }
 }

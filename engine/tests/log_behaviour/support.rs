@@ -151,7 +151,7 @@ pub async fn produce(log: &Log, builder: BatchBuilder) -> Appended {
 
 pub async fn commit_all(log: &Log) {
     log.commit(log.end_offset()).await.expect("a commit");
-    log.set_high_watermark(log.flushed_offset());
+    log.set_high_watermark(log.committed_offset());
 }
 
 pub fn bytes_of(pieces: &[Piece]) -> Vec<u8> {

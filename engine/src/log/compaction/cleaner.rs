@@ -307,7 +307,9 @@ impl Output {
     fn start_writeback(&mut self) {
         let written = self.size_bytes - self.pending.len() as u64;
         // a hint
-        let _ = self.file.start_writeback(self.written_back, written - self.written_back);
+        let _ = self
+            .file
+            .start_writeback(self.written_back, written - self.written_back);
         self.written_back = written;
     }
 
@@ -325,7 +327,10 @@ impl Output {
             (FileKind::TimeIndex, self.index.times.encode()),
         ];
         if let Some(transactions) = transactions {
-            derived.push((FileKind::TransactionIndex, transaction_index::encode(transactions)));
+            derived.push((
+                FileKind::TransactionIndex,
+                transaction_index::encode(transactions),
+            ));
         }
         for (kind, bytes) in &derived {
             write_whole(&name(*kind, Suffix::Cleaned), bytes)?.sync_data_blocking()?;

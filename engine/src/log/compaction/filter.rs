@@ -65,7 +65,11 @@ impl Filter {
         let stays_empty = is_last_of_segment || self.is_last_of_producer(batch);
         if batch.record_count() == 0 {
             // an earlier round emptied it, and it stays as long as there is a reason to
-            return Ok(if stays_empty { Verdict::AsItIs } else { Verdict::Dropped });
+            return Ok(if stays_empty {
+                Verdict::AsItIs
+            } else {
+                Verdict::Dropped
+            });
         }
         if discards_records {
             return if stays_empty {
@@ -92,7 +96,8 @@ impl Filter {
         if kept.is_empty() && !stays_empty {
             return Ok(Verdict::Dropped);
         }
-        let new_horizon = needs_horizon.then(|| Timestamp(self.now.0.saturating_add(self.delete_retention_ms)));
+        let new_horizon =
+            needs_horizon.then(|| Timestamp(self.now.0.saturating_add(self.delete_retention_ms)));
         rewrite(batch, &kept, new_horizon).map(Verdict::Rewritten)
     }
 

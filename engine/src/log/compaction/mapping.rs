@@ -26,7 +26,9 @@ pub(super) struct Mapping {
 impl Mapping {
     pub(super) fn new(cleaner: Arc<Cleaner>, sources: Arc<[Source]>, first_dirty: Offset) -> Mapping {
         // No key more than offsets: a small dirty part takes little memory.
-        let keys_max = sources.last().map_or(0, |last| last.end.0.saturating_sub(first_dirty.0));
+        let keys_max = sources
+            .last()
+            .map_or(0, |last| last.end.0.saturating_sub(first_dirty.0));
         let map = OffsetMap::new(
             cleaner.map_bytes,
             cleaner.map_load_factor,

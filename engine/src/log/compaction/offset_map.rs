@@ -42,7 +42,11 @@ impl OffsetMap {
         start: Offset,
     ) -> Self {
         // probing needs free slots to end at
-        let load_factor = if load_factor > 0.0 { load_factor.min(0.95) } else { 0.95 };
+        let load_factor = if load_factor > 0.0 {
+            load_factor.min(0.95)
+        } else {
+            0.95
+        };
         let wanted = (keys_max as f64 / load_factor) as usize;
         let slots = (bytes / SLOT_BYTES).min(wanted.saturating_add(1)).max(SLOTS_MIN);
         OffsetMap {
@@ -154,7 +158,10 @@ mod tests {
             }
             assert!(keys > 0 && u64::from(keys) < (bytes / SLOT_BYTES) as u64 + 16);
             assert!(map.slots.len() * SLOT_BYTES <= bytes.max(SLOTS_MIN * SLOT_BYTES));
-            assert_eq!(map.get(&(keys - 1).to_be_bytes()), Some(Offset(i64::from(keys) - 1)));
+            assert_eq!(
+                map.get(&(keys - 1).to_be_bytes()),
+                Some(Offset(i64::from(keys) - 1))
+            );
             assert_eq!(map.get(&keys.to_be_bytes()), None);
         }
     }

@@ -99,7 +99,11 @@ impl State {
         if max_lag_ms == i64::MAX {
             return Ok(false);
         }
-        let dirty: Vec<Offset> = self.closed.range(first_dirty_segment..).map(|(base, _)| *base).collect();
+        let dirty: Vec<Offset> = self
+            .closed
+            .range(first_dirty_segment..)
+            .map(|(base, _)| *base)
+            .collect();
         let mut is_overdue = false;
         for base_offset in dirty {
             if let Some(segment) = self.closed.get_mut(&base_offset) {

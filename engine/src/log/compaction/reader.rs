@@ -46,10 +46,7 @@ impl Reader<'_> {
         source: &Source,
         position: u64,
     ) -> Result<Option<(Batch<'_>, u64)>, CompactError> {
-        let found = self
-            .window
-            .header(position)
-            .map_err(|error| source.scan(error))?;
+        let found = self.window.header(position).map_err(|error| source.scan(error))?;
         let Some(found) = found else {
             return Ok(None);
         };

@@ -74,7 +74,9 @@ impl Log {
         let mut pace = Pace::new(self.config().cleaner_bytes_per_second);
         while compacted.cleaned_to < plan.uncleanable {
             let first_dirty = compacted.cleaned_to;
-            let round = self.compact_round(plan, first_dirty, now, &mut pace, &mut compacted).await;
+            let round = self
+                .compact_round(plan, first_dirty, now, &mut pace, &mut compacted)
+                .await;
             match round {
                 Ok(round_end) if round_end > first_dirty => {
                     compacted.rounds += 1;

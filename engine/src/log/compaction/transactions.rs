@@ -87,12 +87,10 @@ impl Transactions {
             && first.key().0 <= offset
         {
             let transaction = first.remove();
-            self.aborted
-                .entry(transaction.producer_id)
-                .or_insert(Aborted {
-                    transaction,
-                    has_records: false,
-                });
+            self.aborted.entry(transaction.producer_id).or_insert(Aborted {
+                transaction,
+                has_records: false,
+            });
         }
     }
 }
@@ -144,11 +142,20 @@ mod tests {
             transactions.is_superfluous(&Batch::only(bytes).unwrap())
         };
         assert!(!is_aborted(&mut transactions, &records(0, 7)));
-        assert!(!is_superfluous(&mut transactions, &end(1, 7, ControlRecordType::Commit)));
+        assert!(!is_superfluous(
+            &mut transactions,
+            &end(1, 7, ControlRecordType::Commit)
+        ));
         assert!(is_aborted(&mut transactions, &records(2, 7)));
-        assert!(!is_superfluous(&mut transactions, &end(3, 7, ControlRecordType::Abort)));
+        assert!(!is_superfluous(
+            &mut transactions,
+            &end(3, 7, ControlRecordType::Abort)
+        ));
         assert!(!is_aborted(&mut transactions, &records(4, 7)));
-        assert!(!is_superfluous(&mut transactions, &end(5, 7, ControlRecordType::Commit)));
+        assert!(!is_superfluous(
+            &mut transactions,
+            &end(5, 7, ControlRecordType::Commit)
+        ));
         assert_eq!(transactions.take_index(), [aborted(7, 2, 3)]);
         assert!(transactions.take_index().is_empty());
     }

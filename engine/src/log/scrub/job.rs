@@ -108,11 +108,7 @@ impl Job {
     /// Checks the batch at a position: header, place among its neighbours, CRC.
     fn verify(&self, window: &mut Window<'_, OnceRead>, position: u64) -> Result<Good, DamageAt> {
         let at = |damage| DamageAt { position, damage };
-        let unreadable = |error: io::Error| {
-            at(Damage::Unreadable {
-                kind: error.kind(),
-            })
-        };
+        let unreadable = |error: io::Error| at(Damage::Unreadable { kind: error.kind() });
         let remaining = self.size_bytes.saturating_sub(position);
         let bytes = window.bytes(position, HEADER_BYTES).map_err(unreadable)?;
         let Some(header) = BatchHeader::peek(bytes).copied() else {

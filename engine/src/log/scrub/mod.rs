@@ -146,7 +146,10 @@ impl Log {
         }
         let is_gone = {
             let state = self.inner.state.borrow();
-            state.closed.get(&base_offset).is_none_or(|segment| segment.id != segment_id)
+            state
+                .closed
+                .get(&base_offset)
+                .is_none_or(|segment| segment.id != segment_id)
         };
         if is_gone {
             let _ = disk::remove_file(&path);
@@ -181,7 +184,10 @@ async fn verify(log: &Log, job: Job, pace: &mut Pace) -> Result<Option<Job>, Dis
 
 /// How many of the ranges of `these` are not in `those`.
 fn missing(these: &Quarantine, those: &Quarantine) -> u64 {
-    let missing = these.ranges().iter().filter(|range| !those.ranges().contains(range));
+    let missing = these
+        .ranges()
+        .iter()
+        .filter(|range| !those.ranges().contains(range));
     missing.count() as u64
 }
 
@@ -221,13 +227,14 @@ impl State {
     fn next_to_scrub(&self, from: Offset, now: Timestamp, interval_ms: i64) -> Option<(u64, Job)> {
         let synced = self.flush.recovery_point();
         let mut due = self.closed.range(from..).filter(|(base_offset, segment)| {
-            let is_due = !segment.verified.is_some()
-                || now.0.saturating_sub(segment.verified.0) >= interval_ms;
+            let is_due =
+                !segment.verified.is_some() || now.0.saturating_sub(segment.verified.0) >= interval_ms;
             // what compaction is about to give its name is verified under that
             let is_in_place = segment.suffix == Suffix::Live;
             is_due && is_in_place && self.end_of_closed(**base_offset) <= synced
         });
-        due.next().and_then(|(base_offset, _)| self.scrub_job(*base_offset))
+        due.next()
+            .and_then(|(base_offset, _)| self.scrub_job(*base_offset))
     }
 
     fn scrub_job(&self, base_offset: Offset) -> Option<(u64, Job)> {
@@ -249,11 +256,19 @@ impl State {
 
     fn tell(&self, segment: Offset, known: &Quarantine, found: &Quarantine, damage: Option<DamageAt>) {
         let partition = &self.partition;
-        for range in found.ranges().iter().filter(|range| !known.ranges().contains(range)) {
+        for range in found
+            .ranges()
+            .iter()
+            .filter(|range| !known.ranges().contains(range))
+        {
             tracing::error!(%partition, %segment, ?range, ?damage,
                 "bytes on the disk are not what was written; the range is quarantined");
         }
-        for range in known.ranges().iter().filter(|range| !found.ranges().contains(range)) {
+        for range in known
+            .ranges()
+            .iter()
+            .filter(|range| !found.ranges().contains(range))
+        {
             tracing::warn!(%partition, %segment, ?range, "quarantine lifted");
         }
     }

@@ -256,7 +256,11 @@ mod tests {
     #[test]
     fn offsets_fall_into_stretches_or_ranges() {
         let quarantine = two();
-        let start = |offset| quarantine.stretch(Offset(offset), 500).map(|stretch| stretch.start);
+        let start = |offset| {
+            quarantine
+                .stretch(Offset(offset), 500)
+                .map(|stretch| stretch.start)
+        };
         assert_eq!(start(9), Ok(0));
         assert_eq!(start(10).unwrap_err().end, 200);
         assert_eq!(start(11).unwrap_err().end, 200);
@@ -271,7 +275,12 @@ mod tests {
         quarantine.push(range(400, 450, 21, 30));
         assert_eq!(quarantine.ranges().last(), Some(&range(300, 450, 20, 30)));
         for at in 0..2000 {
-            quarantine.push(range(1000 + at * 10, 1001 + at * 10, 40 + at as i64, 41 + at as i64));
+            quarantine.push(range(
+                1000 + at * 10,
+                1001 + at * 10,
+                40 + at as i64,
+                41 + at as i64,
+            ));
         }
         assert_eq!(quarantine.ranges().len(), RANGES_MAX);
         assert_eq!(quarantine.ranges().last().map(|range| range.end), Some(20_991));
