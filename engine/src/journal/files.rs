@@ -179,7 +179,9 @@ impl Layout {
         let failed = |operation| move |source| JournalError::io(path, operation, source);
         let file = DirectFile::open(path, OpenMode::ReadWrite).map_err(failed("open"))?;
         if is_in_use(&file, path)? {
-            return Err(JournalError::NotReplayed { path: path.to_owned() });
+            return Err(JournalError::NotReplayed {
+                path: path.to_owned(),
+            });
         }
         if file.len().map_err(failed("measure"))? != self.file_bytes {
             return Ok(None);
@@ -223,7 +225,9 @@ impl Layout {
         }
         let mut position = 0;
         while position < self.file_bytes {
-            let step = usize::try_from(self.file_bytes - position).unwrap_or(ZERO_BYTES).min(ZERO_BYTES);
+            let step = usize::try_from(self.file_bytes - position)
+                .unwrap_or(ZERO_BYTES)
+                .min(ZERO_BYTES);
             zeros.truncate(step);
             file.write_blocking(&zeros, position)?;
             position += step as u64;

@@ -6,7 +6,8 @@ use reactor::AlignedBuf;
 use uuid::Uuid;
 
 use super::format::{
-    BLOCK_BYTES, ENTRY_HEADER_BYTES, EntryHeader, FRAME_HEADER_BYTES, FrameHeader, entry_bytes, write_entry_header,
+    BLOCK_BYTES, ENTRY_HEADER_BYTES, EntryHeader, FRAME_HEADER_BYTES, FrameHeader, entry_bytes,
+    write_entry_header,
 };
 
 /// A frame being filled. Bytes are copied here once: what the disk takes past the page cache must lie at multiples of 4096,

@@ -13,8 +13,8 @@ use std::rc::Weak;
 use std::sync::Arc;
 use std::task::Waker;
 
-use reactor::sync::Notify;
 use reactor::disk::FileSystem;
+use reactor::sync::Notify;
 use reactor::{AlignedBuf, DirectFile};
 use uuid::Uuid;
 
@@ -140,7 +140,11 @@ impl Shared {
     pub(super) fn push(&self, header: &EntryHeader, body: &[u8]) -> u64 {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
-        if !state.groups.back().is_some_and(|group| group.has_room(body.len())) {
+        if !state
+            .groups
+            .back()
+            .is_some_and(|group| group.has_room(body.len()))
+        {
             state
                 .groups
                 .push_back(Group::new(self.config.group_bytes_max, body.len()));
@@ -186,7 +190,10 @@ impl Shared {
         };
         state.next_sequence += 1;
         let (buf, wakers) = group.seal(self.journal_id, sequence, state.replay_from);
-        state.in_flight.push_back(InFlight { is_done: false, wakers });
+        state.in_flight.push_back(InFlight {
+            is_done: false,
+            wakers,
+        });
         state.bytes_since_checkpoint += bytes;
         state.figures.writes += 1;
         state.figures.bytes += bytes;
@@ -239,9 +246,17 @@ impl Shared {
                     source: Arc::new(error),
                 });
             }
-            let groups = state.groups.iter_mut().map(|group| std::mem::take(&mut group.wakers));
+            let groups = state
+                .groups
+                .iter_mut()
+                .map(|group| std::mem::take(&mut group.wakers));
             let mut wakers: Vec<Vec<Waker>> = groups.collect();
-            wakers.extend(state.in_flight.iter_mut().map(|write| std::mem::take(&mut write.wakers)));
+            wakers.extend(
+                state
+                    .in_flight
+                    .iter_mut()
+                    .map(|write| std::mem::take(&mut write.wakers)),
+            );
             wakers
         };
         self.work.notify_one();

@@ -96,7 +96,13 @@ pub fn encode(entries: &[AbortedTransaction]) -> Vec<u8> {
 
 /// The whole entries of a file. Half an entry at the end is what a crash leaves; it is no error, since the start writes it again.
 pub fn parse(bytes: &[u8]) -> Result<Vec<AbortedTransaction>, TransactionIndexError> {
-    let mut entries: Vec<AbortedTransaction> = Vec::with_capacity(bytes.len() / ENTRY_BYTES);
+    let mut entries = Vec::with_capacity(bytes.len() / ENTRY_BYTES);
+    parse_into(&mut entries, bytes)?;
+    Ok(entries)
+}
+
+/// On an error `entries` are those before.
+fn parse_into(entries: &mut Vec<AbortedTransaction>, bytes: &[u8]) -> Result<(), TransactionIndexError> {
     for (index, entry) in bytes.chunks_exact(ENTRY_BYTES).enumerate() {
         let (version, fields) = entry.split_at(2);
         let found = version
@@ -115,7 +121,8 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<AbortedTransaction>, TransactionIndexEr
             last_offset: Offset(next()),
             last_stable_offset: Offset(next()),
         };
-        if entry.first_offset.0 < 0 || entry.last_offset < entry.first_offset {
+        // a marker has an offset of its own, so zeros are no entry
+        if entry.first_offset.0 < 0 || entry.last_offset <= entry.first_offset {
             return Err(TransactionIndexError::Range {
                 index,
                 first: entry.first_offset,
@@ -133,7 +140,7 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<AbortedTransaction>, TransactionIndexEr
         }
         entries.push(entry);
     }
-    Ok(entries)
+    Ok(())
 }
 
 /// Reads a file; one that is not there has no entries.
@@ -161,10 +168,10 @@ pub(crate) fn restore(
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error),
     };
-    let mut entries = parse(&stored).unwrap_or_else(|error| {
-        tracing::warn!(path = %path.display(), %error, "transaction index rebuilt from the log");
-        Vec::new()
-    });
+    let mut entries = Vec::new();
+    if let Err(error) = parse_into(&mut entries, &stored) {
+        tracing::warn!(path = %path.display(), %error, "transaction index written again from there on");
+    }
     entries.retain(|entry| entry.last_offset < from);
     entries.extend_from_slice(found);
     let bytes = encode(&entries);

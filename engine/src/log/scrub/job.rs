@@ -140,6 +140,16 @@ impl Job {
                 computed: crc,
             }));
         }
+        // Base offsets lie outside the CRC. Of two batches that overlap the one with a gap before it is where it should not be.
+        if header.base_offset() > self.next_offset
+            && let Ok(Some(next)) = window.header(end)
+            && next.header.base_offset() < header.next_offset()
+        {
+            return Err(at(Damage::OffsetFalls {
+                expected: header.next_offset(),
+                found: next.header.base_offset(),
+            }));
+        }
         Ok(Good { header, end })
     }
 

@@ -10,6 +10,9 @@
 //! | the disk does not give the bytes | the same |
 //! | a quarantined range verifies | the quarantine is lifted |
 //!
+//! What a batch's CRC does not cover is checked as far as it can be: length and base offset against the neighbours. The leader
+//! epoch is not.
+//!
 //! Quarantined ranges are never served: reads of their offsets answer [`super::ReadError::Damaged`], which names the offset where
 //! the log goes on; all else stays readable (see [`read`]). They are remembered in a file beside the segment (see
 //! [`quarantine`]), which goes with it. Compaction stops before such a segment, since it would not know which keys the bad range
