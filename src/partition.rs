@@ -280,7 +280,7 @@ mod tests {
             .collect();
         let none = Overrides::new();
         let config = ConfigView::new(&broker, &none, &none).topic(&own);
-        let (log, _) = Log::open(&dir.join("t-0"), Rc::default(), OpenState::default())
+        let (log, _) = Log::open(&dir.join("t-0"), Rc::default(), OpenState::default(), None)
             .await
             .unwrap();
         let id = PartitionId {

@@ -10,8 +10,9 @@ use bytes::Bytes;
 
 use crate::aligned::{AlignedBuf, BLOCK_BYTES};
 use crate::file::{OpenMode, open_os};
-use crate::filling::Filling;
+use crate::filling::{Filling, REAL_FILE, sim_only};
 use crate::opened::{Opened, OsFile};
+use crate::sim::{self, SimFile};
 use crate::{background, core, sys};
 
 /// An open file for direct input and output (`O_DIRECT`). Clones share the descriptor, which closes with the last of
@@ -27,10 +28,15 @@ pub struct DirectFile {
 #[derive(Clone, Debug)]
 enum Kind {
     Os(Arc<Direct>),
+    Sim(SimFile),
 }
 
 impl DirectFile {
     pub fn open(path: &Path, mode: OpenMode) -> io::Result<DirectFile> {
+        if let Some(disk) = sim::current_disk() {
+            let kind = Kind::Sim(disk.open(path, mode)?);
+            return Ok(DirectFile { kind });
+        }
         let file = open_os(path, mode)?;
         // why not with the open: one that makes the file and is refused then leaves it behind
         let is_direct = sys::file::set_direct(&file, true).is_ok();
@@ -38,6 +44,16 @@ impl DirectFile {
             kind: Kind::Os(Arc::new(Direct {
                 file: Opened::new(file),
                 is_direct: AtomicBool::new(is_direct),
+            })),
+        })
+    }
+
+    /// The same file, though it be renamed or removed by now, opened again for reading.
+    pub(crate) fn reopen(file: &std::fs::File) -> io::Result<DirectFile> {
+        Ok(DirectFile {
+            kind: Kind::Os(Arc::new(Direct {
+                file: Opened::new(sys::file::reopen_direct(file)?),
+                is_direct: AtomicBool::new(true),
             })),
         })
     }
@@ -54,6 +70,10 @@ impl DirectFile {
         }
         match &self.kind {
             Kind::Os(direct) => direct.write_synced(buf, offset).await,
+            Kind::Sim(file) => {
+                let result = file.write_synced(offset, &buf).await;
+                (buf, result)
+            }
         }
     }
 
@@ -61,6 +81,7 @@ impl DirectFile {
     pub async fn read(&self, offset: u64, len: usize) -> io::Result<Bytes> {
         match &self.kind {
             Kind::Os(direct) => direct.read(offset, len).await,
+            Kind::Sim(file) => file.read(offset, len).await,
         }
     }
 
@@ -71,6 +92,11 @@ impl DirectFile {
         check_blocks(buf.capacity(), offset)?;
         match &self.kind {
             Kind::Os(direct) => direct.read_blocking(buf, offset),
+            Kind::Sim(file) => {
+                let n = file.read_at(buf.all_mut(), offset)?;
+                buf.set_len(n);
+                Ok(n)
+            }
         }
     }
 
@@ -79,12 +105,14 @@ impl DirectFile {
         check_blocks(buf.len(), offset)?;
         match &self.kind {
             Kind::Os(direct) => direct.write_blocking(buf, offset),
+            Kind::Sim(file) => file.write_all_at(buf, offset),
         }
     }
 
     pub fn sync_data_blocking(&self) -> io::Result<()> {
         match &self.kind {
             Kind::Os(direct) => sys::file::sync_data(&direct.file),
+            Kind::Sim(file) => file.sync_data_blocking(),
         }
     }
 
@@ -93,12 +121,14 @@ impl DirectFile {
     pub fn len(&self) -> io::Result<u64> {
         match &self.kind {
             Kind::Os(direct) => direct.file.len(),
+            Kind::Sim(file) => file.len(),
         }
     }
 
     pub fn set_len(&self, len: u64) -> io::Result<()> {
         match &self.kind {
             Kind::Os(direct) => direct.file.set_len(len),
+            Kind::Sim(file) => file.set_len(len),
         }
     }
 
@@ -106,6 +136,7 @@ impl DirectFile {
     pub fn is_direct(&self) -> bool {
         match &self.kind {
             Kind::Os(direct) => direct.is_direct(),
+            Kind::Sim(_) => true,
         }
     }
 }
@@ -335,6 +366,7 @@ impl Filling {
         let (file, mut buf) = (file.clone(), buf);
         match self {
             Filling::Uring(driver) => driver.read_into(file, buf, range, offset).await,
+            Filling::Sim(_) => (buf, Err(sim_only(REAL_FILE))),
             Filling::Epoll(_) => {
                 background(move || {
                     let result = sys::file::read_at(&file, &mut buf.all_mut()[range], offset);
@@ -357,6 +389,7 @@ impl Filling {
         let file = file.clone();
         match self {
             Filling::Uring(driver) => driver.write_from(file, buf, range, offset, sync).await,
+            Filling::Sim(_) => (buf, Err(sim_only(REAL_FILE))),
             Filling::Epoll(_) => {
                 background(move || {
                     let result = sys::file::write_at(&file, &buf[range], offset, sync);

@@ -199,7 +199,8 @@ impl Layout {
         };
         let mut block = AlignedBuf::with_capacity(BLOCK_BYTES);
         block.extend_from_slice(&header.encode());
-        file.write_blocking(&block, 0)
+        file.write_blocking(&block, 0)?;
+        file.sync_data_blocking()
     }
 
     fn make(&self, number: u32) -> Result<Open, JournalError> {

@@ -32,10 +32,6 @@ impl Group {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.entry_count == 0
-    }
-
     pub(super) fn len(&self) -> usize {
         self.buf.len()
     }

@@ -56,7 +56,7 @@ impl Log {
             let mut state = self.inner.state.borrow_mut();
             let dir = state.dir.clone();
             let parent = dir.parent().unwrap_or(Path::new(".")).to_owned();
-            let doomed = parent.join(delete_dir_name(&state.partition));
+            let doomed = parent.join(aside_dir_name(&state.partition));
             disk::rename(&dir, &doomed).map_err(|error| state.fail("delete partition", error))?;
             for segment in state.closed.values_mut() {
                 segment.release();
@@ -128,7 +128,7 @@ impl State {
 }
 
 /// `topic-partition.<uuid>-delete`, the topic cut so that the name fits.
-fn delete_dir_name(partition: &str) -> String {
+pub(crate) fn aside_dir_name(partition: &str) -> String {
     let (topic, number) = partition.rsplit_once('-').unwrap_or((partition, "0"));
     let id = Uuid::from_u64_pair(reactor::random_u64(), reactor::random_u64());
     let suffix = format!("-{number}.{}{DELETE_DIR_SUFFIX}", id.simple());
@@ -156,12 +156,12 @@ mod tests {
 
     #[test]
     fn names_of_deleted_partitions_fit_and_tell_the_partition() {
-        let name = delete_dir_name("my-topic-12");
+        let name = aside_dir_name("my-topic-12");
         assert!(
             name.starts_with("my-topic-12.") && name.ends_with("-delete"),
             "{name}"
         );
-        let long = delete_dir_name(&format!("{}-7", "t".repeat(249)));
+        let long = aside_dir_name(&format!("{}-7", "t".repeat(249)));
         assert!(long.len() <= NAME_MAX && long.contains("-7."), "{long}");
     }
 }

@@ -140,14 +140,16 @@ impl FlushState {
         self.oldest_since_sync = None;
     }
 
-    /// The log was cut, and what is left is synced.
-    pub(crate) fn note_truncated(&mut self, end_offset: Offset) {
-        self.committed = end_offset;
-        self.recovery_point = end_offset;
-        self.unjournaled_end = end_offset;
-        self.wanted = end_offset;
-        self.oldest_sequence = None;
-        self.truncations += 1;
+    /// Of a log that was cut, from what it was before.
+    pub(crate) fn note_cut_from(&mut self, before: &FlushState) {
+        self.truncations = before.truncations + 1;
+        self.is_known_dirty = before.is_known_dirty;
+        self.sequence = before.sequence;
+    }
+
+    /// Keeps syncs and checkpoints away while the files are changed.
+    pub(crate) fn set_running(&mut self, is_running: bool) {
+        self.is_running = is_running;
     }
 
     pub(crate) fn epochs_changed(&mut self) {
@@ -680,7 +682,7 @@ mod tests {
         let dir = temp.path().join("topic-0");
         reactor::run(reactor::Config::default(), async {
             let config = Rc::new(LogConfig::default());
-            let (log, _) = Log::open(&dir, config, OpenState::default()).await.unwrap();
+            let (log, _) = Log::open(&dir, config, OpenState::default(), None).await.unwrap();
             let mut builder = BatchBuilder::new(Offset(0));
             builder.append(Timestamp(1), None, Some(b"value"));
             let batch = builder.build().unwrap();
@@ -726,7 +728,7 @@ mod tests {
         let dir = temp.path().join("topic-0");
         reactor::run(reactor::Config::default(), async {
             let config = Rc::new(LogConfig::default());
-            let (log, _) = Log::open(&dir, config, OpenState::default()).await.unwrap();
+            let (log, _) = Log::open(&dir, config, OpenState::default(), None).await.unwrap();
             let mut builder = BatchBuilder::new(Offset(0));
             builder.append(Timestamp(1), None, Some(b"value"));
             let batch = builder.build().unwrap();

@@ -42,6 +42,7 @@ pub mod time_index;
 pub mod time_lookup;
 pub mod transaction_index;
 mod trash;
+pub mod truncate;
 pub mod window;
 
 pub use append::{AppendContext, AppendError, Appended};
@@ -57,3 +58,4 @@ pub use retention::Retained;
 pub use scrub::{ScrubRules, Scrubbed};
 pub use time_lookup::TimestampOffset;
 pub use transaction_index::AbortedTransaction;
+pub use truncate::TruncateError;

@@ -53,6 +53,21 @@ impl TimeIndex {
         Ok(TimeIndex { entries })
     }
 
+    /// The entries at the front of a file that may be torn, or longer than what was written: up to the first that is none.
+    pub(crate) fn parse_front(bytes: &[u8]) -> TimeIndex {
+        let mut index = TimeIndex::default();
+        for entry in bytes.chunks_exact(ENTRY_BYTES).map_while(decode) {
+            let is_behind = index.last().map_or(entry.timestamp > Timestamp::NONE, |last| {
+                entry.timestamp > last.timestamp && entry.relative_offset >= last.relative_offset
+            });
+            if !is_behind {
+                break;
+            }
+            index.entries.push(entry);
+        }
+        index
+    }
+
     /// The file's content.
     pub fn encode(&self) -> Vec<u8> {
         self.encode_from(0)

@@ -234,9 +234,9 @@ fn damage_before_the_recovery_point_is_told_and_kept() {
         drop(log);
         let copy = fixture.copy();
         let last = copy.path(&logs[logs.len() - 1]);
-        let mut bytes = std::fs::read(&last).unwrap();
-        bytes[70] ^= 1;
-        std::fs::write(&last, &bytes).unwrap();
+        // What lies before the recovery point is not read at a start, but that it is missing is seen.
+        let bytes = std::fs::read(&last).unwrap();
+        std::fs::write(&last, &bytes[..70]).unwrap();
         let (log, report) = copy
             .open_with(
                 small_config(),
