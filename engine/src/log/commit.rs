@@ -505,8 +505,8 @@ impl Log {
         request(&self.inner, end_offset);
     }
 
-    /// Syncs the segments, whatever the journal holds.
-    pub(crate) async fn flush(&self) -> Result<(), DiskFault> {
+    /// Syncs segments and directory, whatever the journal holds.
+    pub async fn sync(&self) -> Result<(), DiskFault> {
         let end_offset = self.inner.state.borrow().end_offset;
         request(&self.inner, end_offset);
         loop {

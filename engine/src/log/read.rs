@@ -152,6 +152,9 @@ impl State {
             .tail
             .first_unwritten_offset()
             .map_or(below, |unwritten| below.min(unwritten));
+        if let Some(read) = self.read_beside_damage(from, max_bytes, below, at_least_one) {
+            return read;
+        }
         let slice = self.slice(from, max_bytes, below, at_least_one);
         self.limit_open_files();
         slice.map_err(|error| self.read_error(from, error))

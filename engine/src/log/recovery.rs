@@ -33,7 +33,7 @@
 //! Everything kept is synced before the log opens: bytes that a crash of the process left in the page cache may not be on
 //! the disk, and the recovery point starts behind them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,9 +52,11 @@ use super::leftovers::{self, Leftovers};
 use super::partition_metadata::{self, PartitionMetadataError};
 use super::producer_recovery;
 use super::producer_state::ProducerStates;
+use super::scrub::{self, Quarantine};
 use super::segment::{scan_index, write_whole};
 use super::segment_index::SegmentIndex;
 use super::tail::{last_batch_end, read_tail, read_until};
+use super::transaction_index::TransactionIndexes;
 use super::window::{SCAN_BYTES, ScanError, Window};
 use crate::types::{LeaderEpoch, Offset, Timestamp};
 
@@ -156,6 +158,8 @@ pub(crate) struct Loaded {
     pub(crate) epochs: EpochCache,
     pub(crate) producers: ProducerStates,
     pub(crate) snapshots: BTreeSet<Offset>,
+    pub(crate) transactions: TransactionIndexes,
+    pub(crate) quarantines: BTreeMap<Offset, Quarantine>,
     pub(crate) report: RecoveryReport,
 }
 
@@ -212,6 +216,8 @@ struct Recovery {
     epochs: EpochCache,
     /// What the checkpoint file says.
     epochs_on_disk: EpochCache,
+    transactions: TransactionIndexes,
+    quarantines: BTreeMap<Offset, Quarantine>,
     report: RecoveryReport,
     purpose: Purpose,
 }
@@ -232,6 +238,8 @@ impl Recovery {
             segments: Vec::new(),
             epochs: EpochCache::default(),
             epochs_on_disk: EpochCache::default(),
+            transactions: TransactionIndexes::default(),
+            quarantines: BTreeMap::new(),
             report: RecoveryReport::default(),
             purpose,
         }
@@ -265,14 +273,15 @@ impl Recovery {
         self.report.orphans_removed = leftovers::remove_orphans(&self.dir, &base_offsets)
             .map_err(|source| self.io("remove orphans", source))?;
         self.save_epochs(log_start, end_offset)?;
-        let (producers, snapshots) = producer_recovery::load(
-            &self.dir,
-            &self.segments,
+        let (producers, snapshots) = producer_recovery::Known {
+            dir: &self.dir,
+            segments: &self.segments,
+            quarantines: &self.quarantines,
+            rules: &self.rules,
             log_start,
             end_offset,
-            self.start.clean,
-            &self.rules,
-        )
+        }
+        .load(self.start, &mut self.transactions)
         .map_err(|error| self.scan_error(error))?;
         disk::sync_dir(&self.dir).map_err(|source| self.io("sync directory", source))?;
         let Some(active) = self.segments.pop() else {
@@ -288,6 +297,8 @@ impl Recovery {
             epochs: std::mem::take(&mut self.epochs),
             producers,
             snapshots,
+            transactions: std::mem::take(&mut self.transactions),
+            quarantines: std::mem::take(&mut self.quarantines),
             report: std::mem::take(&mut self.report),
         })
     }
@@ -336,8 +347,15 @@ impl Recovery {
 
     fn list_segments(&mut self) -> Result<(), OpenError> {
         let entries = disk::read_dir(&self.dir).map_err(|source| self.io("list directory", source))?;
+        let mut quarantined = Vec::new();
         for entry in entries {
             match FileName::parse(&entry.name) {
+                Some(name) if name.kind == FileKind::TransactionIndex && name.suffix == Suffix::Live => {
+                    self.transactions.base_offsets.insert(name.base_offset);
+                }
+                Some(name) if name.kind == FileKind::Quarantine && name.suffix == Suffix::Live => {
+                    quarantined.push(name.base_offset);
+                }
                 Some(name) if name.kind == FileKind::Log && name.suffix == Suffix::Live => {
                     let size_bytes = File::open(&name.in_dir(&self.dir), OpenMode::Read)
                         .and_then(|file| file.len())
@@ -351,6 +369,15 @@ impl Recovery {
             }
         }
         self.segments.sort_by_key(|segment| segment.base_offset);
+        self.quarantines = scrub::load(&self.dir, quarantined.into_iter());
+        self.quarantines.retain(|base, _| {
+            // only closed segments have one
+            self.segments
+                .iter()
+                .rev()
+                .skip(1)
+                .any(|segment| segment.base_offset == *base)
+        });
         Ok(())
     }
 
@@ -455,6 +482,14 @@ impl Recovery {
                 };
                 self.cut(at, DamageAt { position: 0, damage }, end_offset, 0)?;
                 break;
+            }
+            if let Some(next) = self.segments.get(at + 1)
+                && self.quarantines.contains_key(&base_offset)
+            {
+                // Its damage is known: cutting the log there would take all that lies behind it as well.
+                end_offset = next.base_offset;
+                at += 1;
+                continue;
             }
             let file = File::open(&self.path(base_offset, FileKind::Log), OpenMode::ReadWrite)
                 .map_err(|source| self.io("open segment", source))?;

@@ -27,6 +27,8 @@ pub(crate) struct Segment {
     pub(crate) suffix: Suffix,
     /// When the log first knew of it, for segments whose records carry no timestamp.
     pub(crate) known_since: Timestamp,
+    /// When the scrubber was over it last; `NONE` since the log was opened.
+    pub(crate) verified: Timestamp,
     file: Option<File>,
     offset_index: Option<OffsetIndexFile>,
     largest: Option<LargestTimestamp>,
@@ -41,6 +43,7 @@ impl Segment {
             size_bytes,
             suffix: Suffix::Live,
             known_since: now,
+            verified: Timestamp::NONE,
             file: None,
             offset_index: None,
             largest: None,
@@ -115,7 +118,7 @@ impl Segment {
     }
 
     /// A batch start at or before the one that holds `from`, by the index file.
-    fn floor(&mut self, dir: &Path, interval_bytes: u32, from: Offset) -> Result<u64, ScanError> {
+    pub(crate) fn floor(&mut self, dir: &Path, interval_bytes: u32, from: Offset) -> Result<u64, ScanError> {
         let Some(relative_offset) = relative(self.base_offset, from) else {
             return Ok(0);
         };

@@ -153,31 +153,44 @@ impl State {
         wanted_batch: impl Fn(&BatchAt) -> bool,
         wanted_record: impl Fn(&Record<'_>) -> bool,
     ) -> Result<Option<TimestampOffset>, ScanError> {
-        let Some(place) = self.locate_in(base_offset, from)? else {
-            return Ok(None);
+        let quarantine = self.quarantines.get(&base_offset).cloned();
+        let place = match quarantine {
+            Some(_) => None,
+            None => match self.locate_in(base_offset, from)? {
+                Some(place) => Some(place.position),
+                None => return Ok(None),
+            },
         };
         let Some((segment, dir)) = self.segment_mut(base_offset) else {
             return Ok(None);
         };
         let file = segment.file(dir)?;
-        let mut window = Window::new(&file, segment.size_bytes, SCAN_BYTES);
-        let mut position = place.position;
-        while let Some(found) = window.find(position, &wanted_batch)? {
-            let bytes = read_batch(&file, &found)?;
-            let invalid = |error| std::io::Error::new(std::io::ErrorKind::InvalidData, error);
-            let batch = Batch::only(&bytes).map_err(invalid)?;
-            let records = batch.records(MAX_DECOMPRESSED_BYTES).map_err(invalid)?;
-            for record in &records {
-                let record = record.map_err(invalid)?;
-                if wanted_record(&record) {
-                    return Ok(Some(TimestampOffset {
-                        timestamp: record.timestamp,
-                        offset: record.offset,
-                        leader_epoch: batch.leader_epoch(),
-                    }));
+        let size_bytes = segment.size_bytes;
+        // Beside damage the walk is within what is good.
+        let stretches = match quarantine {
+            Some(quarantine) => quarantine.stretches(size_bytes),
+            None => vec![place.unwrap_or(0)..size_bytes],
+        };
+        for stretch in stretches {
+            let mut window = Window::new(&file, stretch.end, SCAN_BYTES);
+            let mut position = stretch.start;
+            while let Some(found) = window.find(position, &wanted_batch)? {
+                let bytes = read_batch(&file, &found)?;
+                let invalid = |error| std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+                let batch = Batch::only(&bytes).map_err(invalid)?;
+                let records = batch.records(MAX_DECOMPRESSED_BYTES).map_err(invalid)?;
+                for record in &records {
+                    let record = record.map_err(invalid)?;
+                    if wanted_record(&record) {
+                        return Ok(Some(TimestampOffset {
+                            timestamp: record.timestamp,
+                            offset: record.offset,
+                            leader_epoch: batch.leader_epoch(),
+                        }));
+                    }
                 }
+                position = found.end();
             }
-            position = found.end();
         }
         Ok(None)
     }

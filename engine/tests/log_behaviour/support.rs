@@ -154,6 +154,22 @@ pub async fn commit_all(log: &Log) {
     log.set_high_watermark(log.committed_offset());
 }
 
+/// Lets retention finish, as the broker's ticks do.
+pub async fn retain(log: &Log, now: i64) -> usize {
+    let mut removed = 0;
+    loop {
+        let retained = log.apply_retention(Timestamp(now)).unwrap();
+        removed += retained.segments_removed;
+        if !retained.is_pending {
+            return removed;
+        }
+        log.commit(log.end_offset()).await.unwrap();
+        while log.apply_retention(Timestamp(now)).unwrap().is_pending {
+            reactor::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+}
+
 pub fn bytes_of(pieces: &[Piece]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for piece in pieces {
