@@ -62,7 +62,7 @@ impl PartitionCheckpoint {
     pub fn of(partition: TopicPartition, log: &crate::log::Log) -> Self {
         PartitionCheckpoint {
             partition,
-            recovery_point: log.flushed_offset(),
+            recovery_point: log.recovery_point(),
             log_start: log.start_offset(),
             high_watermark: log.high_watermark(),
             cleaned: log.cleaned_offset(),
@@ -256,13 +256,7 @@ impl DataDirectory {
 
     /// Whose directory this is; `None` for a new one.
     pub fn meta_properties(&self) -> Result<Option<MetaProperties>, DirectoryError> {
-        let path = self.path.join(META_PROPERTIES);
-        match read_if_there(&path)? {
-            Some(bytes) => MetaProperties::parse(&bytes)
-                .map(Some)
-                .map_err(|source| DirectoryError::MetaProperties { path, source }),
-            None => Ok(None),
-        }
+        read_meta_properties(&self.path)
     }
 
     pub fn write_meta_properties(&self, properties: &MetaProperties) -> Result<(), DirectoryError> {
@@ -290,6 +284,17 @@ impl DataDirectory {
             }
         }
         Ok(())
+    }
+}
+
+/// Whose a directory is, before it is opened; `None` for a new one, and for one that is not there.
+pub fn read_meta_properties(dir: &Path) -> Result<Option<MetaProperties>, DirectoryError> {
+    let path = dir.join(META_PROPERTIES);
+    match read_if_there(&path)? {
+        Some(bytes) => MetaProperties::parse(&bytes)
+            .map(Some)
+            .map_err(|source| DirectoryError::MetaProperties { path, source }),
+        None => Ok(None),
     }
 }
 

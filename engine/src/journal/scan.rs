@@ -174,6 +174,13 @@ impl<'s, S: ByteSource + ?Sized> FrameReader<'s, S> {
         Ok(Some((frame, frame.header.payload(&self.blocks.frame))))
     }
 
+    /// Goes on at another position, whatever sequence the frame there has.
+    pub fn resume_at(&mut self, position: u64) {
+        self.position = position;
+        self.expected = None;
+        self.end = None;
+    }
+
     fn judge(&mut self, position: u64) -> Result<Result<FrameAt, ScanEnd>, ScanError> {
         let announced = self.header.file_bytes;
         let len = self.blocks.len;
@@ -264,6 +271,29 @@ pub fn find_later_frame<S: ByteSource + ?Sized>(
         position = next;
     }
     Ok(greatest)
+}
+
+/// Where the next whole frame of this journal above `above` begins, at or behind `position`: frames written at the same time
+/// land in any order, so that one may be whole behind one that is torn.
+pub fn next_frame_behind<S: ByteSource + ?Sized>(
+    source: &S,
+    len: u64,
+    name: &Path,
+    journal_id: Uuid,
+    position: u64,
+    above: u64,
+) -> Result<Option<u64>, ScanError> {
+    let mut blocks = Blocks::new(source, len, name, BULK_BYTES);
+    let mut position = position.next_multiple_of(BLOCK_BYTES as u64);
+    while position < len {
+        let peeked = FrameHeader::parse(blocks.block(position)?);
+        let counts = peeked.is_ok_and(|header| header.journal_id == journal_id && header.sequence > above);
+        if counts && blocks.frame_at(position)?.is_ok() {
+            return Ok(Some(position));
+        }
+        position += BLOCK_BYTES as u64;
+    }
+    Ok(None)
 }
 
 /// A frame read again, for replay: its bytes, checked as the scan checked them.
