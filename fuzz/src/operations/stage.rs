@@ -39,7 +39,7 @@ fn config() -> LogConfig {
 }
 
 async fn open_log(dir: &Path, state: OpenState) -> Log {
-    Log::open(dir, Rc::new(config()), state)
+    Log::open(dir, Rc::new(config()), state, None)
         .await
         .expect("a log opens whatever a crash left")
         .0
