@@ -16,6 +16,7 @@ use crate::filling::Filling;
 use crate::remote::Remote;
 use crate::run::fire_timers;
 use crate::slab::Key;
+use crate::sync::Budget;
 use crate::task::Header;
 
 /// How a run ended.
@@ -51,7 +52,12 @@ impl<T> Outcome<T> {
 pub fn run<F: Future>(disk: &SimDisk, config: SimConfig, main: F) -> io::Result<Outcome<F::Output>> {
     let driver = Rc::new(Driver::new(disk.clone(), config.seed));
     let remote = Arc::new(Remote::new()?);
-    let core = Core::new("simulated".to_owned(), remote, Filling::Sim(driver.clone()), crate::sync::Budget::new(0));
+    let core = Core::new(
+        "simulated".to_owned(),
+        remote,
+        Filling::Sim(driver.clone()),
+        Budget::new(0), // its page cache holds everything
+    );
     let Some(entered) = core::enter(&core) else {
         return Err(io::Error::other("this thread runs a reactor already"));
     };
