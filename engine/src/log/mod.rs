@@ -13,6 +13,7 @@ pub mod close;
 pub(crate) mod commit;
 pub mod compaction;
 pub mod config;
+mod confirm;
 pub mod damage;
 pub mod epoch_cache;
 pub mod fault;

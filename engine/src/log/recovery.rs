@@ -46,7 +46,7 @@ use super::check::{CheckStart, check_source_from};
 use super::commit::write_epochs;
 use super::config::LogConfig;
 use super::damage::{Damage, DamageAt};
-use super::epoch_cache::EpochCache;
+use super::epoch_cache::{EpochCache, EpochEntry};
 use super::file_name::{FileKind, FileName, LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, Suffix};
 use super::leftovers::{self, Leftovers};
 use super::partition_metadata::{self, PartitionMetadataError};
@@ -387,6 +387,11 @@ impl Recovery {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err("missing".to_owned()),
             Err(source) => return Err(self.io("read leader epochs", source)),
         };
+        // every batch has an epoch: a file that knows none lost them
+        let parsed = parsed.and_then(|epochs| match epochs.entries().is_empty() {
+            true => Err("empty".to_owned()),
+            false => Ok(epochs),
+        });
         match parsed {
             Ok(epochs) => {
                 self.epochs = epochs.clone();
@@ -400,6 +405,20 @@ impl Recovery {
             }
         }
         Ok(())
+    }
+
+    /// Whether the checkpoint gives the batch that begins an epoch to another one. It has no checksum; one that is merely older
+    /// than the log does not know the epoch.
+    fn contradicts_epochs(&self, found: &EpochEntry) -> bool {
+        let is_known = self
+            .epochs
+            .latest()
+            .is_some_and(|latest| found.epoch <= latest.epoch);
+        let is_deleted = self
+            .start
+            .log_start
+            .is_some_and(|log_start| found.start_offset < log_start);
+        is_known && !is_deleted && self.epochs.epoch_of(found.start_offset) != Some(found.epoch)
     }
 
     fn rebuild_epochs(&mut self) -> Result<(), OpenError> {
@@ -469,6 +488,7 @@ impl Recovery {
             .map_or(Offset::ZERO, |segment| segment.base_offset);
         let mut index = SegmentIndex::new(end_offset);
         let mut leader_epoch = LeaderEpoch::NONE;
+        let mut epochs_lie = false;
         let mut at = first;
         while let Some(segment) = self.segments.get(at).cloned() {
             let base_offset = segment.base_offset;
@@ -522,6 +542,7 @@ impl Recovery {
             end_offset = checked.next_offset;
             leader_epoch = checked.leader_epoch;
             for entry in &checked.epochs {
+                epochs_lie |= self.contradicts_epochs(entry);
                 if self
                     .epochs
                     .latest()
@@ -554,6 +575,12 @@ impl Recovery {
                 finished.finish();
                 self.save_index(base_offset, &finished)?;
             }
+        }
+        if epochs_lie {
+            tracing::warn!(partition = %self.partition, "leader epochs contradict the batches: rebuilt from the log");
+            self.report.epochs_rebuilt = true;
+            self.epochs = EpochCache::default();
+            self.rebuild_epochs()?;
         }
         Ok((index, end_offset))
     }

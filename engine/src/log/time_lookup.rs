@@ -122,27 +122,28 @@ impl State {
 
     /// Relative offset up to which no record of the segment is younger than `timestamp`.
     fn floor_by_time(&mut self, base_offset: Offset, timestamp: Timestamp) -> Result<Option<u32>, ScanError> {
-        if base_offset == self.active.segment.base_offset {
-            // An entry for the very timestamp may lie behind earlier records that have it.
-            let before = Timestamp(timestamp.0.saturating_sub(1));
-            return Ok(self
-                .active
-                .index
-                .times
-                .floor(before)
-                .map(|entry| entry.relative_offset));
-        }
+        // An entry for the very timestamp may lie behind earlier records that have it.
+        let before = Timestamp(timestamp.0.saturating_sub(1));
         let interval_bytes = self.config.index_interval_bytes;
+        if base_offset == self.active.segment.base_offset {
+            let entry = self.active.index.times.floor(before);
+            return self.active_time_floor(entry);
+        }
         let Some(segment) = self.closed.get_mut(&base_offset) else {
             return Ok(None);
         };
-        let times = match time_index::load(&segment.path(&self.dir, FileKind::TimeIndex)) {
-            Ok(times) => times,
-            Err(_) => segment.rebuild(&self.dir, interval_bytes)?.times,
+        let entry =
+            time_index::load(&segment.path(&self.dir, FileKind::TimeIndex)).map(|times| times.floor(before));
+        let is_confirmed = match entry {
+            Ok(Some(entry)) => segment.confirms_time(&self.dir, interval_bytes, entry)?,
+            Ok(None) => true,
+            Err(_) => false,
         };
-        Ok(times
-            .floor(Timestamp(timestamp.0.saturating_sub(1)))
-            .map(|entry| entry.relative_offset))
+        let entry = match entry {
+            Ok(entry) if is_confirmed => entry,
+            _ => segment.rebuild(&self.dir, interval_bytes)?.times.floor(before),
+        };
+        Ok(entry.map(|entry| entry.relative_offset))
     }
 
     /// The first wanted record of the first wanted batch that has one, from the batch that holds `from` on.
