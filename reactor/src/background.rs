@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
-use crate::{oneshot, sleep};
+use crate::{oneshot, sim, sleep, spawn};
 
 /// Several syncs must be able to wait for the disk side by side; more only queue in the kernel. A guess.
 const THREADS_MAX: usize = 8;
@@ -99,6 +99,15 @@ impl Pool {
 /// With the panic of `f`, in the task that awaits.
 pub async fn background<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = oneshot::channel();
+    if let Some(delay) = sim::helper_delay() {
+        // a task of its own, so that it runs as well when nobody waits any more
+        spawn(async move {
+            sleep(delay).await;
+            let _ = sender.send(catch_unwind(AssertUnwindSafe(f)));
+        })
+        .detach();
+        return answer_of(receiver).await;
+    }
     let mut job: Job = Box::new(move || {
         let _ = sender.send(catch_unwind(AssertUnwindSafe(f)));
     });
@@ -106,6 +115,10 @@ pub async fn background<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'stati
         job = refused;
         sleep(FULL_RETRY).await;
     }
+    answer_of(receiver).await
+}
+
+async fn answer_of<T>(receiver: oneshot::Receiver<std::thread::Result<T>>) -> T {
     match receiver.await {
         Ok(Ok(value)) => value,
         Ok(Err(panic)) => resume_unwind(panic),

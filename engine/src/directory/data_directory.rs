@@ -14,6 +14,7 @@ use super::meta_properties::{MetaProperties, MetaPropertiesError};
 use super::offset_checkpoint::OffsetCheckpoint;
 use super::topic_partition::{DirName, TopicPartition};
 use crate::log::OpenState;
+use crate::log::checkpoint::CheckpointError;
 use crate::log::file_name::PARTITION_METADATA;
 use crate::log::partition_metadata;
 use crate::types::Offset;
@@ -40,6 +41,9 @@ pub enum DirectoryError {
         path: PathBuf,
         source: MetaPropertiesError,
     },
+    /// Written by a newer version. Ignored, it would be written over, and what was deleted would come back.
+    #[error("{}: line 1: {source}", path.display())]
+    Checkpoint { path: PathBuf, source: CheckpointError },
     #[error("partition directory {} is there already", dir.display())]
     PartitionExists { dir: PathBuf },
 }
@@ -58,7 +62,7 @@ impl PartitionCheckpoint {
     pub fn of(partition: TopicPartition, log: &crate::log::Log) -> Self {
         PartitionCheckpoint {
             partition,
-            recovery_point: log.flushed_offset(),
+            recovery_point: log.recovery_point(),
             log_start: log.start_offset(),
             high_watermark: log.high_watermark(),
             cleaned: log.cleaned_offset(),
@@ -320,10 +324,17 @@ fn read_checkpoint(dir: &Path, name: &str) -> Result<OffsetCheckpoint, Directory
     let Some(bytes) = read_if_there(&path)? else {
         return Ok(OffsetCheckpoint::default());
     };
-    Ok(OffsetCheckpoint::parse(&bytes).unwrap_or_else(|error| {
-        tracing::warn!(path = %path.display(), %error, "checkpoint ignored");
-        OffsetCheckpoint::default()
-    }))
+    match OffsetCheckpoint::parse(&bytes) {
+        Ok(checkpoint) => Ok(checkpoint),
+        Err(CheckpointError::Version { expected, found }) if found.parse::<u32>().is_ok() => {
+            let source = CheckpointError::Version { expected, found };
+            Err(DirectoryError::Checkpoint { path, source })
+        }
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "checkpoint ignored");
+            Ok(OffsetCheckpoint::default())
+        }
+    }
 }
 
 #[cfg(test)]
