@@ -152,7 +152,16 @@ def fill_cluster():
 
 # -- what a client sees ---------------------------------------------------------------------------------------------
 
+def wait_for_leaders():
+    """A broker that says it is ready may still elect; describe_topics of librdkafka 2.16 crashes on a partition without leader."""
+    end = time.monotonic() + 30
+    while any(partition.leader < 0 for topic in admin.list_topics(timeout=30).topics.values() for partition in topic.partitions.values()):
+        check(time.monotonic() < end, "partitions without leader after 30 s")
+        time.sleep(0.1)
+
+
 def seen():
+    wait_for_leaders()
     topics = {}
     names = [name for name in admin.list_topics(timeout=30).topics if not name.startswith("__")]
     for name, described in done(admin.describe_topics(TopicCollection(names))).items():
