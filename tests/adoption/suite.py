@@ -51,7 +51,7 @@ class Hands:
         self.state = self.kafka.home / "state.json"
 
     def program(self, mode, label, expect):
-        self.t.program([PYTHON, "program.py", self.kafka.bootstrap, mode, self.state], label=label, expect=expect)
+        self.t.program([PYTHON, "-X", "faulthandler", "program.py", self.kafka.bootstrap, mode, self.state], label=label, expect=expect)
 
     def remove(self):
         self.ringlog.remove()
