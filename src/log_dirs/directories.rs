@@ -121,7 +121,7 @@ impl Directory {
         self.write_topic_ids(topic_ids)
     }
 
-    fn write_topic_ids(&mut self, topic_ids: BTreeMap<String, Uuid>) -> Result<(), DirectoryError> {
+    pub(super) fn write_topic_ids(&mut self, topic_ids: BTreeMap<String, Uuid>) -> Result<(), DirectoryError> {
         if self.topic_ids.as_ref() == Some(&topic_ids) {
             return Ok(());
         }

@@ -6,6 +6,17 @@ use engine::directory::DirectoryError as EngineError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
+    #[error(
+        "{} has partitions, {partition} for one, but no {missing}: without it nobody can tell whose they are",
+        directory.display()
+    )]
+    Headless {
+        directory: PathBuf,
+        partition: String,
+        missing: &'static str,
+    },
+    #[error("cannot list {}: {source}", path.display())]
+    List { path: PathBuf, source: std::io::Error },
     #[error("{0}")]
     Engine(#[from] EngineError),
     #[error("log.dirs: {} is given twice", dir.display())]

@@ -31,6 +31,9 @@ enum Attempt {
 impl Locked {
     /// Locks every directory that is there. The first is made if need be, and must be usable.
     pub fn open(config: &BrokerConfig) -> Result<Locked, DirectoryError> {
+        if let Some(first) = config.log_dirs.first() {
+            super::adoption::check_whole(first)?;
+        }
         if config.log_dirs.len() > usize::from(u16::MAX) {
             return Err(DirectoryError::TooMany {
                 found: config.log_dirs.len(),

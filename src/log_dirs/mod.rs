@@ -5,6 +5,7 @@
 //! its own partitions with it and nothing else; only the first, which has the metadata log, is needed for anything.
 
 mod checkpoints;
+mod adoption;
 mod directories;
 mod error;
 mod found;
@@ -13,6 +14,7 @@ mod replay;
 mod set;
 mod watch;
 
+pub use adoption::adopt_node_id;
 pub use checkpoints::{Checkpoint, keep_checkpoints, write_checkpoints};
 pub use directories::Directories;
 pub use error::DirectoryError;
