@@ -91,7 +91,14 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
         },
         ShardPublisher::new(control),
     )
-    .await?;
+    .await;
+    let started = match started {
+        Ok(started) => started,
+        Err(refused) => {
+            locked.leave_as_found()?;
+            return Err(refused.into());
+        }
+    };
     let own = BrokerId(config.node_id);
     let directories = locked.complete(&started.image)?;
     directories.adopt_checkpoints(&started.image, own)?;

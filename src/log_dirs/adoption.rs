@@ -1,7 +1,7 @@
 //! A directory that Apache Kafka has used: whose it is, whether it is whole, which topics its checkpoints are about.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use control::config::BrokerConfig;
 use control::image::ClusterImage;

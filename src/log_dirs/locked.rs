@@ -65,6 +65,18 @@ impl Locked {
         Ok(locked)
     }
 
+    /// Nothing was done to the partitions: the next one to open the directories, Kafka perhaps, finds them as clean as they were.
+    pub fn leave_as_found(&self) -> Result<(), DirectoryError> {
+        for (_, attempt) in &self.dirs {
+            if let Attempt::Open(directory, _) = attempt
+                && directory.was_clean()
+            {
+                directory.mark_clean(directory.last_broker_epoch().unwrap_or(-1))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Where the metadata log is.
     pub fn first(&self) -> &Path {
         self.dirs.first().map_or(Path::new(""), |(path, _)| path)
@@ -212,7 +224,8 @@ fn is_of_one_directory(error: &DirectoryError) -> bool {
         | DirectoryError::OtherCluster { .. }
         | DirectoryError::SameId { .. }
         | DirectoryError::MetadataDirectoryLost { .. }
+        | DirectoryError::Headless { .. }
         | DirectoryError::Controller(_) => false,
-        DirectoryError::Stray { .. } | DirectoryError::TopicIds { .. } => true,
+        DirectoryError::Stray { .. } | DirectoryError::TopicIds { .. } | DirectoryError::List { .. } => true,
     }
 }
