@@ -69,9 +69,11 @@ impl Locked {
     pub fn leave_as_found(&self) -> Result<(), DirectoryError> {
         for (_, attempt) in &self.dirs {
             if let Attempt::Open(directory, _) = attempt
-                && directory.was_clean()
+                && directory.directory.was_clean()
             {
-                directory.mark_clean(directory.last_broker_epoch().unwrap_or(-1))?;
+                directory
+                    .directory
+                    .mark_clean(directory.directory.last_broker_epoch().unwrap_or(-1))?;
             }
         }
         Ok(())
