@@ -148,7 +148,7 @@ async fn read_once(
 type Ask = (FetchSpec, FetchBounds, Option<Arc<FetchWaiter>>);
 
 async fn read_partition(shard: Rc<Shard>, key: PartitionKey, (spec, bounds, waiter): Ask) -> PartitionRead {
-    match shard.partitions.get(&key) {
+    match shard.partition(&key).await {
         Ok(partition) => read_here(&partition, &spec, &bounds, waiter),
         Err(code) => PartitionRead::refused(code),
     }
@@ -197,7 +197,12 @@ fn read_here(
         Err(ReadError::OffsetOutOfRange { .. }) => read.code = ErrorCode::OffsetOutOfRange,
         Err(error) => {
             tracing::error!(topic = %partition.id.topic, partition = partition.id.index, %error, "read");
-            read.code = ErrorCode::KafkaStorageError;
+            read.code = match error {
+                // Consumers stop with an error that names the offset, and can seek past it; a storage error they would retry
+                // for ever.
+                ReadError::Damaged { .. } => ErrorCode::CorruptMessage,
+                _ => ErrorCode::KafkaStorageError,
+            };
         }
     }
     read

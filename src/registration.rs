@@ -1,11 +1,12 @@
 //! This broker's entry in the registry: registered, then unfenced, before any client is let in.
 
 use control::controller::{PreviousShutdown, RegisterBroker, Request, Response, UnfenceBroker};
+use control::image::BrokerImage;
 use control::record::{BrokerEndpoint, BrokerEpoch};
 use control::service::{CallError, ControllerHandle};
 use uuid::Uuid;
 
-use crate::data_directory::DataDirectory;
+use crate::log_dirs::Directories;
 use crate::shard::Node;
 
 #[derive(Debug, thiserror::Error)]
@@ -16,11 +17,16 @@ pub enum RegistrationError {
     Answer(String),
 }
 
+/// Whether the last broker of this id that registered was ringlog. It names no features; Kafka's always name some.
+pub fn is_ringlogs(broker: &BrokerImage) -> bool {
+    broker.features.is_empty()
+}
+
 /// Returns the broker epoch of this incarnation.
 pub async fn register(
     controller: ControllerHandle,
     node: &Node,
-    directory: &DataDirectory,
+    directories: &Directories,
 ) -> Result<BrokerEpoch, RegistrationError> {
     let endpoints = node.listeners.iter().map(|listener| BrokerEndpoint {
         name: listener.name.clone(),
@@ -33,10 +39,10 @@ pub async fn register(
         cluster_id: node.cluster_id.clone(),
         incarnation_id: Uuid::from_u64_pair(reactor::random_u64(), reactor::random_u64()),
         endpoints: endpoints.collect(),
-        features: Vec::new(),
+        features: Vec::new(), // `is_ringlogs` relies on it
         rack: node.config.rack.clone(),
-        log_dirs: vec![directory.directory_id()],
-        previous_shutdown: if directory.was_clean() {
+        log_dirs: directories.online_ids(),
+        previous_shutdown: if directories.were_clean() {
             PreviousShutdown::Clean
         } else {
             PreviousShutdown::Unclean

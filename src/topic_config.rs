@@ -1,11 +1,12 @@
 //! From configuration in force to what the engine and the group rules need to know. Resolved once per change, not per request.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use control::config::{
-    BrokerDynamic, Compression as Wanted, ConfigView, Overrides, TimestampType as Stamp, TopicConfig,
+    BrokerDynamic, Compression as Wanted, ConfigView, Durability as Outlives, Overrides,
+    TimestampType as Stamp, TopicConfig,
 };
 use control::image::{ClusterImage, ConfigResource, ResourceKind};
 use engine::batch::{self, Codec, Compression, InnerCheck, Limits, TimestampRule, TimestampType};
@@ -50,20 +51,29 @@ pub fn refresh(shard: &Rc<Shard>, image: &ClusterImage, changed: &BTreeSet<Confi
         .iter()
         .any(|resource| resource.kind == ResourceKind::Broker);
     let dynamic = view(&shard.node, image).dynamic();
-    for partition in shard.partitions.all() {
+    let mut resolved = HashMap::new();
+    for partition in shard.partitions.all_opened() {
         if all || topics.contains(&*partition.id.topic) {
-            let config = resolve(shard, image, &partition.id.topic);
-            let log_config = Rc::new(log_config(&config, &dynamic));
-            partition.set_config(config, log_config);
+            let (config, log_config) = resolved.entry(partition.id.topic_id).or_insert_with(|| {
+                let config = resolve(shard, image, &partition.id.topic);
+                let log_config = Rc::new(log_config(&config, &dynamic, shard.router.shard_count()));
+                (config, log_config)
+            });
+            partition.set_config(config.clone(), log_config.clone());
         }
     }
+    shard.partitions.visit_soon(|topic_id| {
+        all || image
+            .topic(topic_id)
+            .is_some_and(|topic| topics.contains(&*topic.name))
+    });
     if all {
         shard.set_dynamic(dynamic);
     }
 }
 
-/// What the log of a topic's partition must know.
-pub fn log_config(config: &TopicConfig, dynamic: &BrokerDynamic) -> LogConfig {
+/// What the log of a topic's partition must know. Each shard compacts one log at a time, at its share of the broker's rate.
+pub fn log_config(config: &TopicConfig, dynamic: &BrokerDynamic, shard_count: usize) -> LogConfig {
     LogConfig {
         segment_bytes: config.segment_bytes,
         segment_ms: ms(config.segment_ms),
@@ -77,7 +87,6 @@ pub fn log_config(config: &TopicConfig, dynamic: &BrokerDynamic) -> LogConfig {
             compact: config.cleanup_policy.compact,
         },
         max_message_bytes: config.max_message_bytes,
-        durability: Durability::Journal,
         flush_messages: config.flush_messages.map_or(i64::MAX, ms),
         flush_ms: config.flush_ms.map_or(i64::MAX, ms),
         message_timestamp_type: timestamp_type(config),
@@ -90,9 +99,15 @@ pub fn log_config(config: &TopicConfig, dynamic: &BrokerDynamic) -> LogConfig {
         min_cleanable_dirty_ratio: config.min_cleanable_dirty_ratio,
         file_delete_delay_ms: ms(config.file_delete_delay_ms),
         preallocate: config.preallocate,
+        durability: match config.durability {
+            Outlives::Journal => Durability::Journal,
+            Outlives::PageCache => Durability::PageCache,
+        },
         producer_id_expiration_ms: ms(dynamic.producer_id_expiration_ms),
         cleaner_dedupe_buffer_bytes: usize::try_from(dynamic.cleaner_dedupe_buffer_bytes)
             .unwrap_or(usize::MAX),
+        cleaner_load_factor: dynamic.cleaner_load_factor,
+        cleaner_bytes_per_second: dynamic.cleaner_bytes_per_second / shard_count.max(1) as f64,
     }
 }
 

@@ -11,9 +11,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::filling::Filling;
+use crate::follow::Following;
 use crate::metrics::Counters;
 use crate::remote::Remote;
 use crate::slab::{Key, Slab};
+use crate::sync::Budget;
 use crate::task::Header;
 use crate::timers::Timers;
 use crate::turn::Turn;
@@ -39,6 +41,8 @@ pub(crate) struct Core {
     pub(crate) timers: RefCell<Timers>,
     pub(crate) turn: Turn,
     pub(crate) counters: Counters,
+    pub(crate) cold: Budget,
+    pub(crate) following: Following,
     tasks: RefCell<Slab<Slot>>,
     ready: RefCell<VecDeque<Key>>,
     closing: Cell<bool>,
@@ -105,6 +109,9 @@ pub(crate) fn report_panic(panic: &(dyn Any + Send)) {
         .unwrap_or("(no text)");
     with(|core| {
         Counters::add(&core.counters.tasks_panicked, 1);
+        if let Some(driver) = core.filling.sim() {
+            driver.note_panic(text);
+        }
         tracing::error!(reactor = %core.name, panic = text, "a task panicked and was dropped");
     });
 }
@@ -118,7 +125,7 @@ pub(crate) fn abort(key: Key) {
 }
 
 impl Core {
-    pub(crate) fn new(name: String, remote: Arc<Remote>, filling: Filling) -> Rc<Core> {
+    pub(crate) fn new(name: String, remote: Arc<Remote>, filling: Filling, cold: Budget) -> Rc<Core> {
         Rc::new(Core {
             name,
             remote,
@@ -126,6 +133,8 @@ impl Core {
             timers: RefCell::new(Timers::new()),
             turn: Turn::new(),
             counters: Counters::default(),
+            cold,
+            following: Following::default(),
             tasks: RefCell::new(Slab::new()),
             ready: RefCell::new(VecDeque::new()),
             closing: Cell::new(false),
@@ -228,6 +237,11 @@ impl Core {
         }
     }
 
+    /// For fillings that choose who is next.
+    pub(crate) fn with_ready(&self, f: impl FnOnce(&mut VecDeque<Key>)) {
+        f(&mut self.ready.borrow_mut());
+    }
+
     pub(crate) fn is_ready(&self) -> bool {
         !self.ready.borrow().is_empty()
     }
@@ -239,6 +253,7 @@ impl Core {
     /// Drops every task. What they spawn while they go is dropped at once.
     pub(crate) fn drop_tasks(&self) {
         self.closing.set(true);
+        self.following.clear();
         let keys = self.tasks.borrow().keys();
         for key in keys {
             self.abort(key);

@@ -10,15 +10,16 @@ use bytes::Bytes;
 
 use crate::clock::{self, Instant};
 use crate::config::Backend;
-use crate::file::OsFile;
 use crate::metrics::Metrics;
+use crate::opened::OsFile;
 use crate::remote::Remote;
-use crate::{background, epoll, uring};
+use crate::{background, epoll, sim, uring};
 
 #[derive(Clone)]
 pub(crate) enum Filling {
     Uring(Rc<uring::Driver>),
     Epoll(Rc<epoll::Driver>),
+    Sim(Rc<sim::Driver>),
 }
 
 impl Filling {
@@ -26,6 +27,7 @@ impl Filling {
         Ok(match backend {
             Backend::Uring => Filling::Uring(uring::Driver::new(remote, recv_buffer_count)?),
             Backend::Epoll => Filling::Epoll(epoll::Driver::new(remote)?),
+            Backend::Sim => return Err(sim_only("a simulated machine is built by sim::run")),
         })
     }
 
@@ -33,6 +35,14 @@ impl Filling {
         match self {
             Filling::Uring(_) => Backend::Uring,
             Filling::Epoll(_) => Backend::Epoll,
+            Filling::Sim(_) => Backend::Sim,
+        }
+    }
+
+    pub(crate) fn sim(&self) -> Option<&Rc<sim::Driver>> {
+        match self {
+            Filling::Sim(driver) => Some(driver),
+            Filling::Uring(_) | Filling::Epoll(_) => None,
         }
     }
 
@@ -41,6 +51,7 @@ impl Filling {
         match self {
             Filling::Uring(driver) => driver.turn(),
             Filling::Epoll(driver) => driver.turn(),
+            Filling::Sim(_) => Ok(()), // its own loop does all there is to do
         }
     }
 
@@ -50,6 +61,7 @@ impl Filling {
         match self {
             Filling::Uring(driver) => driver.sleep(timeout),
             Filling::Epoll(driver) => driver.sleep(timeout),
+            Filling::Sim(_) => Ok(()),
         }
     }
 
@@ -58,6 +70,7 @@ impl Filling {
         match self {
             Filling::Uring(driver) => driver.finish(),
             Filling::Epoll(_) => {} // descriptors leave the epoll set as they close
+            Filling::Sim(_) => {}
         }
     }
 
@@ -65,24 +78,28 @@ impl Filling {
         match self {
             Filling::Uring(driver) => driver.measure(metrics),
             Filling::Epoll(driver) => driver.measure(metrics),
+            Filling::Sim(_) => {}
         }
     }
 
     pub(crate) fn now(&self) -> Instant {
         match self {
             Filling::Uring(_) | Filling::Epoll(_) => clock::os_now(),
+            Filling::Sim(driver) => driver.now(),
         }
     }
 
     pub(crate) fn wall_ms(&self) -> i64 {
         match self {
             Filling::Uring(_) | Filling::Epoll(_) => clock::os_wall_ms(),
+            Filling::Sim(driver) => driver.wall_ms(),
         }
     }
 
     pub(crate) fn random_u64(&self) -> u64 {
         match self {
             Filling::Uring(_) | Filling::Epoll(_) => clock::os_random_u64(),
+            Filling::Sim(driver) => driver.random_u64(),
         }
     }
 
@@ -91,6 +108,7 @@ impl Filling {
         match self {
             Filling::Uring(driver) => driver.read(file, offset, len).await,
             Filling::Epoll(_) => background(move || crate::file::read_up_to(&file, offset, len)).await,
+            Filling::Sim(_) => Err(sim_only(REAL_FILE)),
         }
     }
 
@@ -98,6 +116,7 @@ impl Filling {
         match self {
             Filling::Uring(driver) => driver.sync_data(file).await,
             Filling::Epoll(_) => background(move || crate::sys::file::sync_data(&file)).await,
+            Filling::Sim(_) => Err(sim_only(REAL_FILE)),
         }
     }
 
@@ -106,6 +125,15 @@ impl Filling {
         match self {
             Filling::Uring(driver) => driver.ready(&fd, uring::Direction::Read).await,
             Filling::Epoll(driver) => driver.register(fd)?.ready(epoll::Direction::Read).await,
+            Filling::Sim(_) => Err(sim_only("a simulated machine has no descriptors")),
         }
     }
+}
+
+pub(crate) const NO_NETWORK: &str = "the simulated machine has no network";
+pub(crate) const REAL_FILE: &str = "a file of the real machine on a simulated one";
+
+/// What the simulated machine does not have.
+pub(crate) fn sim_only(text: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, text)
 }

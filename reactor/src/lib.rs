@@ -11,22 +11,31 @@
 //! - One turn is at most 256 polls and about 256 KiB of socket work; then the kernel is looked at again.
 //! - A panic of a spawned task is caught, logged and counted; see [`Task`].
 
+mod aligned;
 mod background;
 mod clock;
+mod cold;
 mod config;
 mod core;
+mod direct;
 pub mod disk;
 mod epoll;
 mod file;
+mod filesystem;
 mod filling;
+mod follow;
+mod limits;
 mod listener;
 pub mod mailbox;
 mod metrics;
 pub mod oneshot;
+mod opened;
 mod piece;
 mod remote;
+mod residency;
 mod run;
 mod signal;
+pub mod sim;
 mod slab;
 mod socket;
 pub mod sync;
@@ -36,10 +45,13 @@ mod timers;
 mod turn;
 mod uring;
 
-pub use background::background;
+pub use aligned::{AlignedBuf, BLOCK_BYTES};
+pub use background::{background, background_idle};
 pub use clock::{Instant, now, random_u64, wall_ms};
 pub use config::{Backend, BackendChoice, Config, allowed_cores};
+pub use direct::DirectFile;
 pub use file::{File, OpenMode};
+pub use limits::raise_file_limit;
 pub use listener::{DetachedSocket, Listener};
 pub use metrics::{Metrics, metrics};
 pub use oneshot::channel as oneshot;

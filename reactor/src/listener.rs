@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use crate::core;
-use crate::filling::Filling;
+use crate::filling::{Filling, NO_NETWORK, sim_only};
 use crate::socket::Socket;
 use crate::{epoll, sleep, sys, uring};
 
@@ -32,6 +32,7 @@ impl Listener {
         let kind = match &core::current().filling {
             Filling::Uring(driver) => Kind::Uring(uring::Listener::new(driver, socket)),
             Filling::Epoll(driver) => Kind::Epoll(epoll::Listener::new(driver, socket)?),
+            Filling::Sim(_) => return Err(sim_only(NO_NETWORK)),
         };
         Ok(Listener { kind, local })
     }

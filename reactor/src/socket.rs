@@ -9,7 +9,7 @@ use std::rc::Rc;
 use bytes::BytesMut;
 
 use crate::core;
-use crate::filling::Filling;
+use crate::filling::{Filling, NO_NETWORK, sim_only};
 use crate::piece::{Outgoing, Piece, send_all};
 use crate::{epoll, sys, uring};
 
@@ -64,6 +64,7 @@ impl Socket {
                 registered.ready(epoll::Direction::Write).await?;
                 Kind::Epoll(epoll::Stream::new(registered))
             }
+            Filling::Sim(_) => return Err(sim_only(NO_NETWORK)),
         };
         sys::socket::take_error(&socket)?;
         Ok(Socket::of(kind, address))
@@ -75,6 +76,7 @@ impl Socket {
         let kind = match &core::current().filling {
             Filling::Uring(driver) => Kind::Uring(uring::Stream::new(driver, socket)),
             Filling::Epoll(driver) => Kind::Epoll(epoll::Stream::new(driver.register(socket)?)),
+            Filling::Sim(_) => return Err(sim_only(NO_NETWORK)),
         };
         Ok(Socket::of(kind, peer))
     }

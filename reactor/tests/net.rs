@@ -428,6 +428,7 @@ on_both! {
         let backend = match reactor::current().expect("a reactor").backend {
             reactor::Backend::Uring => BackendChoice::Uring,
             reactor::Backend::Epoll => BackendChoice::Epoll,
+            reactor::Backend::Sim => unreachable!("this test runs on real machines"),
         };
         let (mut give, mut take) = reactor::mailbox::channel::<reactor::DetachedSocket>(16);
         let shard = reactor::thread(common::config(backend), move || async move {

@@ -21,6 +21,7 @@ fn same_backend() -> BackendChoice {
     match reactor::current().expect("a reactor").backend {
         reactor::Backend::Uring => BackendChoice::Uring,
         reactor::Backend::Epoll => BackendChoice::Epoll,
+        reactor::Backend::Sim => unreachable!("this test runs on real machines"),
     }
 }
 

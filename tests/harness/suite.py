@@ -61,6 +61,10 @@ class Suite:
         self._brokers.append(broker)
         return broker.start() if start else broker
 
+    def keep(self, *brokers):
+        """Brokers that a suite made by itself: told about and removed at the end like the others."""
+        self._brokers += brokers
+
     def close(self):
         for broker in self._brokers:
             if broker.starts and not broker.alive and not broker.removed and self.failures:
@@ -94,7 +98,7 @@ class Suite:
         for name in expect:
             if name not in seen:
                 failed = True
-                self._fail(prefix + name, "the program never reported this case")
+                self._fail(prefix + name, f"the program never reported this case (exit code {code})")
         if code is None:
             self._fail(prefix + "program", f"still running after {timeout} s")
         elif code != 0 and not failed:

@@ -31,6 +31,7 @@ pub struct BrokerConfig {
     pub groups: GroupLimits,
     pub offsets: OffsetsTopic,
     pub log: LogUpkeep,
+    pub journal: JournalLimits,
     /// Bytes of metadata records after which a snapshot is written.
     pub metadata_snapshot_bytes: u64,
     settings: Settings,
@@ -122,6 +123,20 @@ pub struct LogUpkeep {
     pub high_watermark_checkpoint_interval_ms: u64,
     pub producer_expiry_check_interval_ms: u64,
     pub cleaner_enabled: bool,
+    /// Time without use after which a log is closed.
+    pub idle_ms: u64,
+    /// `None`: segments are not verified.
+    pub scrub_interval_ms: Option<u64>,
+    pub scrub_bytes_per_second: u64,
+}
+
+/// The journals of one core, one in each directory.
+#[derive(Clone, Debug)]
+pub struct JournalLimits {
+    /// Of one file; a multiple of 4096.
+    pub file_bytes: u64,
+    pub file_count: u32,
+    pub inflight_write_count: u32,
 }
 
 impl BrokerConfig {
@@ -142,6 +157,20 @@ impl BrokerConfig {
             return Err(StartError { problems });
         }
         Ok((read(settings), warnings))
+    }
+
+    /// The same for the node that the data directory belongs to, where the operator has not said which node this is.
+    pub fn adopt_node_id(mut self, node_id: i32) -> BrokerConfig {
+        let is_set = |name| self.settings.values().contains_key(name);
+        if is_set("node.id") || is_set("broker.id") {
+            return self;
+        }
+        for name in ["node.id", "broker.id"] {
+            self.settings
+                .insert(name.to_owned(), node_id.to_string(), Origin::Derived);
+        }
+        self.node_id = node_id;
+        self
     }
 
     /// The settings as they were given, for DescribeConfigs.
@@ -244,6 +273,16 @@ fn read(settings: Settings) -> BrokerConfig {
                 .amount("replica.high.watermark.checkpoint.interval.ms"),
             producer_expiry_check_interval_ms: reader.amount("producer.id.expiration.check.interval.ms"),
             cleaner_enabled: reader.boolean("log.cleaner.enable"),
+            idle_ms: reader.amount("ringlog.log.idle.ms"),
+            scrub_interval_ms: reader
+                .limit("ringlog.scrub.interval.ms")
+                .filter(|interval_ms| *interval_ms > 0),
+            scrub_bytes_per_second: reader.amount("ringlog.scrub.bytes.per.second"),
+        },
+        journal: JournalLimits {
+            file_bytes: reader.amount("ringlog.journal.file.bytes") / 4096 * 4096,
+            file_count: reader.count("ringlog.journal.file.count"),
+            inflight_write_count: reader.count("ringlog.journal.inflight.writes"),
         },
         metadata_snapshot_bytes: reader.amount("metadata.log.max.record.bytes.between.snapshots"),
         settings,
@@ -421,5 +460,15 @@ mod tests {
         for bad in ["", "x", "1-", "2-1", "0,0", "0-99999999999", "0-2,1"] {
             assert!(CoreList::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_node_id_of_a_directory_is_taken_unless_one_is_set() {
+        // Started on a directory of node 3 as node 1 a broker would lead none of its partitions.
+        let adopted = start("num.partitions=2").unwrap().0.adopt_node_id(3);
+        assert_eq!(adopted.node_id, 3);
+        assert_eq!(adopted.settings().values()["node.id"], "3");
+        assert_eq!(start("node.id=5").unwrap().0.adopt_node_id(3).node_id, 5);
+        assert_eq!(start("broker.id=5").unwrap().0.adopt_node_id(3).node_id, 5);
     }
 }

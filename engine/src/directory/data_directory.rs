@@ -14,6 +14,7 @@ use super::meta_properties::{MetaProperties, MetaPropertiesError};
 use super::offset_checkpoint::OffsetCheckpoint;
 use super::topic_partition::{DirName, TopicPartition};
 use crate::log::OpenState;
+use crate::log::checkpoint::CheckpointError;
 use crate::log::file_name::PARTITION_METADATA;
 use crate::log::partition_metadata;
 use crate::types::Offset;
@@ -40,17 +41,20 @@ pub enum DirectoryError {
         path: PathBuf,
         source: MetaPropertiesError,
     },
+    /// Written by a newer version. Ignored, it would be written over, and what was deleted would come back.
+    #[error("{}: line 1: {source}", path.display())]
+    Checkpoint { path: PathBuf, source: CheckpointError },
     #[error("partition directory {} is there already", dir.display())]
     PartitionExists { dir: PathBuf },
 }
 
-/// What a log tells for the checkpoints.
+/// What a log tells for the checkpoints, or what they tell of one that is not open; `None`: no entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionCheckpoint {
     pub partition: TopicPartition,
-    pub recovery_point: Offset,
-    pub log_start: Offset,
-    pub high_watermark: Offset,
+    pub recovery_point: Option<Offset>,
+    pub log_start: Option<Offset>,
+    pub high_watermark: Option<Offset>,
     pub cleaned: Option<Offset>,
 }
 
@@ -58,9 +62,9 @@ impl PartitionCheckpoint {
     pub fn of(partition: TopicPartition, log: &crate::log::Log) -> Self {
         PartitionCheckpoint {
             partition,
-            recovery_point: log.flushed_offset(),
-            log_start: log.start_offset(),
-            high_watermark: log.high_watermark(),
+            recovery_point: Some(log.recovery_point()),
+            log_start: Some(log.start_offset()),
+            high_watermark: Some(log.high_watermark()),
             cleaned: log.cleaned_offset(),
         }
     }
@@ -130,7 +134,7 @@ impl DataDirectory {
         for (name, kind) in self.dirs()? {
             match kind {
                 DirName::Partition(partition) => partitions.push(partition),
-                DirName::Deleted | DirName::Other => {
+                DirName::Deleted | DirName::Future | DirName::Other => {
                     tracing::debug!(dir = name, "not a partition");
                 }
             }
@@ -201,6 +205,31 @@ impl DataDirectory {
         Ok(())
     }
 
+    /// Takes one partition into the checkpoints, of which nobody has told them yet.
+    pub fn add_checkpoint(&mut self, checkpoint: &PartitionCheckpoint) -> Result<(), DirectoryError> {
+        let dir = self.path.clone();
+        for (current, offset, name) in [
+            (&mut self.log_starts, checkpoint.log_start, LOG_START),
+            (
+                &mut self.recovery_points,
+                checkpoint.recovery_point,
+                RECOVERY_POINT,
+            ),
+            (
+                &mut self.high_watermarks,
+                checkpoint.high_watermark,
+                HIGH_WATERMARK,
+            ),
+            (&mut self.cleaned, checkpoint.cleaned, CLEANER),
+        ] {
+            let Some(offset) = offset else { continue };
+            if current.0.insert(checkpoint.partition.clone(), offset) != Some(offset) {
+                write(&dir.join(name), &current.encode())?;
+            }
+        }
+        Ok(())
+    }
+
     /// Replaces the checkpoints by what these partitions tell; all partitions of the directory must be among them.
     /// Each file is replaced as a whole. A file that has not changed is not written.
     pub fn write_checkpoints(&mut self, partitions: &[PartitionCheckpoint]) -> Result<(), DirectoryError> {
@@ -215,17 +244,17 @@ impl DataDirectory {
         for (current, next, name) in [
             (
                 &mut self.log_starts,
-                collect(|checkpoint| Some(checkpoint.log_start)),
+                collect(|checkpoint| checkpoint.log_start),
                 LOG_START,
             ),
             (
                 &mut self.recovery_points,
-                collect(|checkpoint| Some(checkpoint.recovery_point)),
+                collect(|checkpoint| checkpoint.recovery_point),
                 RECOVERY_POINT,
             ),
             (
                 &mut self.high_watermarks,
-                collect(|checkpoint| Some(checkpoint.high_watermark)),
+                collect(|checkpoint| checkpoint.high_watermark),
                 HIGH_WATERMARK,
             ),
             (
@@ -252,13 +281,7 @@ impl DataDirectory {
 
     /// Whose directory this is; `None` for a new one.
     pub fn meta_properties(&self) -> Result<Option<MetaProperties>, DirectoryError> {
-        let path = self.path.join(META_PROPERTIES);
-        match read_if_there(&path)? {
-            Some(bytes) => MetaProperties::parse(&bytes)
-                .map(Some)
-                .map_err(|source| DirectoryError::MetaProperties { path, source }),
-            None => Ok(None),
-        }
+        read_meta_properties(&self.path)
     }
 
     pub fn write_meta_properties(&self, properties: &MetaProperties) -> Result<(), DirectoryError> {
@@ -277,15 +300,26 @@ impl DataDirectory {
             .collect())
     }
 
-    /// Finishes deletions that a stop interrupted.
+    /// Finishes deletions that a stop interrupted, and takes moves back that it did: the partition is whole where it was.
     fn remove_deleted(&self) -> Result<(), DirectoryError> {
         for (name, kind) in self.dirs()? {
-            if kind == DirName::Deleted {
+            if matches!(kind, DirName::Deleted | DirName::Future) {
                 let dir = self.path.join(name);
                 disk::remove_dir_all(&dir).map_err(|error| io_error("remove", &dir, error))?;
             }
         }
         Ok(())
+    }
+}
+
+/// Whose a directory is, before it is opened; `None` for a new one, and for one that is not there.
+pub fn read_meta_properties(dir: &Path) -> Result<Option<MetaProperties>, DirectoryError> {
+    let path = dir.join(META_PROPERTIES);
+    match read_if_there(&path)? {
+        Some(bytes) => MetaProperties::parse(&bytes)
+            .map(Some)
+            .map_err(|source| DirectoryError::MetaProperties { path, source }),
+        None => Ok(None),
     }
 }
 
@@ -315,10 +349,17 @@ fn read_checkpoint(dir: &Path, name: &str) -> Result<OffsetCheckpoint, Directory
     let Some(bytes) = read_if_there(&path)? else {
         return Ok(OffsetCheckpoint::default());
     };
-    Ok(OffsetCheckpoint::parse(&bytes).unwrap_or_else(|error| {
-        tracing::warn!(path = %path.display(), %error, "checkpoint ignored");
-        OffsetCheckpoint::default()
-    }))
+    match OffsetCheckpoint::parse(&bytes) {
+        Ok(checkpoint) => Ok(checkpoint),
+        Err(CheckpointError::Version { expected, found }) if found.parse::<u32>().is_ok() => {
+            let source = CheckpointError::Version { expected, found };
+            Err(DirectoryError::Checkpoint { path, source })
+        }
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "checkpoint ignored");
+            Ok(OffsetCheckpoint::default())
+        }
+    }
 }
 
 #[cfg(test)]
@@ -328,9 +369,9 @@ mod tests {
     fn checkpoint(topic: &str, offset: i64) -> PartitionCheckpoint {
         PartitionCheckpoint {
             partition: TopicPartition::new(topic, 0),
-            recovery_point: Offset(offset),
-            log_start: Offset(offset / 10),
-            high_watermark: Offset(offset),
+            recovery_point: Some(Offset(offset)),
+            log_start: Some(Offset(offset / 10)),
+            high_watermark: Some(Offset(offset)),
             cleaned: None,
         }
     }

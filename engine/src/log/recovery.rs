@@ -1,15 +1,17 @@
 //! Starting a log from its directory.
 //!
 //! After a clean stop nothing is scanned but the few batches behind the active segment's last index entry. Otherwise every
-//! batch from the segment of the recovery point on is checked.
+//! batch behind the recovery point is checked: what was written since the last checkpoint, however long the log is. Where a
+//! journal is kept, [`crate::journal::replay()`] has put into the segments what they lacked before this runs.
 //!
-//! "Acknowledged" means: a commit covered it, so its bytes, its segment's directory entry and all before them were synced.
+//! "Acknowledged" means: a commit covered it, so it was in the journal, or its bytes, its segment's directory entry and all
+//! before them were synced.
 //!
 //! | damage seen | decision | why no acknowledged record is lost |
 //! |---|---|---|
-//! | a batch is torn, has a wrong CRC, magic or size, falls back in offset or epoch, at or behind the recovery point | truncate there; remove later segments, last one first | a sync that covered the batch or anything behind it would have put its bytes on the disk whole; so neither was acknowledged |
+//! | a batch is torn, has a wrong CRC, magic or size, falls back in offset or epoch, at or behind the recovery point | truncate there; remove later segments, last one first | a sync that covered the batch or anything behind it would have put its bytes on the disk whole, and what the journal had was put there before; so neither was acknowledged |
 //! | the same before the recovery point | the same, loudly; what is cut off is kept beside the log as `*.damaged` | the disk lost acknowledged data; truncating loses no more than can be served, since offsets must not have holes |
-//! | a segment begins behind the end of the one before, at or behind the recovery point, without compaction | remove it and those behind it | the missing batches come first and were not synced; see above |
+//! | a segment begins behind the end of the one before, at or behind the recovery point | remove it and those behind it | the missing batches come first and were not synced; see above |
 //! | file longer than its batches (zeros, reserved blocks) | truncate | zeros are no batch; first row |
 //! | index missing, torn or wrong | rebuild it from the log; for closed segments when it is first asked | indexes are derived |
 //! | leader-epoch-checkpoint missing or torn | rebuild from the batch headers of all segments | the epoch is in every batch |
@@ -23,10 +25,15 @@
 //! Interrupted at any point and run again it ends the same: segments are removed from the end, before the truncation that
 //! made them superfluous.
 //!
+//! What is checked is read from the disk, not from pages that the page cache believes clean. Timeline of the loss otherwise: a sync
+//! fails, the kernel marks the pages clean although the disk has not got them, the log goes offline, the broker is started again;
+//! recovery reads the batches from the cache, its own sync succeeds, the producers' retries are answered as duplicates; the
+//! pages are evicted, and acknowledged records are gone.
+//!
 //! Everything kept is synced before the log opens: bytes that a crash of the process left in the page cache may not be on
 //! the disk, and the recovery point starts behind them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,18 +42,21 @@ use reactor::{File, OpenMode, disk};
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::check::{CheckStart, check_source};
+use super::check::{CheckStart, check_source_from};
 use super::commit::write_epochs;
+use super::config::LogConfig;
 use super::damage::{Damage, DamageAt};
-use super::epoch_cache::EpochCache;
+use super::epoch_cache::{EpochCache, EpochEntry};
 use super::file_name::{FileKind, FileName, LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, Suffix};
 use super::leftovers::{self, Leftovers};
 use super::partition_metadata::{self, PartitionMetadataError};
 use super::producer_recovery;
 use super::producer_state::ProducerStates;
+use super::scrub::{self, Quarantine};
 use super::segment::{scan_index, write_whole};
 use super::segment_index::SegmentIndex;
-use super::tail::{last_batch_end, read_tail};
+use super::tail::{last_batch_end, read_tail, read_until};
+use super::transaction_index::TransactionIndexes;
 use super::window::{SCAN_BYTES, ScanError, Window};
 use crate::types::{LeaderEpoch, Offset, Timestamp};
 
@@ -118,6 +128,17 @@ pub(crate) struct RecoveryRules {
     pub(crate) now: Timestamp,
 }
 
+impl RecoveryRules {
+    pub(crate) fn of(config: &LogConfig, now: Timestamp) -> RecoveryRules {
+        RecoveryRules {
+            index_interval_bytes: config.index_interval_bytes,
+            is_compacted: config.cleanup_policy.compact,
+            producer_id_expiration_ms: config.producer_id_expiration_ms,
+            now,
+        }
+    }
+}
+
 /// A segment as it lies on the disk now.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
@@ -137,6 +158,8 @@ pub(crate) struct Loaded {
     pub(crate) epochs: EpochCache,
     pub(crate) producers: ProducerStates,
     pub(crate) snapshots: BTreeSet<Offset>,
+    pub(crate) transactions: TransactionIndexes,
+    pub(crate) quarantines: BTreeMap<Offset, Quarantine>,
     pub(crate) report: RecoveryReport,
 }
 
@@ -147,16 +170,40 @@ pub(crate) fn load(
     start: OpenState,
     rules: RecoveryRules,
 ) -> Result<Loaded, OpenError> {
-    let mut recovery = Recovery {
-        dir: dir.to_owned(),
-        partition: partition.clone(),
-        start,
-        rules,
-        segments: Vec::new(),
-        epochs: EpochCache::default(),
-        report: RecoveryReport::default(),
-    };
-    recovery.run()
+    Recovery::new(dir, partition, start, rules, Purpose::Open).run()
+}
+
+/// Where the batches of a log end that its segments hold whole.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct FoundEnd {
+    pub(crate) end_offset: Offset,
+    /// The last segment, if there is any: its base offset and what is valid of it.
+    pub(crate) last: Option<(Offset, u64)>,
+}
+
+/// The end of the log in `dir`, for the journal's replay to go on from; what lies behind is cut off. Syncs nothing.
+pub(crate) fn find_end(
+    dir: &Path,
+    partition: &Arc<str>,
+    start: OpenState,
+    rules: RecoveryRules,
+) -> Result<FoundEnd, OpenError> {
+    let mut recovery = Recovery::new(dir, partition, start, rules, Purpose::Replay);
+    recovery.report.leftovers = leftovers::finish(dir).map_err(|error| recovery.scan_error(error))?;
+    recovery.list_segments()?;
+    recovery.read_epochs()?;
+    let (_, end_offset) = recovery.check_segments()?;
+    let last = recovery.segments.last();
+    Ok(FoundEnd {
+        end_offset,
+        last: last.map(|segment| (segment.base_offset, segment.size_bytes)),
+    })
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Purpose {
+    Open,
+    Replay,
 }
 
 struct Recovery {
@@ -167,10 +214,37 @@ struct Recovery {
     /// In order; the last one is the active segment.
     segments: Vec<Found>,
     epochs: EpochCache,
+    /// What the checkpoint file says.
+    epochs_on_disk: EpochCache,
+    transactions: TransactionIndexes,
+    quarantines: BTreeMap<Offset, Quarantine>,
     report: RecoveryReport,
+    purpose: Purpose,
 }
 
 impl Recovery {
+    fn new(
+        dir: &Path,
+        partition: &Arc<str>,
+        start: OpenState,
+        rules: RecoveryRules,
+        purpose: Purpose,
+    ) -> Recovery {
+        Recovery {
+            dir: dir.to_owned(),
+            partition: partition.clone(),
+            start,
+            rules,
+            segments: Vec::new(),
+            epochs: EpochCache::default(),
+            epochs_on_disk: EpochCache::default(),
+            transactions: TransactionIndexes::default(),
+            quarantines: BTreeMap::new(),
+            report: RecoveryReport::default(),
+            purpose,
+        }
+    }
+
     fn run(&mut self) -> Result<Loaded, OpenError> {
         self.create_dir()?;
         let topic_id = self.read_topic_id()?;
@@ -199,14 +273,15 @@ impl Recovery {
         self.report.orphans_removed = leftovers::remove_orphans(&self.dir, &base_offsets)
             .map_err(|source| self.io("remove orphans", source))?;
         self.save_epochs(log_start, end_offset)?;
-        let (producers, snapshots) = producer_recovery::load(
-            &self.dir,
-            &self.segments,
+        let (producers, snapshots) = producer_recovery::Known {
+            dir: &self.dir,
+            segments: &self.segments,
+            quarantines: &self.quarantines,
+            rules: &self.rules,
             log_start,
             end_offset,
-            self.start.clean,
-            &self.rules,
-        )
+        }
+        .load(self.start, &mut self.transactions)
         .map_err(|error| self.scan_error(error))?;
         disk::sync_dir(&self.dir).map_err(|source| self.io("sync directory", source))?;
         let Some(active) = self.segments.pop() else {
@@ -222,6 +297,8 @@ impl Recovery {
             epochs: std::mem::take(&mut self.epochs),
             producers,
             snapshots,
+            transactions: std::mem::take(&mut self.transactions),
+            quarantines: std::mem::take(&mut self.quarantines),
             report: std::mem::take(&mut self.report),
         })
     }
@@ -270,8 +347,15 @@ impl Recovery {
 
     fn list_segments(&mut self) -> Result<(), OpenError> {
         let entries = disk::read_dir(&self.dir).map_err(|source| self.io("list directory", source))?;
+        let mut quarantined = Vec::new();
         for entry in entries {
             match FileName::parse(&entry.name) {
+                Some(name) if name.kind == FileKind::TransactionIndex && name.suffix == Suffix::Live => {
+                    self.transactions.base_offsets.insert(name.base_offset);
+                }
+                Some(name) if name.kind == FileKind::Quarantine && name.suffix == Suffix::Live => {
+                    quarantined.push(name.base_offset);
+                }
                 Some(name) if name.kind == FileKind::Log && name.suffix == Suffix::Live => {
                     let size_bytes = File::open(&name.in_dir(&self.dir), OpenMode::Read)
                         .and_then(|file| file.len())
@@ -285,6 +369,15 @@ impl Recovery {
             }
         }
         self.segments.sort_by_key(|segment| segment.base_offset);
+        self.quarantines = scrub::load(&self.dir, quarantined.into_iter());
+        self.quarantines.retain(|base, _| {
+            // only closed segments have one
+            self.segments
+                .iter()
+                .rev()
+                .skip(1)
+                .any(|segment| segment.base_offset == *base)
+        });
         Ok(())
     }
 
@@ -294,8 +387,16 @@ impl Recovery {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err("missing".to_owned()),
             Err(source) => return Err(self.io("read leader epochs", source)),
         };
+        // every batch has an epoch: a file that knows none lost them
+        let parsed = parsed.and_then(|epochs| match epochs.entries().is_empty() {
+            true => Err("empty".to_owned()),
+            false => Ok(epochs),
+        });
         match parsed {
-            Ok(epochs) => self.epochs = epochs,
+            Ok(epochs) => {
+                self.epochs = epochs.clone();
+                self.epochs_on_disk = epochs;
+            }
             Err(_) if self.segments.iter().all(|segment| segment.size_bytes == 0) => {}
             Err(reason) => {
                 tracing::warn!(partition = %self.partition, reason, "leader epochs rebuilt from the log");
@@ -304,6 +405,20 @@ impl Recovery {
             }
         }
         Ok(())
+    }
+
+    /// Whether the checkpoint gives the batch that begins an epoch to another one. It has no checksum; one that is merely older
+    /// than the log does not know the epoch.
+    fn contradicts_epochs(&self, found: &EpochEntry) -> bool {
+        let is_known = self
+            .epochs
+            .latest()
+            .is_some_and(|latest| found.epoch <= latest.epoch);
+        let is_deleted = self
+            .start
+            .log_start
+            .is_some_and(|log_start| found.start_offset < log_start);
+        is_known && !is_deleted && self.epochs.epoch_of(found.start_offset) != Some(found.epoch)
     }
 
     fn rebuild_epochs(&mut self) -> Result<(), OpenError> {
@@ -362,6 +477,7 @@ impl Recovery {
     /// Checks the segments from the recovery point's on, cuts the log at the first damage, and rebuilds their indexes.
     fn check_segments(&mut self) -> Result<(SegmentIndex, Offset), OpenError> {
         let recovery_point = self.start.recovery_point.unwrap_or(Offset::ZERO);
+        let is_tail_only = self.start.recovery_point.is_some();
         let first = self
             .segments
             .partition_point(|segment| segment.base_offset <= recovery_point)
@@ -372,10 +488,13 @@ impl Recovery {
             .map_or(Offset::ZERO, |segment| segment.base_offset);
         let mut index = SegmentIndex::new(end_offset);
         let mut leader_epoch = LeaderEpoch::NONE;
+        let mut epochs_lie = false;
         let mut at = first;
         while let Some(segment) = self.segments.get(at).cloned() {
             let base_offset = segment.base_offset;
-            let has_hole = at > first && base_offset > end_offset && !self.rules.is_compacted;
+            // Behind the recovery point nothing was compacted: there even a compacted log has no hole between two segments.
+            let may_have_holes = self.rules.is_compacted && end_offset < recovery_point;
+            let has_hole = at > first && base_offset > end_offset && !may_have_holes;
             if has_hole || base_offset < end_offset {
                 let damage = Damage::Gap {
                     expected: end_offset,
@@ -384,10 +503,30 @@ impl Recovery {
                 self.cut(at, DamageAt { position: 0, damage }, end_offset, 0)?;
                 break;
             }
+            if let Some(next) = self.segments.get(at + 1)
+                && self.quarantines.contains_key(&base_offset)
+            {
+                // Its damage is known: cutting the log there would take all that lies behind it as well.
+                end_offset = next.base_offset;
+                at += 1;
+                continue;
+            }
             let file = File::open(&self.path(base_offset, FileKind::Log), OpenMode::ReadWrite)
                 .map_err(|source| self.io("open segment", source))?;
-            let checked = check_source(
+            let known = if at == first && is_tail_only && recovery_point > base_offset {
+                read_until(&self.dir, base_offset, &file, segment.size_bytes, recovery_point)
+            } else {
+                None
+            };
+            if known.is_some() {
+                end_offset = recovery_point;
+                leader_epoch = self.epochs.epoch_before(recovery_point).unwrap_or(leader_epoch);
+            }
+            let (index_before, position) = known.unwrap_or_else(|| (SegmentIndex::new(base_offset), 0));
+            file.drop_clean_pages(position);
+            let checked = check_source_from(
                 &file,
+                position,
                 segment.size_bytes,
                 CheckStart {
                     base_offset,
@@ -395,13 +534,15 @@ impl Recovery {
                     leader_epoch,
                     index_interval_bytes: self.rules.index_interval_bytes,
                 },
+                index_before,
             )
             .map_err(|source| self.io("check segment", source))?;
             self.report.segments_checked += 1;
-            self.report.bytes_checked += segment.size_bytes;
+            self.report.bytes_checked += segment.size_bytes.saturating_sub(position);
             end_offset = checked.next_offset;
             leader_epoch = checked.leader_epoch;
             for entry in &checked.epochs {
+                epochs_lie |= self.contradicts_epochs(entry);
                 if self
                     .epochs
                     .latest()
@@ -420,14 +561,26 @@ impl Recovery {
             // releases blocks reserved ahead, too
             file.set_len(checked.valid_bytes)
                 .map_err(|source| self.io("truncate", source))?;
-            file.sync_data_blocking()
-                .map_err(|source| self.io("sync segment", source))?;
             at += 1;
+            if self.purpose == Purpose::Replay {
+                continue; // everything is synced at once when all is in place
+            }
+            // Nothing to sync where nothing was left to check: the recovery point is the end.
+            if checked.batch_count > 0 || checked.valid_bytes < segment.size_bytes || !is_tail_only {
+                file.sync_data_blocking()
+                    .map_err(|source| self.io("sync segment", source))?;
+            }
             if at < self.segments.len() {
                 let mut finished = index.clone();
                 finished.finish();
                 self.save_index(base_offset, &finished)?;
             }
+        }
+        if epochs_lie {
+            tracing::warn!(partition = %self.partition, "leader epochs contradict the batches: rebuilt from the log");
+            self.report.epochs_rebuilt = true;
+            self.epochs = EpochCache::default();
+            self.rebuild_epochs()?;
         }
         Ok((index, end_offset))
     }
@@ -542,11 +695,9 @@ impl Recovery {
     }
 
     fn save_epochs(&mut self, log_start: Offset, end_offset: Offset) -> Result<(), OpenError> {
-        let before = self.epochs.clone();
         self.epochs.truncate_from_end(end_offset);
         self.epochs.truncate_from_start(log_start);
-        let is_changed = before != self.epochs || self.report.epochs_rebuilt || !self.start.clean;
-        if is_changed && !(self.epochs.entries().is_empty() && before.entries().is_empty()) {
+        if self.epochs != self.epochs_on_disk || self.report.epochs_rebuilt {
             // not in the way of a start on a full disk: what is in the log can be read without
             write_epochs(&self.dir.join(LEADER_EPOCH_CHECKPOINT), &self.epochs.encode())
                 .map_err(|source| self.io("write leader epochs", source))?;

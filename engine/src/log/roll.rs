@@ -5,12 +5,14 @@ use std::io;
 use reactor::{File, OpenMode};
 
 use super::commit::ClosedSync;
+use super::config::LogConfig;
 use super::file_name::{FileKind, FileName, Suffix};
 use super::offset_index::relative;
 use super::producer_snapshot;
 use super::segment::{Segment, write_whole};
 use super::segment_index::SegmentIndex;
 use super::state::{ActiveSegment, State};
+use super::tail_cache::TailCache;
 use crate::types::{Offset, Timestamp};
 
 impl State {
@@ -32,7 +34,11 @@ impl State {
             || relative(segment.base_offset, last_offset).is_none();
         let is_old = segment.size_bytes > 0 && self.waited_ms(max_timestamp, now) > self.roll_after_ms();
         if is_full || is_old {
-            self.roll_at(base_offset, now)
+            // At the end of the log, though the batch may lie further on (replicated from a compacted log): a start takes a
+            // segment that begins behind the end of the one before for what power left of a longer log.
+            let end_offset = self.end_offset;
+            let is_within_reach = relative(end_offset, last_offset).is_some();
+            self.roll_at(if is_within_reach { end_offset } else { base_offset }, now)
         } else {
             Ok(())
         }
@@ -67,6 +73,7 @@ impl State {
         if self.active.segment.base_offset == base_offset {
             return Ok(()); // empty: it is the new segment already
         }
+        self.settle()?;
         // The new file first: if there is no room for it, nothing has happened.
         let id = self.new_segment_id();
         let segment = create_segment(&self.dir, id, base_offset, now)?;
@@ -81,9 +88,13 @@ impl State {
             index: SegmentIndex::new(base_offset),
             created: now,
             allocated_bytes: 0,
-            jitter_ms: jitter_ms(self.config.segment_jitter_ms),
+            jitter_ms: jitter_ms(&self.config),
+            tail: TailCache::new(0),
+            saved_index: (0, 0),
         };
         let closed = std::mem::replace(&mut self.active, active);
+        // Whoever was to settle the old tail comes and finds the new one.
+        self.active.tail.is_queued = closed.tail.is_queued;
         if self.config.preallocate {
             self.preallocate();
         }
@@ -161,14 +172,15 @@ pub(crate) fn create_segment(
 ) -> io::Result<Segment> {
     let segment = Segment::new(id, base_offset, 0, now);
     let file = File::open(&segment.path(dir, FileKind::Log), OpenMode::Create)?;
+    file.advise_random();
     // A file that is there already is a leftover of a roll that failed half way; it holds nothing.
     file.set_len(0)?;
     Ok(segment.with_file(file))
 }
 
-/// A random part of `segment.jitter.ms`.
-pub(crate) fn jitter_ms(max_ms: i64) -> i64 {
-    match u64::try_from(max_ms) {
+/// A random part of `segment.jitter.ms`, which counts as `segment.ms` at most: else segments would be closed at once.
+pub(crate) fn jitter_ms(config: &LogConfig) -> i64 {
+    match u64::try_from(config.segment_jitter_ms.min(config.segment_ms)) {
         Ok(max_ms) if max_ms > 0 => (reactor::random_u64() % max_ms) as i64,
         _ => 0,
     }

@@ -27,6 +27,8 @@ pub(crate) struct Segment {
     pub(crate) suffix: Suffix,
     /// When the log first knew of it, for segments whose records carry no timestamp.
     pub(crate) known_since: Timestamp,
+    /// When the scrubber was over it last; `NONE` since the log was opened.
+    pub(crate) verified: Timestamp,
     file: Option<File>,
     offset_index: Option<OffsetIndexFile>,
     largest: Option<LargestTimestamp>,
@@ -41,6 +43,7 @@ impl Segment {
             size_bytes,
             suffix: Suffix::Live,
             known_since: now,
+            verified: Timestamp::NONE,
             file: None,
             offset_index: None,
             largest: None,
@@ -69,6 +72,7 @@ impl Segment {
             return Ok(file.clone());
         }
         let file = File::open(&self.path(dir, FileKind::Log), OpenMode::ReadWrite)?;
+        file.advise_random();
         self.file = Some(file.clone());
         Ok(file)
     }
@@ -97,22 +101,24 @@ impl Segment {
         from: Offset,
     ) -> Result<Option<BatchAt>, ScanError> {
         let position = self.floor(dir, interval_bytes, from)?;
-        self.find_from(dir, position, |batch| batch.header.last_offset() >= from)
+        let end = self.size_bytes;
+        self.find_from(dir, position, end, |batch| batch.header.last_offset() >= from)
     }
 
-    /// Walks the batches from a known batch start on.
+    /// Walks the batches from a known batch start on, as far as the file has them.
     pub(crate) fn find_from(
         &mut self,
         dir: &Path,
         position: u64,
+        end: u64,
         wanted: impl FnMut(&BatchAt) -> bool,
     ) -> Result<Option<BatchAt>, ScanError> {
         let file = self.file(dir)?;
-        Window::new(&file, self.size_bytes, SCAN_BYTES).find(position, wanted)
+        Window::new(&file, end, SCAN_BYTES).find(position, wanted)
     }
 
     /// A batch start at or before the one that holds `from`, by the index file.
-    fn floor(&mut self, dir: &Path, interval_bytes: u32, from: Offset) -> Result<u64, ScanError> {
+    pub(crate) fn floor(&mut self, dir: &Path, interval_bytes: u32, from: Offset) -> Result<u64, ScanError> {
         let Some(relative_offset) = relative(self.base_offset, from) else {
             return Ok(0);
         };
@@ -171,7 +177,12 @@ impl Segment {
         Ok(index)
     }
 
-    fn confirm(&mut self, dir: &Path, entry: Option<super::offset_index::IndexEntry>) -> io::Result<u64> {
+    /// The position of an entry of the offset index, if such a batch is there.
+    pub(super) fn confirm(
+        &mut self,
+        dir: &Path,
+        entry: Option<super::offset_index::IndexEntry>,
+    ) -> io::Result<u64> {
         let Some(entry) = entry else {
             return Ok(0);
         };
@@ -218,7 +229,7 @@ impl Segment {
             return Ok(largest);
         }
         let largest = match time_index::load_last(&self.path(dir, FileKind::TimeIndex)) {
-            Ok(Some(entry)) => LargestTimestamp {
+            Ok(Some(entry)) if self.confirms_largest(dir, interval_bytes, entry)? => LargestTimestamp {
                 timestamp: entry.timestamp,
                 offset: self.base_offset.saturating_add(entry.relative_offset.into()),
             },
@@ -227,7 +238,7 @@ impl Segment {
                 timestamp: Timestamp::NONE,
                 offset: self.base_offset,
             },
-            Ok(None) => self.rebuild(dir, interval_bytes)?.largest(),
+            Ok(_) => self.rebuild(dir, interval_bytes)?.largest(),
             Err(error) => {
                 let path = self.path(dir, FileKind::TimeIndex);
                 tracing::warn!(index = %path.display(), %error, "rebuilding an index from the log");

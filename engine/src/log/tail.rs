@@ -7,10 +7,10 @@ use reactor::{File, disk};
 
 use super::damage::{Damage, DamageAt};
 use super::file_name::{FileKind, FileName, Suffix};
-use super::offset_index::{IndexDamage, OffsetIndex};
+use super::offset_index::{IndexDamage, OffsetIndex, relative};
 use super::segment_index::SegmentIndex;
-use super::time_index;
-use super::window::{SCAN_BYTES, ScanError, Window};
+use super::time_index::{self, TimeEntry, TimeIndex};
+use super::window::{ByteSource, SCAN_BYTES, ScanError, Window};
 use crate::types::Offset;
 
 /// Reads the active segment's indexes and the few batches behind their last entry.
@@ -26,6 +26,7 @@ pub(crate) fn read_tail(
     let offsets = OffsetIndex::parse(&bytes, size_bytes.max(1)).map_err(invalid)?;
     let times = time_index::load(&path(FileKind::TimeIndex))?;
     let last = offsets.last();
+    let last_time = times.last();
     let mut index = SegmentIndex::from_files(base_offset, offsets, times);
     let mut window = Window::new(file, size_bytes, SCAN_BYTES);
     index.first_timestamp = window.header(0)?.map(|batch| batch.header.max_timestamp());
@@ -51,7 +52,97 @@ pub(crate) fn read_tail(
         end_offset = batch.header.next_offset();
         position = batch.end();
     }
+    confirm_largest(&mut window, base_offset, &index.offsets, last_time)?;
     Ok((index, end_offset))
+}
+
+/// Where in a segment the batch at `point` begins, and the indexes of what lies before, as checkpoints saved them. `None` when
+/// the index files do not lead there: then the segment is read from its start.
+pub(crate) fn read_until(
+    dir: &Path,
+    base_offset: Offset,
+    file: &File,
+    size_bytes: u64,
+    point: Offset,
+) -> Option<(SegmentIndex, u64)> {
+    let path = |kind| FileName::new(base_offset, kind, Suffix::Live).in_dir(dir);
+    let point_relative = relative(base_offset, point)?;
+    let mut offsets = OffsetIndex::parse_front(&disk::read(&path(FileKind::OffsetIndex)).ok()?, size_bytes);
+    let mut times = TimeIndex::parse_front(&disk::read(&path(FileKind::TimeIndex)).ok()?);
+    offsets.truncate(point_relative);
+    times.truncate(point_relative);
+    let last = offsets.last();
+    let last_time = times.last();
+    let mut index = SegmentIndex::from_files(base_offset, offsets, times);
+    let mut window = Window::new(file, size_bytes, SCAN_BYTES);
+    index.first_timestamp = window.header(0).ok()?.map(|batch| batch.header.max_timestamp());
+    let mut position = last.map_or(0, |entry| entry.position.into());
+    let mut is_first = true;
+    loop {
+        let batch = window.header(position).ok()??;
+        if is_first && let Some(last) = last {
+            let expected = base_offset.saturating_add(last.relative_offset.into());
+            if batch.header.last_offset() != expected {
+                return None;
+            }
+        }
+        is_first = false;
+        if batch.header.next_offset() > point {
+            return None; // the point lies within a batch
+        }
+        index.resume(&batch);
+        position = batch.end();
+        if batch.header.next_offset() == point {
+            confirm_largest(&mut window, base_offset, &index.offsets, last_time).ok()?;
+            return Some((index, position));
+        }
+    }
+}
+
+/// A batch start at or before the first batch that ends behind `offset`, by the index file if it can be believed.
+pub(crate) fn floor_position(
+    dir: &Path,
+    base_offset: Offset,
+    file: &File,
+    size_bytes: u64,
+    offset: Offset,
+) -> u64 {
+    let path = FileName::new(base_offset, FileKind::OffsetIndex, Suffix::Live).in_dir(dir);
+    let entry = || {
+        let index = OffsetIndex::parse_front(&disk::read(&path).ok()?, size_bytes);
+        let entry = index.floor(relative(base_offset, offset)?)?;
+        let batch = Window::new(file, size_bytes, SCAN_BYTES)
+            .header(entry.position.into())
+            .ok()??;
+        let expected = base_offset.saturating_add(entry.relative_offset.into());
+        (batch.header.last_offset() == expected).then_some(u64::from(entry.position))
+    };
+    entry().unwrap_or(0)
+}
+
+/// An index is built anew if the last entry of its time index tells another timestamp than the batch it is about: what is
+/// the greatest of the segment goes by it.
+fn confirm_largest<S: ByteSource + ?Sized>(
+    window: &mut Window<'_, S>,
+    base_offset: Offset,
+    offsets: &OffsetIndex,
+    last: Option<TimeEntry>,
+) -> Result<(), ScanError> {
+    let Some(last) = last else { return Ok(()) };
+    let offset = base_offset.saturating_add(last.relative_offset.into());
+    let floor = offsets.floor(last.relative_offset);
+    let position = floor.map_or(0, |entry| entry.position.into());
+    let found = window.find(position, |batch| batch.header.last_offset() >= offset);
+    let agrees = found.is_ok_and(|batch| {
+        batch.is_some_and(|batch| {
+            batch.header.base_offset() <= offset && batch.header.max_timestamp() == last.timestamp
+        })
+    });
+    if agrees {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidData, IndexDamage::Range { index: 0 }).into())
+    }
 }
 
 /// End of a segment whose index was just built, so that the walk is short.

@@ -47,7 +47,7 @@ impl Fixture {
     }
 
     pub async fn open_with(&self, config: LogConfig, start: OpenState) -> (Log, RecoveryReport) {
-        Log::open(&self.dir(), Rc::new(config), start)
+        Log::open(&self.dir(), Rc::new(config), start, None)
             .await
             .expect("the log opens")
     }
@@ -151,7 +151,23 @@ pub async fn produce(log: &Log, builder: BatchBuilder) -> Appended {
 
 pub async fn commit_all(log: &Log) {
     log.commit(log.end_offset()).await.expect("a commit");
-    log.set_high_watermark(log.flushed_offset());
+    log.set_high_watermark(log.committed_offset());
+}
+
+/// Lets retention finish, as the broker's ticks do.
+pub async fn retain(log: &Log, now: i64) -> usize {
+    let mut removed = 0;
+    loop {
+        let retained = log.apply_retention(Timestamp(now)).unwrap();
+        removed += retained.segments_removed;
+        if !retained.is_pending {
+            return removed;
+        }
+        log.commit(log.end_offset()).await.unwrap();
+        while log.apply_retention(Timestamp(now)).unwrap().is_pending {
+            reactor::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
 }
 
 pub fn bytes_of(pieces: &[Piece]) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! System calls, each wrapped once, with its proof.
 
+pub(crate) mod cache;
 pub(crate) mod fd;
 pub(crate) mod file;
 pub(crate) mod socket;

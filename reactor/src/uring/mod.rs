@@ -4,6 +4,7 @@
 //! is pushed until its last completion. Futures only refer to it; a dropped future leaves an orphan behind.
 
 mod buffers;
+mod direct;
 mod driver;
 mod listener;
 mod operation;

@@ -8,7 +8,8 @@ use bytes::BytesMut;
 
 use super::listener::Accepting;
 use super::receiving::Receiving;
-use crate::file::OsFile;
+use crate::aligned::AlignedBuf;
+use crate::opened::OsFile;
 
 /// Descriptors and memory of a request. A descriptor is kept as long as the request lives: were it closed while the
 /// request waits to be submitted, its number could be a stranger's by then.
@@ -17,6 +18,7 @@ pub(super) enum Keep {
     Fd { _fd: Rc<OwnedFd> },
     File { _file: OsFile },
     Read { file: OsFile, buf: BytesMut },
+    Aligned { _file: OsFile, buf: AlignedBuf },
 }
 
 /// One entry of the driver's slab, there from before the request is pushed until its last completion is taken.

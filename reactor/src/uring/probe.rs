@@ -29,11 +29,12 @@ fn setup_of(submissions: u32, completions: u32) -> io::Result<IoUring> {
         .build(submissions)
 }
 
-const OPERATIONS: [(u8, &str); 6] = [
+const OPERATIONS: [(u8, &str); 7] = [
     (opcode::AcceptMulti::CODE, "ACCEPT"),
     (opcode::Recv::CODE, "RECV"),
     (opcode::PollAdd::CODE, "POLL_ADD"),
     (opcode::Read::CODE, "READ"),
+    (opcode::Write::CODE, "WRITE"),
     (opcode::Fsync::CODE, "FSYNC"),
     (opcode::AsyncCancel::CODE, "ASYNC_CANCEL"),
 ];

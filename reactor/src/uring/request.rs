@@ -13,7 +13,7 @@ use io_uring::{opcode, squeue};
 
 use super::Driver;
 use super::operation::{Keep, Operation};
-use crate::file::OsFile;
+use crate::opened::OsFile;
 use crate::slab::Key;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(crate) enum Direction {
 }
 
 /// A started request. Dropped before it is done, it is called back and its memory kept until the kernel lets go.
-struct Request {
+pub(super) struct Request {
     driver: Rc<Driver>,
     key: Option<Key>,
 }
@@ -32,15 +32,22 @@ impl Request {
     /// # Safety
     /// As [`Driver::start`], with `keep` for the operation.
     unsafe fn start(driver: &Rc<Driver>, entry: squeue::Entry, keep: Keep) -> io::Result<Request> {
-        if driver.is_finished() {
-            return Err(io::Error::other("its reactor has ended"));
-        }
+        driver.check_running()?;
+        // SAFETY: the caller's promise.
+        Ok(unsafe { Request::begin(driver, entry, keep) })
+    }
+
+    /// For who has checked that the reactor still runs, and keeps what it would lose with an error.
+    ///
+    /// # Safety
+    /// As `start`.
+    pub(super) unsafe fn begin(driver: &Rc<Driver>, entry: squeue::Entry, keep: Keep) -> Request {
         // SAFETY: the caller's promise.
         let key = unsafe { driver.start(entry, Operation::Waiting { waker: None, keep }) };
-        Ok(Request {
+        Request {
             driver: driver.clone(),
             key: Some(key),
-        })
+        }
     }
 }
 
@@ -91,6 +98,13 @@ impl Drop for Request {
 const READ_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 impl Driver {
+    pub(super) fn check_running(&self) -> io::Result<()> {
+        if self.is_finished() {
+            return Err(io::Error::other("its reactor has ended"));
+        }
+        Ok(())
+    }
+
     /// Resolves when the descriptor is ready, has failed or was shut down.
     pub(crate) async fn ready(self: &Rc<Self>, fd: &Rc<OwnedFd>, direction: Direction) -> io::Result<()> {
         let events = match direction {

@@ -1,0 +1,85 @@
+//! Bugs that can be switched on, to prove that the simulation finds them. Without the feature `planted-bugs` all of this
+//! compiles away.
+
+/// A mistake somebody could make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// A commit resolves before its sync.
+    AcknowledgeBeforeSync,
+    /// After a failed sync the log goes on, and the next one succeeds.
+    SyncErrorRetried,
+    /// The directory entry of a new segment is not synced before its records count.
+    DirectoryNotSyncedAfterRoll,
+    /// Recovery believes batches whose CRC is wrong.
+    CrcSkippedInRecovery,
+    /// What was written to a segment before it was closed is not synced.
+    ClosedSegmentNotSynced,
+    /// The snapshot written at a roll has no producers in it.
+    ProducersLostOnRoll,
+    /// A compacted segment takes the place of its sources before it is on the disk.
+    CompactionNotSynced,
+    /// A start throws a finished compaction away whose sources are gone.
+    CompactionDiscarded,
+    /// The recovery point that is written down is the end of the log.
+    RecoveryPointAhead,
+    /// The torn end of a segment stays behind the batches that are whole.
+    TornTailKept,
+    /// Old segments go before the entry of the new one is on the disk.
+    RetentionBeforeDirectorySync,
+    /// New leader epochs are not written with the commit.
+    EpochsNotWritten,
+    /// The marker of a clean stop outlives the start.
+    CleanMarkerKept,
+    /// A duplicate is answered although its first copy is not on the disk.
+    DuplicateNotCommitted,
+}
+
+impl Bug {
+    pub const ALL: &[Bug] = &[
+        Bug::AcknowledgeBeforeSync,
+        Bug::SyncErrorRetried,
+        Bug::DirectoryNotSyncedAfterRoll,
+        Bug::CrcSkippedInRecovery,
+        Bug::ClosedSegmentNotSynced,
+        Bug::ProducersLostOnRoll,
+        Bug::CompactionNotSynced,
+        Bug::CompactionDiscarded,
+        Bug::RecoveryPointAhead,
+        Bug::TornTailKept,
+        Bug::RetentionBeforeDirectorySync,
+        Bug::EpochsNotWritten,
+        Bug::CleanMarkerKept,
+        Bug::DuplicateNotCommitted,
+    ];
+}
+
+#[cfg(not(feature = "planted-bugs"))]
+#[inline(always)]
+pub(crate) const fn is(_bug: Bug) -> bool {
+    false
+}
+
+#[cfg(feature = "planted-bugs")]
+pub use switch::plant;
+#[cfg(feature = "planted-bugs")]
+pub(crate) use switch::is;
+
+#[cfg(feature = "planted-bugs")]
+mod switch {
+    use std::cell::Cell;
+
+    use super::Bug;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+    }
+
+    pub(crate) fn is(bug: Bug) -> bool {
+        PLANTED.get() == Some(bug)
+    }
+
+    /// Switches one bug on for this thread, or all off.
+    pub fn plant(bug: Option<Bug>) {
+        PLANTED.set(bug);
+    }
+}

@@ -1,0 +1,292 @@
+//! One life of the process: start, recover, work, and perhaps a clean stop.
+
+use std::cell::{Cell, RefCell};
+use std::path::Path;
+use std::rc::Rc;
+
+use engine::directory::{DataDirectory, DirectoryError, PartitionCheckpoint};
+use engine::log::{Log, OpenError, RecoveryReport};
+use engine::types::LeaderEpoch;
+use reactor::background;
+use reactor::sim::Faults;
+use uuid::Uuid;
+
+use crate::invariants::{self, LIVENESS, TYPED_ERRORS};
+use crate::model::{Dump, LogModel};
+use crate::workload;
+use crate::world::World;
+
+pub const DATA: &str = "/data";
+
+/// What one life is to be.
+#[derive(Clone, Copy, Debug)]
+pub struct BootPlan {
+    /// From when on the disk fails: before the logs are opened, or after they were checked.
+    pub faults: Faults,
+    pub faults_from_start: bool,
+    pub steps: u32,
+    pub stop_cleanly: bool,
+    /// Every log must take an append.
+    pub must_live: bool,
+}
+
+impl BootPlan {
+    pub fn healthy(steps: u32) -> BootPlan {
+        BootPlan {
+            faults: Faults::default(),
+            faults_from_start: false,
+            steps,
+            stop_cleanly: true,
+            must_live: true,
+        }
+    }
+}
+
+/// The process.
+pub struct Boot {
+    pub world: Rc<World>,
+    pub logs: Vec<Option<Log>>,
+    directory: RefCell<Option<DataDirectory>>,
+    pub steps_left: Cell<u32>,
+}
+
+/// Makes the data directory, as an administrator does.
+pub fn prepare() -> std::io::Result<()> {
+    reactor::disk::create_dir_all(Path::new(DATA))?;
+    reactor::disk::sync_dir(Path::new("/"))
+}
+
+impl Boot {
+    /// Opens everything. None if the disk did not let it, which is checked to be its right.
+    pub async fn start(world: &Rc<World>) -> Option<Boot> {
+        world.count(|figures| figures.boots += 1);
+        let opened = background(|| DataDirectory::open(Path::new(DATA))).await;
+        let mut directory = match opened {
+            Ok(directory) => directory,
+            Err(error) => {
+                refused(world, &error);
+                return None;
+            }
+        };
+        let mut logs = Vec::new();
+        for cell in &world.logs {
+            let (partition, exists) = {
+                let model = cell.borrow();
+                (model.partition.clone(), model.exists)
+            };
+            let dir = directory.partition_dir(&partition);
+            if !reactor::disk::exists(&dir) {
+                world.require(!exists, invariants::ACKED_SURVIVES, || {
+                    format!("the directory of {partition} is gone")
+                });
+                let (moved, made);
+                (moved, made) = background(move || {
+                    let made = directory.create_partition(&partition, Uuid::from_u128(7));
+                    (directory, made)
+                })
+                .await;
+                directory = moved;
+                match made {
+                    Ok(_) => cell.borrow_mut().exists = true,
+                    Err(error) => {
+                        refused(world, &error);
+                        logs.push(None);
+                        continue;
+                    }
+                }
+            }
+            logs.push(open_log(world, &directory, cell).await);
+        }
+        Some(Boot {
+            world: world.clone(),
+            logs,
+            directory: RefCell::new(Some(directory)),
+            steps_left: Cell::new(0),
+        })
+    }
+
+    /// Writes the checkpoints, as the broker does every minute.
+    pub async fn checkpoint(&self) -> Result<(), DirectoryError> {
+        let Some(directory) = self.directory.borrow_mut().take() else {
+            return Ok(()); // another task is at it
+        };
+        let mut told = Vec::new();
+        for (cell, log) in self.world.logs.iter().zip(&self.logs) {
+            let partition = cell.borrow().partition.clone();
+            match log {
+                Some(log) => told.push(PartitionCheckpoint::of(partition, log)),
+                None => {
+                    // not open in this life: what was known stays
+                    let state = directory.open_state(&partition);
+                    if let Some(recovery_point) = state.recovery_point {
+                        told.push(PartitionCheckpoint {
+                            recovery_point,
+                            log_start: state.log_start.unwrap_or_default(),
+                            high_watermark: directory.high_watermark(&partition).unwrap_or_default(),
+                            cleaned: state.cleaned,
+                            partition,
+                        });
+                    }
+                }
+            }
+        }
+        let mut directory = directory;
+        let (directory, told, written) = background(move || {
+            let written = directory.write_checkpoints(&told);
+            (directory, told, written)
+        })
+        .await;
+        *self.directory.borrow_mut() = Some(directory);
+        written?;
+        self.world.count(|figures| figures.checkpoints += 1);
+        for (cell, log) in self.world.logs.iter().zip(&self.logs) {
+            let mut model = cell.borrow_mut();
+            let row = told.iter().find(|row| row.partition == model.partition);
+            if let Some(row) = row.filter(|_| log.is_some()) {
+                model.start_durable = model.start_durable.max(row.log_start);
+            }
+        }
+        Ok(())
+    }
+
+    /// As the broker stops: logs, checkpoints, marker.
+    pub async fn stop(&self) {
+        for (cell, log) in self.world.logs.iter().zip(&self.logs) {
+            let Some(log) = log else { return };
+            if let Err(fault) = log.close().await {
+                self.world.disk.note(&format!("no clean stop: {fault}"));
+                self.check_fault(&fault.to_string());
+                return;
+            }
+            let mut model = cell.borrow_mut();
+            let end = model.end();
+            model.acked = end;
+            model.acked_cached = end;
+            model.flushed = end;
+        }
+        if let Err(error) = self.checkpoint().await {
+            return self.check_fault(&error.to_string());
+        }
+        let Some(directory) = self.directory.borrow_mut().take() else {
+            return;
+        };
+        let (marked, _directory) = background(move || (directory.mark_clean(1), directory)).await;
+        match marked {
+            Ok(()) => self.world.count(|figures| figures.clean_stops += 1),
+            Err(error) => self.check_fault(&error.to_string()),
+        }
+    }
+
+    /// An error of the disk where the disk is healthy is a bug.
+    pub fn check_fault(&self, text: &str) {
+        let may = self.world.may_fail.get() || self.world.may_be_full.get();
+        self.world.require(may, TYPED_ERRORS, || text.to_owned());
+    }
+
+    pub fn any_unopened(&self) -> bool {
+        self.logs.iter().any(Option::is_none)
+    }
+}
+
+fn refused(world: &World, error: &DirectoryError) {
+    world.count(|figures| figures.refused_starts += 1);
+    world.disk.note(&format!("no start: {error}"));
+    world.require(
+        world.may_fail.get() || world.may_be_full.get(),
+        TYPED_ERRORS,
+        || error.to_string(),
+    );
+}
+
+/// Opens a log and holds it against its model.
+async fn open_log(world: &Rc<World>, directory: &DataDirectory, cell: &RefCell<LogModel>) -> Option<Log> {
+    let (partition, config, rotted) = {
+        let model = cell.borrow();
+        (model.partition.clone(), model.config.clone(), model.rotted)
+    };
+    let state = directory.open_state(&partition);
+    let opened: Result<(Log, RecoveryReport), OpenError> =
+        Log::open(&directory.partition_dir(&partition), config, state).await;
+    match opened {
+        Ok((log, report)) => {
+            // what is checked here is the log and not the disk
+            world.disk.set_faults(Faults::default());
+            invariants::check_recovered(world, &mut cell.borrow_mut(), &log, &report);
+            world.disk.set_faults(world.faults.get());
+            let mut model = cell.borrow_mut();
+            model.epoch = LeaderEpoch(model.epoch.0 + 1);
+            log.begin_epoch(model.epoch);
+            log.set_high_watermark(log.end_offset());
+            Some(log)
+        }
+        Err(error) => {
+            world.count(|figures| figures.refused_starts += 1);
+            world.disk.note(&format!("{partition} does not open: {error}"));
+            let may = world.may_fail.get() || world.may_be_full.get() || rotted;
+            world.require(may, TYPED_ERRORS, || error.to_string());
+            None
+        }
+    }
+}
+
+/// Runs one life. Whether it came to its end by itself.
+pub async fn live(world: Rc<World>, plan: BootPlan) {
+    if plan.faults_from_start {
+        set_faults(&world, plan.faults);
+    } else {
+        set_faults(&world, Faults::default());
+    }
+    let Some(boot) = Boot::start(&world).await else {
+        return;
+    };
+    set_faults(&world, plan.faults);
+    if world.is_violated() {
+        return;
+    }
+    boot.steps_left.set(plan.steps);
+    let boot = Rc::new(boot);
+    workload::run(&boot).await;
+    if plan.must_live {
+        world.require(
+            !boot.any_unopened() || world.logs.iter().any(|log| log.borrow().rotted),
+            LIVENESS,
+            || "a log does not open on a healthy disk".to_owned(),
+        );
+        workload::prove_life(&boot).await;
+    }
+    if plan.stop_cleanly && !world.is_violated() {
+        boot.stop().await;
+    }
+}
+
+/// Starts, dumps all logs, and ends.
+pub async fn dump_all(world: Rc<World>) -> Option<Vec<Option<Dump>>> {
+    set_faults(&world, Faults::default());
+    let directory = background(|| DataDirectory::open(Path::new(DATA))).await.ok()?;
+    let mut dumps = Vec::new();
+    for cell in &world.logs {
+        let (partition, config) = {
+            let model = cell.borrow();
+            (model.partition.clone(), model.config.clone())
+        };
+        let dir = directory.partition_dir(&partition);
+        if !reactor::disk::exists(&dir) {
+            dumps.push(None);
+            continue;
+        }
+        let state = directory.open_state(&partition);
+        let opened = Log::open(&dir, config, state).await;
+        let dumped = opened.ok().and_then(|(log, _)| {
+            let model = cell.borrow();
+            invariants::dump(&world, &model, &log).ok()
+        });
+        dumps.push(dumped);
+    }
+    Some(dumps)
+}
+
+fn set_faults(world: &World, faults: Faults) {
+    world.may_fail.set(faults != Faults::default());
+    world.faults.set(faults);
+    world.disk.set_faults(faults);
+}

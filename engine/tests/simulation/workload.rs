@@ -1,0 +1,418 @@
+//! What a process does with its logs: producers, readers, upkeep, all at once.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use engine::batch::{Batches, Origin, validate};
+use engine::log::{AppendContext, AppendError, Durability, Log, ProducerError, ReadError};
+use engine::types::{Offset, ProducerId, Sequence, Timestamp};
+
+use crate::boot::Boot;
+use crate::invariants::{
+    ACKED_SURVIVES, FAILED_SYNC, LIVENESS, NOTHING_HALF, ONLY_GROWS, SEQUENCES, TYPED_ERRORS, bytes_of,
+    is_rightful,
+};
+use crate::model::Entry;
+
+const PRODUCERS: i64 = 3;
+
+/// Works until all steps are done.
+pub async fn run(boot: &Rc<Boot>) {
+    let mut tasks = Vec::new();
+    for id in 0..PRODUCERS {
+        tasks.push(reactor::spawn(produce_steps(boot.clone(), ProducerId(id))));
+    }
+    tasks.push(reactor::spawn(read_steps(boot.clone())));
+    tasks.push(reactor::spawn(upkeep_steps(boot.clone())));
+    for task in tasks {
+        // a panic is found by what the machine noted of it
+        let _ = task.outcome().await;
+    }
+}
+
+fn take_step(boot: &Boot) -> bool {
+    let left = boot.steps_left.get();
+    if left == 0 || boot.world.is_violated() {
+        return false;
+    }
+    boot.steps_left.set(left - 1);
+    true
+}
+
+async fn pause(boot: &Boot) {
+    let micros = boot.world.chance(|chance| match chance.below(10) {
+        0 => chance.below(50_000),
+        1..=3 => chance.below(1_000),
+        _ => 0,
+    });
+    if micros > 0 {
+        reactor::sleep(Duration::from_micros(micros)).await;
+    } else {
+        reactor::yield_now().await;
+    }
+}
+
+/// One of the logs that are open.
+fn any_log(boot: &Boot) -> Option<(usize, Log)> {
+    let number = boot.world.chance(|chance| chance.index(boot.logs.len()));
+    let log = boot.logs.get(number)?.clone()?;
+    Some((number, log))
+}
+
+async fn produce_steps(boot: Rc<Boot>, id: ProducerId) {
+    let mut committing = Vec::new();
+    while take_step(&boot) {
+        if let Some((number, log)) = any_log(&boot) {
+            let has_producer = !boot.world.one_in(5);
+            let is_retry = boot.world.one_in(10);
+            let up_to = if is_retry {
+                retry(&boot, number, &log, id)
+            } else {
+                append(&boot, number, &log, has_producer.then_some(id))
+            };
+            if let Some(up_to) = up_to {
+                let waiting = commit(boot.clone(), number, log, up_to);
+                if boot.world.one_in(3) {
+                    waiting.await;
+                } else {
+                    committing.push(reactor::spawn(waiting));
+                }
+            }
+        }
+        if committing.len() > 4 {
+            let _ = committing.remove(0).outcome().await;
+        }
+        pause(&boot).await;
+    }
+    for task in committing {
+        let _ = task.outcome().await;
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp(reactor::wall_ms())
+}
+
+/// Appends a new batch; what to commit, if it was taken.
+fn append(boot: &Boot, number: usize, log: &Log, id: Option<ProducerId>) -> Option<Offset> {
+    let world = &boot.world;
+    let mut model = world.logs[number].borrow_mut();
+    let name = model.partition.clone();
+    let draft = world.chance(|chance| model.draft(id, now(), chance));
+    let context = AppendContext {
+        leader_epoch: model.epoch,
+        origin: Origin::Client,
+        now: now(),
+    };
+    let base = log.end_offset();
+    let was_offline = log.fault().is_some();
+    world.require(base == model.end(), ONLY_GROWS, || {
+        format!("{name}: the log ends at {base}, the model at {}", model.end())
+    });
+    let entry = Entry {
+        base,
+        last: base.saturating_add(draft.info.last_offset_delta.into()),
+        epoch: model.epoch,
+        stored: draft.stored_at(base, model.epoch, model.append_time(now())),
+        sent: Bytes::copy_from_slice(&draft.sent),
+        producer: draft.producer,
+    };
+    let appended = log.append(draft.sent, &draft.info, &context);
+    match appended {
+        Ok(appended) => {
+            world.count(|figures| figures.appends += 1);
+            world
+                .disk
+                .note(&format!("{name} append {base} to {}", entry.last));
+            let is_right =
+                appended.base_offset == base && appended.last_offset == entry.last && !appended.duplicate;
+            world.require(is_right, ONLY_GROWS, || {
+                format!("{name}: appended at {appended:?}, expected {base}")
+            });
+            world.require(!was_offline, FAILED_SYNC, || {
+                format!("{name}: an append at {base} was taken after the log had failed")
+            });
+            model.entries.push(entry);
+            Some(appended.commit_offset())
+        }
+        Err(AppendError::DiskFull { .. }) => {
+            world.count(|figures| figures.refused_full += 1);
+            world.require(world.may_be_full.get(), TYPED_ERRORS, || {
+                format!("{name}: there is room, and the disk is said to be full")
+            });
+            model.ghosts.push(entry);
+            None
+        }
+        Err(AppendError::Offline(fault)) => {
+            if !was_offline {
+                world.count(|figures| figures.offline += 1);
+            }
+            boot.check_fault(&fault.to_string());
+            model.ghosts.push(entry);
+            None
+        }
+        Err(AppendError::Producer { source, .. }) => {
+            world.violate(SEQUENCES, || {
+                format!(
+                    "{name} at {base}: {source}; last known {:?}",
+                    id.and_then(|id| model.last_of(id)?.producer)
+                )
+            });
+            None
+        }
+        Err(error) => {
+            world.violate(TYPED_ERRORS, || error.to_string());
+            None
+        }
+    }
+}
+
+/// Sends the producer's last batch once more, or one that leaves a gap.
+fn retry(boot: &Boot, number: usize, log: &Log, id: ProducerId) -> Option<Offset> {
+    let world = &boot.world;
+    let model = world.logs[number].borrow();
+    let name = model.partition.clone();
+    let last = model.last_of(id)?.clone();
+    if last.last < log.start_offset() || model.rotted {
+        return None; // its state may have gone with its records
+    }
+    let context = AppendContext {
+        leader_epoch: model.epoch,
+        origin: Origin::Client,
+        now: now(),
+    };
+    if world.one_in(2) {
+        return refuse_gap(boot, log, &last, &context);
+    }
+    let info = validate(&last.sent, &Default::default()).expect("it was valid");
+    match log.append((&last.sent[..]).into(), &info, &context) {
+        Ok(appended) => {
+            world.count(|figures| figures.duplicates += 1);
+            let is_right =
+                appended.duplicate && appended.base_offset == last.base && appended.last_offset == last.last;
+            world.require(is_right, SEQUENCES, || {
+                format!("{name}: the batch at {} again: {appended:?}", last.base)
+            });
+            is_right.then(|| appended.commit_offset())
+        }
+        Err(AppendError::Offline(fault)) => {
+            boot.check_fault(&fault.to_string());
+            None
+        }
+        Err(error) => {
+            world.violate(SEQUENCES, || {
+                format!("{name}: the batch at {} again: {error}", last.base)
+            });
+            None
+        }
+    }
+}
+
+fn refuse_gap(boot: &Boot, log: &Log, last: &Entry, context: &AppendContext) -> Option<Offset> {
+    let world = &boot.world;
+    let producer = last.producer?;
+    let mut builder = engine::batch::BatchBuilder::new(Offset(0)).producer(
+        producer.id,
+        producer.epoch,
+        producer.last.advance(7),
+    );
+    builder.append(now(), Some(b"key-0"), Some(b"gap"));
+    let sent = builder.build().expect("a batch");
+    let info = validate(&sent, &Default::default()).expect("valid");
+    match log.append(sent, &info, context) {
+        Err(AppendError::Producer {
+            source: ProducerError::OutOfOrderSequence { .. },
+            ..
+        }) => {}
+        Err(AppendError::Offline(fault)) => boot.check_fault(&fault.to_string()),
+        other => world.violate(SEQUENCES, || {
+            let expected = producer.last.advance(1);
+            let found: Sequence = producer.last.advance(7);
+            format!(
+                "{}: sequence {found} instead of {expected}: {other:?}",
+                log.partition()
+            )
+        }),
+    }
+    None
+}
+
+/// Waits for durability, and notes the promise.
+async fn commit(boot: Rc<Boot>, number: usize, log: Log, up_to: Offset) {
+    let committed = log.commit(up_to).await;
+    let world = &boot.world;
+    let mut model = world.logs[number].borrow_mut();
+    let name = model.partition.clone();
+    match committed {
+        Ok(()) => {
+            world.count(|figures| figures.acknowledged += 1);
+            world.disk.note(&format!("{name} acknowledged up to {up_to}"));
+            world.require(log.fault().is_none(), FAILED_SYNC, || {
+                format!("{name}: {up_to} was acknowledged after the log had failed")
+            });
+            match model.config.durability {
+                Durability::Journal => model.acked = model.acked.max(up_to),
+                Durability::PageCache => model.acked_cached = model.acked_cached.max(up_to),
+            }
+            model.flushed = model.flushed.max(log.flushed_offset());
+            if up_to > log.high_watermark() {
+                log.set_high_watermark(up_to);
+            }
+        }
+        Err(fault) => boot.check_fault(&fault.to_string()),
+    }
+}
+
+async fn read_steps(boot: Rc<Boot>) {
+    while take_step(&boot) {
+        if let Some((number, log)) = any_log(&boot) {
+            read(&boot, number, &log);
+        }
+        pause(&boot).await;
+    }
+}
+
+fn read(boot: &Boot, number: usize, log: &Log) {
+    let world = &boot.world;
+    let model = world.logs[number].borrow();
+    let (start, below) = (log.start_offset(), log.high_watermark());
+    let span = (below.0 - start.0).max(0) as u64;
+    let from = Offset(start.0 + world.chance(|chance| chance.below(span + 1)) as i64);
+    let max_bytes = world.chance(|chance| chance.pick(&[1, 500, 2000, 1 << 20]));
+    let slice = match log.read(from, max_bytes, below, true) {
+        Ok(slice) => slice,
+        Err(ReadError::Offline(fault)) => return boot.check_fault(&fault.to_string()),
+        Err(ReadError::Io { source, .. }) => return boot.check_fault(&source.to_string()),
+        Err(ReadError::Damaged { .. }) if model.rotted => return,
+        Err(error) => return world.violate(NOTHING_HALF, || error.to_string()),
+    };
+    let bytes = match bytes_of(&slice.pieces) {
+        Ok(bytes) => bytes,
+        Err(error) => return boot.check_fault(&error.to_string()),
+    };
+    for batch in Batches::new(&bytes) {
+        let checked = batch.and_then(|batch| batch.verify_crc().map(|()| batch));
+        match checked {
+            Ok(batch) => {
+                let is_right = is_rightful(&model, &batch, batch.bytes()) && batch.base_offset() < below;
+                world.require(is_right || model.rotted, NOTHING_HALF, || {
+                    format!(
+                        "{}: at {} is no batch that was appended there",
+                        model.partition,
+                        batch.base_offset()
+                    )
+                });
+            }
+            Err(_) if model.rotted => return,
+            Err(error) => {
+                world.violate(NOTHING_HALF, || {
+                    format!("{}: read at {from}: {error}", model.partition)
+                });
+                return;
+            }
+        }
+    }
+}
+
+async fn upkeep_steps(boot: Rc<Boot>) {
+    while take_step(&boot) {
+        if let Some((number, log)) = any_log(&boot) {
+            upkeep(&boot, number, &log).await;
+            let mut model = boot.world.logs[number].borrow_mut();
+            model.start = model.start.max(log.start_offset());
+            model.flushed = model.flushed.max(log.flushed_offset());
+        }
+        pause(&boot).await;
+    }
+}
+
+async fn upkeep(boot: &Boot, number: usize, log: &Log) {
+    let world = &boot.world;
+    let failed = match world.chance(|chance| chance.below(11)) {
+        0 => {
+            world.count(|figures| figures.rolls += 1);
+            log.roll(now()).err().map(|fault| fault.to_string())
+        }
+        1 | 2 => log.maintain(now()).err().map(|fault| fault.to_string()),
+        3 | 4 => {
+            let retained = log.apply_retention(now());
+            world.logs[number].borrow_mut().start = log.start_offset();
+            if let Ok(retained) = &retained {
+                world.count(|figures| figures.retained += retained.segments_removed as u64);
+            }
+            retained.err().map(|error| error.to_string())
+        }
+        5 => {
+            let (start, end) = (log.start_offset(), log.high_watermark());
+            let span = (end.0 - start.0).max(0) as u64;
+            let offset = Offset(start.0 + world.chance(|chance| chance.below(span / 2 + 1)) as i64);
+            let deleted = log.delete_records_before(offset);
+            world.logs[number].borrow_mut().start = log.start_offset();
+            world.count(|figures| figures.deletes += 1);
+            deleted.err().map(|error| error.to_string())
+        }
+        6 | 7 => {
+            let compacted = log.compact(now()).await;
+            if let Ok(Some(_)) = &compacted {
+                world.count(|figures| figures.compactions += 1);
+            }
+            compacted.err().map(|error| error.to_string())
+        }
+        8 | 9 => boot.checkpoint().await.err().map(|error| error.to_string()),
+        _ => {
+            if world.may_be_full.get() {
+                let room = world.chance(|chance| chance.pick(&[0, 100, 3000, u64::MAX]));
+                let limit = (room < u64::MAX).then(|| world.disk.used_bytes() + room);
+                world.disk.set_limit(limit);
+            }
+            None
+        }
+    };
+    if let Some(text) = failed {
+        boot.check_fault(&text);
+    }
+}
+
+/// Every log that is not offline takes an append and makes it durable.
+pub async fn prove_life(boot: &Rc<Boot>) {
+    let world = &boot.world;
+    world.disk.set_limit(None);
+    for number in 0..boot.logs.len() {
+        let Some(log) = boot.logs[number].clone() else {
+            continue;
+        };
+        let up_to = append(boot, number, &log, Some(ProducerId(0)));
+        world.require(up_to.is_some(), LIVENESS, || {
+            format!(
+                "{} takes no append: {:?}",
+                log.partition(),
+                log.fault().map(|fault| fault.to_string())
+            )
+        });
+        let Some(up_to) = up_to else { continue };
+        let waited = reactor::timeout(
+            Duration::from_secs(60),
+            commit(boot.clone(), number, log.clone(), up_to),
+        )
+        .await;
+        world.require(waited.is_ok(), LIVENESS, || {
+            format!("{} does not commit within a minute", log.partition())
+        });
+        world.require(
+            log.flushed_offset() >= up_to || !is_durable(boot, number),
+            ACKED_SURVIVES,
+            || {
+                format!(
+                    "{} committed {up_to} and has flushed {}",
+                    log.partition(),
+                    log.flushed_offset()
+                )
+            },
+        );
+    }
+}
+
+fn is_durable(boot: &Boot, number: usize) -> bool {
+    boot.world.logs[number].borrow().config.durability == Durability::Journal
+}
