@@ -118,7 +118,7 @@ impl Segment {
     }
 
     /// A batch start at or before the one that holds `from`, by the index file.
-    pub(crate) fn floor(&mut self, dir: &Path, interval_bytes: u32, from: Offset) -> Result<u64, ScanError> {
+    fn floor(&mut self, dir: &Path, interval_bytes: u32, from: Offset) -> Result<u64, ScanError> {
         let Some(relative_offset) = relative(self.base_offset, from) else {
             return Ok(0);
         };

@@ -3,10 +3,12 @@
 
 use std::ops::Bound;
 
-use reactor::Piece;
+use reactor::{Piece, disk};
 
 use super::quarantine::{BadRange, Stretch};
 use crate::log::damage::{Damage, DamageAt};
+use crate::log::file_name::FileKind;
+use crate::log::offset_index::{OffsetIndex, relative};
 use crate::log::read::{ReadError, ReadSlice};
 use crate::log::state::State;
 use crate::log::window::{SCAN_BYTES, ScanError, Window};
@@ -83,19 +85,26 @@ impl State {
         at_least_one: bool,
     ) -> Result<Option<ReadSlice>, ScanError> {
         let segment_end = self.end_of_closed(base_offset);
-        let interval_bytes = self.config.index_interval_bytes;
         let dir = self.dir.clone();
         let Some(segment) = self.closed.get_mut(&base_offset) else {
             return Ok(None);
         };
-        // An index that must be rebuilt cannot be: the walk begins with the stretch.
-        let floor = segment.floor(&dir, interval_bytes, from).unwrap_or(0);
-        let start = match stretch.start.max(floor) {
-            start if start < stretch.end => start,
-            _ => stretch.start,
-        };
+        // The index is not rebuilt here, since that would walk through the damage. Where it helps not, the walk begins with the
+        // stretch.
+        let entry = disk::read(&segment.path(&dir, FileKind::OffsetIndex))
+            .ok()
+            .and_then(|bytes| OffsetIndex::parse(&bytes, segment.size_bytes).ok())
+            .and_then(|index| index.floor(relative(base_offset, from)?))
+            .filter(|entry| (stretch.start..stretch.end).contains(&entry.position.into()));
         let file = segment.file(&dir)?;
         let mut window = Window::new(&file, stretch.end, SCAN_BYTES);
+        let mut start = stretch.start;
+        if let Some(entry) = entry
+            && let Ok(Some(batch)) = window.header(entry.position.into())
+            && relative(base_offset, batch.header.last_offset()) == Some(entry.relative_offset)
+        {
+            start = batch.position;
+        }
         let Some(first) = window.find(start, |batch| batch.header.last_offset() >= from)? else {
             return Ok(None);
         };
