@@ -124,7 +124,7 @@ impl Known<'_> {
             Some(quarantine) => quarantine.stretches(segment.size_bytes),
             None => {
                 let start = floor_position(self.dir, base_offset, &file, segment.size_bytes, from);
-                vec![start..segment.size_bytes]
+                std::iter::once(start..segment.size_bytes).collect()
             }
         };
         for stretch in stretches {

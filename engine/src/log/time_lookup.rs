@@ -170,7 +170,7 @@ impl State {
         // Beside damage the walk is within what is good.
         let stretches = match quarantine {
             Some(quarantine) => quarantine.stretches(size_bytes),
-            None => vec![place.unwrap_or(0)..size_bytes],
+            None => std::iter::once(place.unwrap_or(0)..size_bytes).collect(),
         };
         for stretch in stretches {
             let mut window = Window::new(&file, stretch.end, SCAN_BYTES);
