@@ -47,35 +47,10 @@ impl Directories {
     ) -> Result<LastOffsets, DirectoryError> {
         let mut found: HashMap<String, BTreeMap<i32, Found>> = HashMap::new();
         for (index, directory) in self.online() {
-            let directory = lock(&directory);
-            for partition in directory.directory.partitions()? {
-                if partition.to_string() == LOG_DIR {
-                    continue; // the controller's, no topic's
-                }
-                let topic = image.topic_by_name(&partition.topic).filter(|topic| {
-                    topic
-                        .partitions
-                        .contains_key(&PartitionIndex(partition.partition))
-                });
-                let Some(topic) = topic else {
-                    put_aside(&directory.directory, &partition)?;
-                    continue;
-                };
-                let assigned = assigned(topic, partition.partition, own);
-                let of_topic = found.entry(partition.topic.clone()).or_default();
-                let other = of_topic.get(&partition.partition);
-                if is_left_over(
-                    self.set(),
-                    &directory,
-                    &partition,
-                    topic,
-                    (index, assigned),
-                    other,
-                )? {
-                    put_aside(&directory.directory, &partition)?;
-                    continue;
-                }
-                of_topic.insert(partition.partition, read(index, &directory, &partition, topic));
+            let looked = self.look_into(index, &lock(&directory), image, own, &mut found);
+            match looked {
+                Err(error) if index != DirIndex::FIRST => self.set().get(index).fail(&error),
+                looked => looked?,
             }
         }
         self.put_second_copies_aside(&found)?;
@@ -85,6 +60,39 @@ impl Directories {
             began_ms: reactor::wall_ms(),
             retention_check_ms,
         })
+    }
+
+    fn look_into(
+        &self,
+        index: DirIndex,
+        directory: &Directory,
+        image: &ClusterImage,
+        own: BrokerId,
+        found: &mut HashMap<String, BTreeMap<i32, Found>>,
+    ) -> Result<(), DirectoryError> {
+        for partition in directory.directory.partitions()? {
+            if partition.to_string() == LOG_DIR {
+                continue; // the controller's, no topic's
+            }
+            let topic = image.topic_by_name(&partition.topic).filter(|topic| {
+                topic
+                    .partitions
+                    .contains_key(&PartitionIndex(partition.partition))
+            });
+            let Some(topic) = topic else {
+                put_aside(&directory.directory, &partition)?;
+                continue;
+            };
+            let assigned = assigned(topic, partition.partition, own);
+            let of_topic = found.entry(partition.topic.clone()).or_default();
+            let other = of_topic.get(&partition.partition);
+            if is_left_over(self.set(), directory, &partition, topic, (index, assigned), other)? {
+                put_aside(&directory.directory, &partition)?;
+                continue;
+            }
+            of_topic.insert(partition.partition, read(index, directory, &partition, topic));
+        }
+        Ok(())
     }
 
     /// Where a later directory was preferred, the copy in the earlier one is still there.

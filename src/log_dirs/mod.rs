@@ -4,8 +4,8 @@
 //! Each directory stands for itself: its own lock, `meta.properties`, checkpoints and mark of a clean stop. One that fails takes
 //! its own partitions with it and nothing else; only the first, which has the metadata log, is needed for anything.
 
-mod checkpoints;
 mod adoption;
+mod checkpoints;
 mod directories;
 mod error;
 mod found;
