@@ -60,9 +60,9 @@ pub(crate) const fn is(_bug: Bug) -> bool {
 }
 
 #[cfg(feature = "planted-bugs")]
-pub use switch::plant;
-#[cfg(feature = "planted-bugs")]
 pub(crate) use switch::is;
+#[cfg(feature = "planted-bugs")]
+pub use switch::plant;
 
 #[cfg(feature = "planted-bugs")]
 mod switch {

@@ -16,6 +16,7 @@ use super::topic_partition::{DirName, TopicPartition};
 use crate::log::OpenState;
 use crate::log::file_name::PARTITION_METADATA;
 use crate::log::partition_metadata;
+use crate::planted::{self, Bug};
 use crate::types::Offset;
 
 const META_PROPERTIES: &str = "meta.properties";
@@ -58,7 +59,11 @@ impl PartitionCheckpoint {
     pub fn of(partition: TopicPartition, log: &crate::log::Log) -> Self {
         PartitionCheckpoint {
             partition,
-            recovery_point: log.flushed_offset(),
+            recovery_point: if planted::is(Bug::RecoveryPointAhead) {
+                log.end_offset()
+            } else {
+                log.flushed_offset()
+            },
             log_start: log.start_offset(),
             high_watermark: log.high_watermark(),
             cleaned: log.cleaned_offset(),
@@ -102,7 +107,7 @@ impl DataDirectory {
             cleaned: read_checkpoint(path, CLEANER)?,
             _lock: lock,
         };
-        if marked.is_some() {
+        if marked.is_some() && !planted::is(Bug::CleanMarkerKept) {
             disk::remove_file(&marker).map_err(|error| io_error("remove", &marker, error))?;
             disk::sync_dir(path).map_err(|error| io_error("sync", path, error))?;
         }

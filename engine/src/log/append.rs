@@ -15,6 +15,7 @@ use crate::batch::{
     Batch, BatchInfo, EndTransactionMarker, Origin, TimestampType, assign, set_log_append_time,
     set_max_timestamp,
 };
+use crate::planted::{self, Bug};
 use crate::types::{LeaderEpoch, Offset, Timestamp};
 
 /// What the log cannot see in the batch.
@@ -42,6 +43,9 @@ impl Appended {
     /// What to [`super::Log::commit`] before the producer may be answered. Right for duplicates as well: the first
     /// copy may not be on the disk yet.
     pub fn commit_offset(&self) -> Offset {
+        if self.duplicate && planted::is(Bug::DuplicateNotCommitted) {
+            return Offset::ZERO;
+        }
         self.last_offset.next()
     }
 }

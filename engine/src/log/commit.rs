@@ -23,6 +23,7 @@ use super::fault::DiskFault;
 use super::file_name::LEADER_EPOCH_CHECKPOINT;
 use super::handle::{Inner, Log};
 use super::state::State;
+use crate::planted::{self, Bug};
 use crate::types::{Offset, Timestamp};
 
 /// What is not on the disk yet.
@@ -137,6 +138,9 @@ impl Flush {
             reactor::background(move || sync_files(epochs, derived, directory)).await?;
         }
         for closed in &self.closed {
+            if planted::is(Bug::ClosedSegmentNotSynced) {
+                break;
+            }
             closed
                 .log
                 .sync_data()
@@ -153,7 +157,9 @@ fn sync_files(
     derived: Vec<PathBuf>,
     directory: Option<PathBuf>,
 ) -> Result<(), (&'static str, io::Error)> {
-    if let Some((path, bytes)) = epochs {
+    if let Some((path, bytes)) = epochs
+        && !planted::is(Bug::EpochsNotWritten)
+    {
         write_epochs(&path, &bytes).map_err(|error| ("write leader epochs", error))?;
     }
     for path in derived {
@@ -223,6 +229,7 @@ impl State {
                 assert!(target >= self.flush.flushed && target <= self.end_offset);
                 self.flush.flushed = target;
             }
+            Err(_) if planted::is(Bug::SyncErrorRetried) => {}
             Err((operation, error)) => {
                 self.fail(operation, error);
             }
@@ -296,6 +303,7 @@ fn standing(state: &RefCell<State>, up_to: Offset) -> Standing {
     let state = state.borrow();
     match &state.fault {
         Some(fault) => Standing::Done(Err(fault.clone())),
+        None if planted::is(Bug::AcknowledgeBeforeSync) => Standing::Done(Ok(())),
         None if state.flush.flushed >= up_to => Standing::Done(Ok(())),
         None => Standing::Waiting,
     }

@@ -48,6 +48,7 @@ use super::segment::{scan_index, write_whole};
 use super::segment_index::SegmentIndex;
 use super::tail::{last_batch_end, read_tail};
 use super::window::{SCAN_BYTES, ScanError, Window};
+use crate::planted::{self, Bug};
 use crate::types::{LeaderEpoch, Offset, Timestamp};
 
 /// What the data directory knows of a log.
@@ -418,8 +419,10 @@ impl Recovery {
                 }
             }
             // releases blocks reserved ahead, too
-            file.set_len(checked.valid_bytes)
-                .map_err(|source| self.io("truncate", source))?;
+            if !planted::is(Bug::TornTailKept) {
+                file.set_len(checked.valid_bytes)
+                    .map_err(|source| self.io("truncate", source))?;
+            }
             file.sync_data_blocking()
                 .map_err(|source| self.io("sync segment", source))?;
             at += 1;

@@ -214,7 +214,9 @@ async fn open_log(world: &Rc<World>, directory: &DataDirectory, cell: &RefCell<L
             invariants::check_recovered(world, &mut cell.borrow_mut(), &log, &report);
             world.disk.set_faults(world.faults.get());
             let mut model = cell.borrow_mut();
-            model.epoch = LeaderEpoch(model.epoch.0 + 1);
+            // where bits were flipped the log may believe in later epochs than there were
+            let believed = log.latest_epoch().filter(|_| model.rotted).unwrap_or_default();
+            model.epoch = LeaderEpoch(model.epoch.max(believed).0 + 1);
             log.begin_epoch(model.epoch);
             log.set_high_watermark(log.end_offset());
             Some(log)

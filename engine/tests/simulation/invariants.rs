@@ -138,6 +138,7 @@ pub fn check_recovered(world: &World, model: &mut LogModel, log: &Log, report: &
         world.count(|figures| figures.truncations += 1);
     }
     let (start, end) = (log.start_offset(), log.end_offset());
+    model.start_max = model.start_max.max(model.start);
     if !model.rotted {
         world.require(
             start >= model.start_durable && start <= model.start.max(end),
@@ -183,6 +184,7 @@ pub fn check_recovered(world: &World, model: &mut LogModel, log: &Log, report: &
         check_producers(world, model, &dump);
     }
     model.learn_producers(&dump.producers);
+    model.start_max = model.start_max.max(start);
     model.start = start;
     model.start_durable = start;
     model.acked = end;
@@ -231,11 +233,7 @@ fn check_batches(world: &World, model: &LogModel, dump: &Dump) -> Vec<Entry> {
             return chosen;
         };
         // what compaction removed altogether is still known to the model
-        let hidden = model
-            .entries
-            .iter()
-            .filter(|entry| model.is_compacted() && entry.base >= next && entry.base < base);
-        chosen.extend(hidden.cloned());
+        chosen.extend(hidden(model, next, base));
         let expected = chosen.last().map_or(next, Entry::next);
         let is_first = chosen.is_empty();
         let follows = base == expected || (is_first && base <= next && last >= next);
@@ -256,13 +254,9 @@ fn check_batches(world: &World, model: &LogModel, dump: &Dump) -> Vec<Entry> {
         next = last.next();
         chosen.push(found.clone());
     }
-    let hidden = model
-        .entries
-        .iter()
-        .filter(|entry| model.is_compacted() && entry.base >= next && entry.last < dump.end);
-    chosen.extend(hidden.cloned());
+    chosen.extend(hidden(model, next, dump.end));
     let end = chosen.last().map_or(dump.start, Entry::next).max(dump.start);
-    if !model.rotted {
+    if !model.rotted && !model.is_compacted() {
         world.require(end == dump.end, SUFFIX_ONLY, || {
             format!("{name}: the last batch ends at {end}, the log at {}", dump.end)
         });
@@ -271,6 +265,17 @@ fn check_batches(world: &World, model: &LogModel, dump: &Dump) -> Vec<Entry> {
         check_keys(world, model, dump, &chosen);
     }
     chosen
+}
+
+/// What compaction removed altogether in between. (Finding 1: what was never acknowledged may also be lost in the middle of
+/// a compacted log.)
+fn hidden(model: &LogModel, from: Offset, to: Offset) -> Vec<Entry> {
+    let promised = model.acked.max(model.flushed);
+    let hidden = model
+        .entries
+        .iter()
+        .filter(|entry| entry.base >= from && entry.next() <= to && entry.next() <= promised);
+    hidden.filter(|_| model.is_compacted()).cloned().collect()
 }
 
 /// The last record of every key is there, and nothing that a tombstone took has come back.
@@ -325,7 +330,7 @@ fn check_epochs(world: &World, model: &LogModel, log: &Log) {
         }
         let found = log.epoch_of(offset);
         // a log start that was never written down goes back, and the epochs before it were forgotten
-        let may_be_forgotten = found.is_none() && offset < model.start;
+        let may_be_forgotten = found.is_none() && offset < model.start_max;
         world.require(found == Some(entry.epoch) || may_be_forgotten, ONLY_GROWS, || {
             format!("{name}: epoch of {offset} is {found:?}, expected {}", entry.epoch)
         });

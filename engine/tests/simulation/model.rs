@@ -105,6 +105,8 @@ pub struct LogModel {
     /// Log start as last seen, and as last known to outlive everything.
     pub start: Offset,
     pub start_durable: Offset,
+    /// The greatest there ever was.
+    pub start_max: Offset,
     pub epoch: LeaderEpoch,
     /// What the log must know of the producers: their last batches.
     pub producers: BTreeMap<ProducerId, Sequenced>,
@@ -125,6 +127,7 @@ impl LogModel {
             acked_cached: Offset(0),
             start: Offset(0),
             start_durable: Offset(0),
+            start_max: Offset(0),
             epoch: LeaderEpoch(0),
             producers: BTreeMap::new(),
             rotted: false,
@@ -212,15 +215,18 @@ impl LogModel {
 
     /// Goes by what the log says of producers, once that was checked.
     pub fn learn_producers(&mut self, rows: &[(ProducerId, ProducerEpoch, Sequence)]) {
-        let known = rows.iter().filter(|row| row.2.is_some()).map(|(id, epoch, last)| {
-            let sequenced = Sequenced {
-                id: *id,
-                epoch: *epoch,
-                base: *last,
-                last: *last,
-            };
-            (*id, sequenced)
-        });
+        let known = rows
+            .iter()
+            .filter(|row| row.2.is_some())
+            .map(|(id, epoch, last)| {
+                let sequenced = Sequenced {
+                    id: *id,
+                    epoch: *epoch,
+                    base: *last,
+                    last: *last,
+                };
+                (*id, sequenced)
+            });
         self.producers = known.collect();
     }
 

@@ -94,8 +94,17 @@ fn now() -> Timestamp {
     Timestamp(reactor::wall_ms())
 }
 
+/// What a producer waits for.
+#[derive(Clone, Copy)]
+struct Promise {
+    /// What the log says is to be committed.
+    commit: Offset,
+    /// What the producer then believes durable.
+    promised: Offset,
+}
+
 /// Appends a new batch; what to commit, if it was taken.
-fn append(boot: &Boot, number: usize, log: &Log, id: Option<ProducerId>) -> Option<Offset> {
+fn append(boot: &Boot, number: usize, log: &Log, id: Option<ProducerId>) -> Option<Promise> {
     let world = &boot.world;
     let mut model = world.logs[number].borrow_mut();
     let name = model.partition.clone();
@@ -133,8 +142,11 @@ fn append(boot: &Boot, number: usize, log: &Log, id: Option<ProducerId>) -> Opti
             world.require(!was_offline, FAILED_SYNC, || {
                 format!("{name}: an append at {base} was taken after the log had failed")
             });
-            model.entries.push(entry);
-            Some(appended.commit_offset())
+            model.push(entry);
+            Some(Promise {
+                commit: appended.commit_offset(),
+                promised: appended.last_offset.next(),
+            })
         }
         Err(AppendError::DiskFull { .. }) => {
             world.count(|figures| figures.refused_full += 1);
@@ -156,7 +168,7 @@ fn append(boot: &Boot, number: usize, log: &Log, id: Option<ProducerId>) -> Opti
             world.violate(SEQUENCES, || {
                 format!(
                     "{name} at {base}: {source}; last known {:?}",
-                    id.and_then(|id| model.last_of(id)?.producer)
+                    id.and_then(|id| model.producers.get(&id))
                 )
             });
             None
@@ -169,11 +181,14 @@ fn append(boot: &Boot, number: usize, log: &Log, id: Option<ProducerId>) -> Opti
 }
 
 /// Sends the producer's last batch once more, or one that leaves a gap.
-fn retry(boot: &Boot, number: usize, log: &Log, id: ProducerId) -> Option<Offset> {
+fn retry(boot: &Boot, number: usize, log: &Log, id: ProducerId) -> Option<Promise> {
     let world = &boot.world;
     let model = world.logs[number].borrow();
     let name = model.partition.clone();
     let last = model.last_of(id)?.clone();
+    if model.producers.get(&id).map(|producer| producer.last) != last.producer.map(|producer| producer.last) {
+        return None; // written before the log start
+    }
     if last.last < log.start_offset() || model.rotted {
         return None; // its state may have gone with its records
     }
@@ -194,7 +209,10 @@ fn retry(boot: &Boot, number: usize, log: &Log, id: ProducerId) -> Option<Offset
             world.require(is_right, SEQUENCES, || {
                 format!("{name}: the batch at {} again: {appended:?}", last.base)
             });
-            is_right.then(|| appended.commit_offset())
+            is_right.then(|| Promise {
+                commit: appended.commit_offset(),
+                promised: last.next(),
+            })
         }
         Err(AppendError::Offline(fault)) => {
             boot.check_fault(&fault.to_string());
@@ -209,7 +227,7 @@ fn retry(boot: &Boot, number: usize, log: &Log, id: ProducerId) -> Option<Offset
     }
 }
 
-fn refuse_gap(boot: &Boot, log: &Log, last: &Entry, context: &AppendContext) -> Option<Offset> {
+fn refuse_gap(boot: &Boot, log: &Log, last: &Entry, context: &AppendContext) -> Option<Promise> {
     let world = &boot.world;
     let producer = last.producer?;
     let mut builder = engine::batch::BatchBuilder::new(Offset(0)).producer(
@@ -239,8 +257,9 @@ fn refuse_gap(boot: &Boot, log: &Log, last: &Entry, context: &AppendContext) -> 
 }
 
 /// Waits for durability, and notes the promise.
-async fn commit(boot: Rc<Boot>, number: usize, log: Log, up_to: Offset) {
-    let committed = log.commit(up_to).await;
+async fn commit(boot: Rc<Boot>, number: usize, log: Log, promise: Promise) {
+    let committed = log.commit(promise.commit).await;
+    let up_to = promise.promised;
     let world = &boot.world;
     let mut model = world.logs[number].borrow_mut();
     let name = model.partition.clone();
@@ -396,6 +415,7 @@ pub async fn prove_life(boot: &Rc<Boot>) {
             commit(boot.clone(), number, log.clone(), up_to),
         )
         .await;
+        let up_to = up_to.promised;
         world.require(waited.is_ok(), LIVENESS, || {
             format!("{} does not commit within a minute", log.partition())
         });

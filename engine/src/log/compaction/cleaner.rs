@@ -15,6 +15,7 @@ use crate::log::offset_index::relative;
 use crate::log::segment::{read_batch, write_whole};
 use crate::log::segment_index::{LargestTimestamp, SegmentIndex};
 use crate::log::window::{BULK_BYTES, SCAN_BYTES, ScanError, Window};
+use crate::planted::{self, Bug};
 use crate::types::{Offset, ProducerEpoch, ProducerId, Timestamp};
 
 /// What must stay of a producer.
@@ -167,7 +168,9 @@ impl Cleaner {
                 ] {
                     write_whole(&path(kind, Suffix::Cleaned), &bytes)?.sync_data_blocking()?;
                 }
-                output.file.sync_data_blocking()?;
+                if !planted::is(Bug::CompactionNotSynced) {
+                    output.file.sync_data_blocking()?;
+                }
                 // The log last: its `.swap` name says that all is there.
                 for kind in [FileKind::OffsetIndex, FileKind::TimeIndex, FileKind::Log] {
                     disk::rename(&path(kind, Suffix::Cleaned), &path(kind, Suffix::Swap))?;
