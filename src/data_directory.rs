@@ -9,16 +9,19 @@ use std::time::Duration;
 
 use control::config::BrokerConfig;
 use control::image::ClusterImage;
-use control::record::{BrokerEpoch, DirectoryId, PartitionId as PartitionIndex};
+use control::record::{BrokerEpoch, BrokerId, DirectoryId, PartitionId as PartitionIndex};
 use control::store::embedded::LOG_DIR;
 use engine::directory::{
-    DataDirectory as Directory, DirectoryError as EngineError, MetaProperties, PartitionCheckpoint,
+    DataDirectory as Directory, DirName, DirectoryError as EngineError, MetaProperties, PartitionCheckpoint,
+    read_meta_properties,
 };
 use engine::log::OpenState;
+use engine::log::file_name::PARTITION_METADATA;
 use engine::log::partition_metadata::{from_base64, to_base64};
 use futures_util::future::join_all;
 use uuid::Uuid;
 
+use crate::registration;
 use crate::shard::{self, LastRun, Router, ShardId};
 
 /// Beside Kafka's checkpoint files: which topic ids their entries are about.
@@ -40,6 +43,17 @@ pub enum DirectoryError {
         found: i32,
         directory: PathBuf,
     },
+    #[error(
+        "{} has partitions, {partition} for one, but no {missing}: without it nobody can tell whose they are",
+        directory.display()
+    )]
+    Headless {
+        directory: PathBuf,
+        partition: String,
+        missing: &'static str,
+    },
+    #[error("cannot list {}: {source}", path.display())]
+    List { path: PathBuf, source: std::io::Error },
     #[error("cannot put aside {}, a partition of no known topic: {source}", path.display())]
     Stray { path: PathBuf, source: std::io::Error },
     #[error("cannot write {}: {source}", path.display())]
@@ -68,6 +82,7 @@ impl DataDirectory {
                 count: config.log_dirs.len(),
             });
         };
+        check_whole(path)?;
         let directory = Directory::open(path)?;
         let mut identity = match directory.meta_properties()? {
             Some(found) if found.node_id != config.node_id => {
@@ -116,6 +131,38 @@ impl DataDirectory {
     /// The last run ended cleanly, and its checkpoints are exact.
     pub fn was_clean(&self) -> bool {
         self.shared.directory.borrow().was_clean()
+    }
+
+    /// Where Kafka had the directory last, its checkpoints count for the topics that its partitions say they are of. Before this
+    /// broker registers: from then on the image says that ringlog was here.
+    pub fn adopt_checkpoints(&self, image: &ClusterImage) -> Result<(), DirectoryError> {
+        let last = image.broker(BrokerId(self.shared.identity.node_id));
+        if last.is_none_or(|broker| registration::is_ringlogs(broker)) {
+            return Ok(());
+        }
+        let directory = self.shared.directory.borrow();
+        let mut partitions = directory.partitions()?;
+        partitions.retain(|partition| partition.to_string() != LOG_DIR);
+        let named = partitions.iter().filter_map(|partition| {
+            let id = directory.topic_id(partition).ok()??;
+            Some((partition.topic.clone(), id))
+        });
+        tracing::info!(
+            directory = %self.shared.path.display(),
+            partitions = partitions.len(),
+            clean = directory.was_clean(),
+            "adopting what Apache Kafka left"
+        );
+        self.write_topic_ids(ids_by_topic(named))
+    }
+
+    /// Nothing was done to the partitions: the next one to open the directory finds it as clean as it was.
+    pub fn leave_as_found(&self) -> Result<(), DirectoryError> {
+        let directory = self.shared.directory.borrow();
+        if directory.was_clean() {
+            directory.mark_clean(directory.last_broker_epoch().unwrap_or(-1))?;
+        }
+        Ok(())
     }
 
     /// How the last run left every partition, for the shards to take along.
@@ -173,6 +220,10 @@ impl DataDirectory {
             .directory
             .borrow_mut()
             .write_checkpoints(checkpoints)?;
+        self.write_topic_ids(topic_ids)
+    }
+
+    fn write_topic_ids(&self, topic_ids: BTreeMap<String, Uuid>) -> Result<(), DirectoryError> {
         if *self.shared.topic_ids.borrow() != topic_ids {
             let path = self.shared.path.join(TOPIC_IDS);
             let lines: String = topic_ids
@@ -185,6 +236,56 @@ impl DataDirectory {
         }
         Ok(())
     }
+}
+
+/// The configuration of the node that the data belongs to. A new directory, or one whose node is configured, changes nothing.
+pub fn adopt_node_id(config: BrokerConfig) -> Result<BrokerConfig, DirectoryError> {
+    for path in &config.log_dirs {
+        if let Some(found) = read_meta_properties(path)? {
+            return Ok(config.adopt_node_id(found.node_id));
+        }
+    }
+    Ok(config)
+}
+
+/// Refuses partitions without identity or without metadata. Timeline of the loss otherwise: the directory gets a new identity and an
+/// empty metadata log; no topic owns the partitions, and all of them are put aside as strays.
+fn check_whole(path: &Path) -> Result<(), DirectoryError> {
+    let list = |path: &Path| match reactor::disk::read_dir(path) {
+        Ok(entries) => Ok(entries),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(DirectoryError::List {
+            path: path.to_owned(),
+            source,
+        }),
+    };
+    let is_partition = |name: &str| {
+        name != LOG_DIR
+            && matches!(DirName::parse(name), DirName::Partition(_))
+            && reactor::disk::exists(&path.join(name).join(PARTITION_METADATA))
+    };
+    let entries = list(path)?;
+    let Some(partition) = entries
+        .into_iter()
+        .find(|entry| entry.is_dir && is_partition(&entry.name))
+    else {
+        return Ok(());
+    };
+    let has_metadata = list(&path.join(LOG_DIR))?
+        .iter()
+        .any(|entry| entry.name.ends_with(".log") || entry.name.ends_with(".checkpoint"));
+    let missing = match read_meta_properties(path)? {
+        None => "meta.properties",
+        Some(_) if !has_metadata => {
+            "metadata log (__cluster_metadata-0; Kafka's metadata.log.dir says where it is)"
+        }
+        Some(_) => return Ok(()),
+    };
+    Err(DirectoryError::Headless {
+        directory: path.to_owned(),
+        partition: partition.name,
+        missing,
+    })
 }
 
 fn random_id() -> Uuid {
@@ -301,5 +402,37 @@ mod tests {
             .map(|(topic, id)| (topic.to_owned(), id));
         let ids = ids_by_topic(named.into_iter());
         assert_eq!(ids, [("t".to_owned(), Uuid::nil()), ("u".to_owned(), old)].into());
+    }
+
+    /// Breaks in production: a copy without its metadata is given a new, empty one, and every partition is put aside as a stray.
+    #[test]
+    fn partitions_without_identity_or_metadata_are_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path();
+        let missing = || match check_whole(path) {
+            Err(DirectoryError::Headless {
+                partition, missing, ..
+            }) => {
+                assert_eq!(partition, "t-0");
+                missing.split(' ').next().unwrap()
+            }
+            other => panic!("{other:?}"),
+        };
+        assert!(check_whole(&path.join("new")).is_ok());
+        assert!(check_whole(path).is_ok());
+        std::fs::create_dir_all(path.join("t-0")).unwrap();
+        assert!(check_whole(path).is_ok(), "no partition of anybody's");
+        std::fs::write(path.join("t-0").join(PARTITION_METADATA), "version: 0\n").unwrap();
+        assert_eq!(missing(), "meta.properties");
+        std::fs::write(
+            path.join("meta.properties"),
+            "version=1\nnode.id=3\ncluster.id=c\n",
+        )
+        .unwrap();
+        assert_eq!(missing(), "metadata");
+        std::fs::create_dir_all(path.join(LOG_DIR)).unwrap();
+        assert_eq!(missing(), "metadata");
+        std::fs::write(path.join(LOG_DIR).join("00000000000000000000.log"), "").unwrap();
+        assert!(check_whole(path).is_ok());
     }
 }

@@ -190,7 +190,7 @@ impl Partition {
         }
         let partition = self.clone();
         let until_all_is_durable = async move {
-            while partition.log.flushed_offset() < partition.log.end_offset() {
+            while partition.log.committed_offset() < partition.log.end_offset() {
                 if let Err(fault) = partition.commit(partition.log.end_offset()).await {
                     tracing::error!(topic = %partition.id.topic, partition = partition.id.index, %fault, "commit");
                     break;
@@ -203,7 +203,7 @@ impl Partition {
 
     /// Moves the high watermark up to what is on stable storage and wakes the fetches that this satisfies.
     fn advance(&self) {
-        let flushed = self.log.flushed_offset();
+        let flushed = self.log.committed_offset();
         if flushed <= self.log.high_watermark() {
             return;
         }
@@ -280,7 +280,7 @@ mod tests {
             .collect();
         let none = Overrides::new();
         let config = ConfigView::new(&broker, &none, &none).topic(&own);
-        let (log, _) = Log::open(&dir.join("t-0"), Rc::default(), OpenState::default())
+        let (log, _) = Log::open(&dir.join("t-0"), Rc::default(), OpenState::default(), None)
             .await
             .unwrap();
         let id = PartitionId {

@@ -1,6 +1,7 @@
 //! This broker's entry in the registry: registered, then unfenced, before any client is let in.
 
 use control::controller::{PreviousShutdown, RegisterBroker, Request, Response, UnfenceBroker};
+use control::image::BrokerImage;
 use control::record::{BrokerEndpoint, BrokerEpoch};
 use control::service::{CallError, ControllerHandle};
 use uuid::Uuid;
@@ -14,6 +15,11 @@ pub enum RegistrationError {
     Call(#[from] CallError),
     #[error("an unexpected answer: {0}")]
     Answer(String),
+}
+
+/// Whether the last broker of this id that registered was ringlog. It names no features; Kafka's always name some.
+pub fn is_ringlogs(broker: &BrokerImage) -> bool {
+    broker.features.is_empty()
 }
 
 /// Returns the broker epoch of this incarnation.
@@ -33,7 +39,7 @@ pub async fn register(
         cluster_id: node.cluster_id.clone(),
         incarnation_id: Uuid::from_u64_pair(reactor::random_u64(), reactor::random_u64()),
         endpoints: endpoints.collect(),
-        features: Vec::new(),
+        features: Vec::new(), // `is_ringlogs` relies on it
         rack: node.config.rack.clone(),
         log_dirs: vec![directory.directory_id()],
         previous_shutdown: if directory.was_clean() {

@@ -66,7 +66,7 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
     // Armed before anything can be stopped half-way.
     let mut signal = pin!(reactor::shutdown_signal());
     let probe = reactor::probe(backend).map_err(ServeError::Backend)?;
-    let config = Arc::new(config);
+    let config = Arc::new(data_directory::adopt_node_id(config)?);
     let directory = DataDirectory::open(&config)?;
     let listeners = listen(&config).await?;
     let admin_listener = listen_admin(&config).await?;
@@ -100,7 +100,15 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
         },
         ShardPublisher::new(control),
     )
-    .await?;
+    .await;
+    let started = match started {
+        Ok(started) => started,
+        Err(refused) => {
+            directory.leave_as_found()?;
+            return Err(refused.into());
+        }
+    };
+    directory.adopt_checkpoints(&started.image)?;
     directory.put_strays_aside(&started.image)?;
     let mut controller = started.service;
     let mut controller_ports = started.ports;

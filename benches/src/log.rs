@@ -19,7 +19,7 @@ pub async fn open(dir: &Path, state: OpenState) -> Log {
         file_delete_delay_ms: 0,
         ..LogConfig::default()
     });
-    let (log, _) = Log::open(&dir.join("bench-0"), config, state)
+    let (log, _) = Log::open(&dir.join("bench-0"), config, state, None)
         .await
         .expect("a sound log");
     log

@@ -41,6 +41,9 @@ pub struct Config {
     /// Ring filling: how many 16 KiB buffers wait for received bytes, shared by all sockets of the reactor;
     /// rounded up to a power of two, at most 32,768. Fewer: receives wait for buffers under bursts. More: memory.
     pub recv_buffer_count: u16,
+    /// Bytes that reads of what the page cache lacks may hold at a time, all sockets and files of the reactor together.
+    /// Fewer: readers of old data wait for each other. More: memory.
+    pub cold_read_bytes: usize,
 }
 
 impl Default for Config {
@@ -51,6 +54,7 @@ impl Default for Config {
             core: None,
             name: "reactor".to_owned(),
             recv_buffer_count: 512,
+            cold_read_bytes: 16 * 1024 * 1024, // 16 readers with one read ahead each
         }
     }
 }

@@ -11,9 +11,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::filling::Filling;
+use crate::follow::Following;
 use crate::metrics::Counters;
 use crate::remote::Remote;
 use crate::slab::{Key, Slab};
+use crate::sync::Budget;
 use crate::task::Header;
 use crate::timers::Timers;
 use crate::turn::Turn;
@@ -39,6 +41,8 @@ pub(crate) struct Core {
     pub(crate) timers: RefCell<Timers>,
     pub(crate) turn: Turn,
     pub(crate) counters: Counters,
+    pub(crate) cold: Budget,
+    pub(crate) following: Following,
     tasks: RefCell<Slab<Slot>>,
     ready: RefCell<VecDeque<Key>>,
     closing: Cell<bool>,
@@ -121,7 +125,7 @@ pub(crate) fn abort(key: Key) {
 }
 
 impl Core {
-    pub(crate) fn new(name: String, remote: Arc<Remote>, filling: Filling) -> Rc<Core> {
+    pub(crate) fn new(name: String, remote: Arc<Remote>, filling: Filling, cold: Budget) -> Rc<Core> {
         Rc::new(Core {
             name,
             remote,
@@ -129,6 +133,8 @@ impl Core {
             timers: RefCell::new(Timers::new()),
             turn: Turn::new(),
             counters: Counters::default(),
+            cold,
+            following: Following::default(),
             tasks: RefCell::new(Slab::new()),
             ready: RefCell::new(VecDeque::new()),
             closing: Cell::new(false),
@@ -247,6 +253,7 @@ impl Core {
     /// Drops every task. What they spawn while they go is dropped at once.
     pub(crate) fn drop_tasks(&self) {
         self.closing.set(true);
+        self.following.clear();
         let keys = self.tasks.borrow().keys();
         for key in keys {
             self.abort(key);

@@ -48,6 +48,16 @@ impl DirectFile {
         })
     }
 
+    /// The same file, though it be renamed or removed by now, opened again for reading.
+    pub(crate) fn reopen(file: &std::fs::File) -> io::Result<DirectFile> {
+        Ok(DirectFile {
+            kind: Kind::Os(Arc::new(Direct {
+                file: Opened::new(sys::file::reopen_direct(file)?),
+                is_direct: AtomicBool::new(true),
+            })),
+        })
+    }
+
     /// Writes all of `buf`, which is whole blocks, to a block of the file; when it resolves, the bytes (and the length,
     /// if it grew) are on stable storage. Gives the buffer back. Dropped before, the write may happen or not, and the
     /// buffer returns to the pool when the kernel is done with it.

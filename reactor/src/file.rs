@@ -10,8 +10,9 @@ use bytes::Bytes;
 use crate::core;
 use crate::filling::sim_only;
 use crate::opened::{Opened, OsFile};
+use crate::residency::{self, Residency};
 use crate::sim::{self, SimFile};
-use crate::{residency, sys};
+use crate::{cold, sys};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
@@ -128,18 +129,21 @@ impl File {
         Ok(())
     }
 
-    /// Up to `len` bytes from `offset`, fewer only where the file ends. Allocates `len` bytes at once.
+    /// Up to `len` bytes from `offset`, fewer only where the file ends. Allocates `len` bytes at once. A big range that
+    /// the page cache lacks is read around it, under the reactor's budget for that.
     pub async fn read(&self, offset: u64, len: usize) -> io::Result<Bytes> {
         if len == 0 {
             return Ok(Bytes::new());
         }
-        match &self.kind {
-            Kind::Os(os) => {
-                let filling = core::current().filling.clone();
-                filling.read(os.clone(), offset, len).await
-            }
-            Kind::Sim(file) => file.read(offset, len).await,
+        let os = match &self.kind {
+            Kind::Os(os) => os,
+            Kind::Sim(file) => return file.read(offset, len).await,
+        };
+        if len >= COLD_BYTES_MIN && residency::of(os, offset, len as u64) == Residency::Missing {
+            return Ok(cold::read(os, offset, len).await?.bytes);
         }
+        let filling = core::current().filling.clone();
+        filling.read(os.clone(), offset, len).await
     }
 
     /// Waits until all data written so far, and the length, are on stable storage. After an error the state of the
@@ -211,6 +215,9 @@ impl File {
         }
     }
 }
+
+/// Smaller reads are often followed by the next ones, for which the kernel reads ahead into the cache. A guess.
+const COLD_BYTES_MIN: usize = 64 * 1024;
 
 /// Blocking; for helper threads.
 pub(crate) fn read_up_to(file: &std::fs::File, offset: u64, len: usize) -> io::Result<Bytes> {

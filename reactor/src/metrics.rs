@@ -32,6 +32,11 @@ pub struct Metrics {
     pub buffers_total: u64,
     /// Times a receive found no free buffer and had to wait for one.
     pub buffers_exhausted: u64,
+    /// Reads around the page cache of what it lacked, and the bytes they brought.
+    pub cold_reads: u64,
+    pub cold_bytes: u64,
+    /// Times read bytes were thrown away because their peer did not take them while other readers waited.
+    pub cold_given_up: u64,
 }
 
 #[derive(Default)]
@@ -41,6 +46,9 @@ pub(crate) struct Counters {
     pub(crate) sleeps: Cell<u64>,
     pub(crate) wakes_sent: Cell<u64>,
     pub(crate) tasks_panicked: Cell<u64>,
+    pub(crate) cold_reads: Cell<u64>,
+    pub(crate) cold_bytes: Cell<u64>,
+    pub(crate) cold_given_up: Cell<u64>,
 }
 
 impl Counters {
@@ -58,6 +66,9 @@ pub fn metrics() -> Metrics {
             sleeps: core.counters.sleeps.get(),
             wakes_sent: core.counters.wakes_sent.get(),
             tasks_panicked: core.counters.tasks_panicked.get(),
+            cold_reads: core.counters.cold_reads.get(),
+            cold_bytes: core.counters.cold_bytes.get(),
+            cold_given_up: core.counters.cold_given_up.get(),
             tasks_live: core.tasks_live() as u64,
             timers: core.timers.borrow().len() as u64,
             ..Metrics::default()

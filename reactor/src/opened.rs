@@ -3,9 +3,10 @@
 use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::sys;
+use crate::direct::DirectFile;
 
 /// Shared by the clones of a file and the kernel's requests on it; closes with the last of them.
 pub(crate) type OsFile = Arc<Opened>;
@@ -14,7 +15,8 @@ pub(crate) type OsFile = Arc<Opened>;
 pub(crate) struct Opened {
     file: std::fs::File,
     /// None inside: the file system refuses.
-    around_cache: OnceLock<Option<OsFile>>,
+    around_cache: OnceLock<Option<DirectFile>>,
+    truncations: AtomicU64,
 }
 
 impl Opened {
@@ -22,13 +24,35 @@ impl Opened {
         Arc::new(Opened {
             file,
             around_cache: OnceLock::new(),
+            truncations: AtomicU64::new(0),
         })
     }
 
     /// The same file for reading with O_DIRECT, opened when first asked for. None where that is not to be had.
-    pub(crate) fn around_cache(&self) -> Option<&OsFile> {
-        let open = || sys::file::reopen_direct(&self.file).ok().map(Opened::new);
-        self.around_cache.get_or_init(open).as_ref()
+    pub(crate) fn around_cache(&self) -> Option<DirectFile> {
+        let opened = match self.around_cache.get() {
+            Some(opened) => opened,
+            None => match DirectFile::reopen(&self.file) {
+                Err(e) if matches!(e.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)) => {
+                    return None; // this passes: the next one may ask again
+                }
+                result => self.around_cache.get_or_init(|| result.ok()),
+            },
+        };
+        opened.clone().filter(DirectFile::is_direct)
+    }
+
+    /// Grows when bytes may have gone: what was read while it had another value may not be there any more.
+    pub(crate) fn truncations(&self) -> u64 {
+        self.truncations.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_len(&self, len: u64) -> io::Result<()> {
+        // why twice: a read begun in between may see what was before
+        self.truncations.fetch_add(1, Ordering::SeqCst);
+        let result = self.file.set_len(len);
+        self.truncations.fetch_add(1, Ordering::SeqCst);
+        result
     }
 
     pub(crate) fn len(&self) -> io::Result<u64> {

@@ -14,6 +14,7 @@ use crate::filling::Filling;
 use crate::metrics::Counters;
 use crate::remote::Remote;
 use crate::slab::Key;
+use crate::sync::Budget;
 use crate::task::Header;
 use crate::turn::TURN_POLLS_MAX;
 use crate::{sys, uring};
@@ -142,7 +143,8 @@ fn build(config: Config) -> io::Result<Rc<Core>> {
         }
         other => other?,
     };
-    Ok(Core::new(config.name, remote, filling))
+    let cold = Budget::new(config.cold_read_bytes);
+    Ok(Core::new(config.name, remote, filling, cold))
 }
 
 fn run_on<F: Future>(core: Rc<Core>, main: F) -> io::Result<F::Output> {

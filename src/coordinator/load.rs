@@ -1,8 +1,8 @@
 //! Reading a partition of the offsets topic from its start, so that its coordinator knows what the log knows.
 
 use bytes::BytesMut;
-use control::group::Record;
-use engine::batch::{Batches, MAX_DECOMPRESSED_BYTES};
+use control::group::{Record, TransactionResult};
+use engine::batch::{Batches, ControlRecordType, MAX_DECOMPRESSED_BYTES};
 use engine::log::ReadError;
 use engine::types::Offset;
 use reactor::Piece;
@@ -68,14 +68,27 @@ fn replay_batch(
     partition: &Partition,
     batch: &engine::batch::Batch<'_>,
 ) -> Result<(), engine::batch::BatchError> {
-    if batch.attributes().is_control() {
-        return Ok(());
-    }
+    let attributes = batch.attributes();
     let records = batch.records(MAX_DECOMPRESSED_BYTES)?;
+    // Offsets committed within a transaction count once its marker says so, and not at all when it was aborted.
+    let producer = batch.producer().map(|producer| producer.id);
+    let transaction = producer.filter(|_| attributes.is_transactional());
     for record in records.iter() {
         let record = record?;
-        match Record::decode(record.key.unwrap_or_default(), record.value) {
-            Ok(decoded) => host.with_machine(|machine| machine.replay(None, decoded)),
+        let key = record.key.unwrap_or_default();
+        if attributes.is_control() {
+            let result = match ControlRecordType::parse(key)? {
+                ControlRecordType::Commit => TransactionResult::Commit,
+                ControlRecordType::Abort => TransactionResult::Abort,
+                _ => continue,
+            };
+            if let Some(producer) = producer {
+                host.with_machine(|machine| machine.replay_end_transaction(producer, result));
+            }
+            continue;
+        }
+        match Record::decode(key, record.value) {
+            Ok(decoded) => host.with_machine(|machine| machine.replay(transaction, decoded)),
             Err(why) => {
                 tracing::warn!(partition = partition.id.index, offset = record.offset.0, %why, "skipping a group record");
             }

@@ -224,12 +224,12 @@ async fn open_log(
     state: OpenState,
 ) -> Result<Log, OpenFailure> {
     name_topic(directory, topic_id).await?;
-    let (mut log, mut report) = Log::open(directory, config.clone(), state).await?;
+    let (mut log, mut report) = Log::open(directory, config.clone(), state, None).await?;
     if log.topic_id().is_some_and(|found| found != topic_id) {
         tracing::warn!(partition = %log.partition(), "left over from a deleted topic of this name: deleting it");
         log.delete().await?;
         name_topic(directory, topic_id).await?;
-        (log, report) = Log::open(directory, config, OpenState::default()).await?;
+        (log, report) = Log::open(directory, config, OpenState::default(), None).await?;
     }
     if report.truncation.is_some() || report.segments_checked > 0 {
         tracing::info!(partition = %log.partition(), ?report, "recovered");

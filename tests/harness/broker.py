@@ -57,8 +57,10 @@ class StartFailed(Exception):
 
 
 class Broker:
-    def __init__(self, settings=None, name="broker"):
+    def __init__(self, settings=None, name="broker", target=None):
         self.name = name
+        self.target = target or TARGET
+        self.dynamic_quorum = False  # Kafka's: voters in the log (KIP-853) instead of in the properties
         self.settings = {**COMMON_SETTINGS, **(settings or {})}
         self.home = Path(tempfile.mkdtemp(prefix=f"ringlog-test-{name}-"))
         self.data_dir = self.home / "data"
@@ -74,13 +76,13 @@ class Broker:
     # -- life ---------------------------------------------------------------------------------------------------
 
     def start(self):
-        command = self._kafka_command() if TARGET == "kafka" else self.ringlog_command()
+        command = self._kafka_command() if self.target == "kafka" else self.ringlog_command()
         began = time.monotonic()
         self.starts += 1
         seen = self.output_path.stat().st_size if self.output_path.exists() else 0
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=open(self.output_path, "ab"),
                                         stderr=subprocess.STDOUT, cwd=self.home)
-        marker = "Kafka Server started" if TARGET == "kafka" else "ready"
+        marker = "Kafka Server started" if self.target == "kafka" else "ready"
         while time.monotonic() - began < READY_SECONDS:
             if self.process.poll() is not None:
                 raise StartFailed(f"{self.name} ended with {self.process.returncode}:\n{self.tail(seen)}")
@@ -102,28 +104,36 @@ class Broker:
     def _kafka_command(self):
         properties = self.home / "server.properties"
         if not properties.exists():
-            settings = {
-                "process.roles": "broker,controller",
-                "node.id": "1",
-                "controller.quorum.voters": f"1@127.0.0.1:{self.controller_port}",
-                "controller.listener.names": "CONTROLLER",
-                "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}",
-                "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-                "log.dirs": str(self.data_dir),
-                # ringlog clamps the replication of internal topics to the live brokers, Kafka has to be told
-                "offsets.topic.replication.factor": "1",
-                "transaction.state.log.replication.factor": "1",
-                "transaction.state.log.min.isr": "1",
-                "share.coordinator.state.topic.replication.factor": "1",
-                "share.coordinator.state.topic.min.isr": "1",
-                "offsets.topic.num.partitions": "5",
-                **{key: value for key, value in self.settings.items() if not key.startswith("ringlog.")},
-            }
-            properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-            subprocess.run(java("tools-4.3.1", "kafka.tools.StorageTool", "format", "-t", "cmluZ2xvZy10ZXN0LTAwMQ",
-                                "-c", properties), check=True, stdout=subprocess.DEVNULL)
+            self.format()
         command = java("tools-4.3.1", "kafka.Kafka", properties, heap="1g")
         return [argument.replace("LogLevel=warn", "LogLevel=info") for argument in command]
+
+    def format(self, *arguments):
+        """Writes Kafka's properties and lets kafka-storage make the directory. Once, by the first start, if not before."""
+        properties = self.home / "server.properties"
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.bootstrap.servers" if self.dynamic_quorum else "controller.quorum.voters":
+                ("" if self.dynamic_quorum else "1@") + f"127.0.0.1:{self.controller_port}",
+            "controller.listener.names": "CONTROLLER",
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "log.dirs": str(self.data_dir),
+            # ringlog clamps the replication of internal topics to the live brokers, Kafka has to be told
+            "offsets.topic.replication.factor": "1",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "share.coordinator.state.topic.replication.factor": "1",
+            "share.coordinator.state.topic.min.isr": "1",
+            "offsets.topic.num.partitions": "5",
+            **{key: value for key, value in self.settings.items() if not key.startswith("ringlog.")},
+        }
+        properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        if self.dynamic_quorum:
+            arguments = ["--standalone", *arguments]
+        subprocess.run(java("tools-4.3.1", "kafka.tools.StorageTool", "format", "-t", "cmluZ2xvZy10ZXN0LTAwMQ",
+                            "-c", properties, *arguments), check=True, stdout=subprocess.DEVNULL)
 
     def stop(self):
         """SIGTERM, and the exit code of the clean end."""

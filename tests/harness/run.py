@@ -18,7 +18,7 @@ from suite import Suite  # noqa: E402
 TESTS = HERE.parent
 # Cheap and basic first: when `lifecycle` fails, the rest need not be read.
 SUITES = ["lifecycle", "clients/kcat", "clients/confluent", "clients/aiokafka", "clients/java", "clients/go",
-          "clients/kafkajs", "protocol/walk", "protocol/hostile", "dataset"]
+          "clients/kafkajs", "protocol/walk", "protocol/hostile", "adoption", "dataset"]
 
 
 def load(path):

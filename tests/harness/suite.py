@@ -61,6 +61,10 @@ class Suite:
         self._brokers.append(broker)
         return broker.start() if start else broker
 
+    def keep(self, *brokers):
+        """Brokers that a suite made by itself: told about and removed at the end like the others."""
+        self._brokers += brokers
+
     def close(self):
         for broker in self._brokers:
             if broker.starts and not broker.alive and not broker.removed and self.failures:

@@ -34,6 +34,13 @@ pub fn kafka() -> Done<PathBuf> {
     console_tools()
 }
 
+/// Python with the clients of the tests, for `powercut`.
+pub fn python_with_clients() -> Done<PathBuf> {
+    programs(&[("python3", "python3")])?;
+    python()?;
+    Ok(shell::cache().join("python/bin/python"))
+}
+
 fn programs(wanted: &[(&str, &str)]) -> Done {
     let missing: Vec<&str> = wanted
         .iter()

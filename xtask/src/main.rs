@@ -7,6 +7,7 @@ mod documents;
 mod fix;
 mod fuzz;
 mod install;
+mod powercut;
 mod shell;
 mod test;
 mod verify;
@@ -20,7 +21,8 @@ usage: cargo xtask COMMAND
   verify                                     what CI demands of the sources; writes nothing
   fix                                        format, apply clippy's suggestions, regenerate documents
   fuzz-smoke [SECONDS]                       each fuzz target for a short while (default 15 s)
-  compare [--quick]                          side by side with Apache Kafka, as a markdown table
+  compare [ROW]... [--quick]                 side by side with Apache Kafka, as markdown tables (`compare help`)
+  powercut [--rounds N]                      power cuts under load on a real ext4: nothing acknowledged may be lost
   dataset                                    Debian's package indexes as one file in .cache/dataset/
 ";
 
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         "fix" => fix::run(),
         "fuzz-smoke" => fuzz::smoke(rest),
         "compare" => compare::run(rest),
+        "powercut" => powercut::run(rest),
         "dataset" => dataset::run().map(|_| ()),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

@@ -144,6 +144,20 @@ impl BrokerConfig {
         Ok((read(settings), warnings))
     }
 
+    /// The same for the node that the data directory belongs to, where the operator has not said which node this is.
+    pub fn adopt_node_id(mut self, node_id: i32) -> BrokerConfig {
+        let is_set = |name| self.settings.values().contains_key(name);
+        if is_set("node.id") || is_set("broker.id") {
+            return self;
+        }
+        for name in ["node.id", "broker.id"] {
+            self.settings
+                .insert(name.to_owned(), node_id.to_string(), Origin::Derived);
+        }
+        self.node_id = node_id;
+        self
+    }
+
     /// The settings as they were given, for DescribeConfigs.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -421,5 +435,15 @@ mod tests {
         for bad in ["", "x", "1-", "2-1", "0,0", "0-99999999999", "0-2,1"] {
             assert!(CoreList::parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn the_node_id_of_a_directory_is_taken_unless_one_is_set() {
+        // Started on a directory of node 3 as node 1 a broker would lead none of its partitions.
+        let adopted = start("num.partitions=2").unwrap().0.adopt_node_id(3);
+        assert_eq!(adopted.node_id, 3);
+        assert_eq!(adopted.settings().values()["node.id"], "3");
+        assert_eq!(start("node.id=5").unwrap().0.adopt_node_id(3).node_id, 5);
+        assert_eq!(start("broker.id=5").unwrap().0.adopt_node_id(3).node_id, 5);
     }
 }

@@ -49,12 +49,31 @@ pub(super) fn leave(broker: BrokerId, shutdown: PreviousShutdown, image: &Cluste
 }
 
 /// `broker` may lead again: it takes the partitions nobody leads and whose records it has.
+///
+/// With eligible leader replicas (KIP-966) Kafka empties the ISR of a partition whose last replica leaves, even for a
+/// clean stop, and remembers the replica among the eligible ones; after an unclean one only as the last known. A
+/// directory that Kafka stopped cleanly has every partition in that state.
 pub(super) fn arrive(broker: BrokerId, image: &ClusterImage) -> Vec<Record> {
     changes(image, |topic_id, id, partition| {
-        let may_lead = partition.leader.is_none() && partition.isr.contains(&broker);
-        may_lead.then(|| PartitionChangeRecord {
+        if partition.leader.is_some() {
+            return None;
+        }
+        let change = PartitionChangeRecord {
             leader: broker,
             ..change_of(topic_id, id)
+        };
+        if partition.isr.contains(&broker) {
+            return Some(change);
+        }
+        let is_eligible = partition.eligible_leader_replicas.contains(&broker);
+        let is_last_known =
+            partition.eligible_leader_replicas.is_empty() && partition.last_known_elr == [broker];
+        let may_lead = partition.isr.is_empty() && (is_eligible || is_last_known);
+        may_lead.then(|| PartitionChangeRecord {
+            isr: Some(vec![broker]),
+            eligible_leader_replicas: Some(Vec::new()),
+            last_known_elr: Some(Vec::new()),
+            ..change
         })
     })
 }

@@ -158,6 +158,12 @@ impl ClusterImage {
         self.brokers.values().filter(|broker| broker.is_active())
     }
 
+    /// Records that the cluster was given, that every snapshot keeps, and that change nothing here: by kind, how many. Kafka, too,
+    /// acts on access control entries only where `authorizer.class.name` says so.
+    pub fn kept_without_effect(&self) -> BTreeMap<&'static str, usize> {
+        self.kept.without_effect()
+    }
+
     /// The first producer id no broker has been given.
     pub fn next_producer_id(&self) -> ProducerId {
         self.next_producer_id

@@ -1,5 +1,6 @@
 //! Records of parts of the cluster that have no image of their own yet, kept so that snapshots lose none of them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rpds::RedBlackTreeMapSync;
@@ -57,6 +58,22 @@ impl KeptRecords {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Record> {
         self.records.values().map(|record| &**record)
+    }
+
+    /// How many there are of each kind that Kafka acts on and this version does not.
+    pub(super) fn without_effect(&self) -> BTreeMap<&'static str, usize> {
+        let mut counts = BTreeMap::new();
+        for subject in self.records.keys() {
+            let kind = match subject {
+                Subject::Controller(_) => continue,
+                Subject::Quota(..) => "client quotas",
+                Subject::Acl(_) => "access control entries",
+                Subject::Scram(..) => "SCRAM credentials",
+                Subject::Token(_) => "delegation tokens",
+            };
+            *counts.entry(kind).or_insert(0) += 1;
+        }
+        counts
     }
 
     fn remove(&mut self, subject: &Subject) -> bool {

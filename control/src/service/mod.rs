@@ -12,12 +12,14 @@
 //! Bounds: each shard's mailbox, the inbox, and the group taken from it. A full mailbox refuses at once
 //! ([`CallError::Busy`]); nothing waits without having a place.
 
+mod admission;
 mod inbox;
 mod port;
 mod replay;
 mod runner;
 mod start;
 
+pub use admission::AdmissionError;
 pub use port::{CallError, ControllerHandle, ControllerPort, ServiceFault};
 pub use runner::Publish;
 pub use start::{ControllerService, ServiceConfig, StartError, Started, start};

@@ -1,22 +1,22 @@
 //! From the metadata log to the image: what every start does first.
 
-use engine::types::Offset;
-
 use super::start::StartError;
-use crate::image::{ClusterImage, MetadataPosition, TransactionAssembler};
+use crate::image::{ClusterImage, TransactionAssembler};
 use crate::record::{AbortTransactionRecord, ControllerEpoch, Record};
 use crate::store::MetaLog;
 
 /// Log read at once while replaying.
 const READ_BYTES: usize = 4 << 20;
 
-/// The image at the end of the log, which this controller leads already: nobody else appends meanwhile. A transaction
-/// that the predecessor did not end is aborted.
-pub(super) async fn replay(
-    log: &MetaLog,
-    epoch: ControllerEpoch,
-    cluster_id: &str,
-) -> Result<ClusterImage, StartError> {
+/// What the log amounts to.
+pub(super) struct Replayed {
+    pub(super) image: ClusterImage,
+    /// The last controller ended within a transaction, which its successor has to abort.
+    pub(super) in_transaction: bool,
+}
+
+/// Reads the log to its end. Nothing is written: a log that cannot be served is left to those who can.
+pub(super) async fn replay(log: &MetaLog, cluster_id: &str) -> Result<Replayed, StartError> {
     let mut image = ClusterImage::empty(cluster_id);
     let mut next = log.start_offset();
     if let Some(snapshot) = log.snapshot().await? {
@@ -41,15 +41,18 @@ pub(super) async fn replay(
         }
         next = end;
     }
-    if assembler.is_open() {
-        let abort = AbortTransactionRecord {
-            reason: Some("the controller that began it has ended".to_owned()),
-            ..AbortTransactionRecord::default()
-        };
-        log.append(epoch, &[abort.into()]).await?;
-    }
-    Ok(image.at(MetadataPosition {
-        offset: Offset(log.end_offset().0 - 1),
-        epoch,
-    }))
+    Ok(Replayed {
+        image,
+        in_transaction: assembler.is_open(),
+    })
+}
+
+/// Aborts the transaction that the last controller did not end.
+pub(super) async fn abort_transaction(log: &MetaLog, epoch: ControllerEpoch) -> Result<(), StartError> {
+    let abort = AbortTransactionRecord {
+        reason: Some("the controller that began it has ended".to_owned()),
+        ..AbortTransactionRecord::default()
+    };
+    log.append(epoch, &[abort.into()]).await?;
+    Ok(())
 }

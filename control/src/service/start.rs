@@ -9,9 +9,10 @@ use engine::types::Offset;
 use reactor::{mailbox, oneshot};
 use thiserror::Error;
 
+use super::admission::{self, AdmissionError};
 use super::inbox::Inbox;
 use super::port::{Call, ControllerPort, ServiceFault};
-use super::replay::replay;
+use super::replay::{Replayed, abort_transaction, replay};
 use super::runner::{Publish, Runner, Snapshots};
 use crate::config::BrokerConfig;
 use crate::controller::Controller;
@@ -44,6 +45,8 @@ pub enum StartError {
     Replay(#[from] ApplyError),
     #[error("the metadata log does not fit itself: {0}")]
     Transaction(#[from] TransactionError),
+    #[error("the metadata log: {0}")]
+    Admission(#[from] AdmissionError),
     #[error("the controller's thread: {0}")]
     Thread(#[from] io::Error),
     #[error("the controller's thread ended while it started")]
@@ -93,10 +96,27 @@ pub async fn start<P: Publish>(config: ServiceConfig, publish: P) -> Result<Star
 
 pub(super) async fn prepare<P: Publish>(config: &ServiceConfig, publish: P) -> Result<Runner<P>, StartError> {
     let log = MetaLog::open(&config.store).await?;
-    let epoch = log.lead(BrokerId(config.broker.node_id)).await?;
-    let mut image = replay(&log, epoch, &config.cluster_id).await?;
+    let node = BrokerId(config.broker.node_id);
+    let Replayed {
+        image,
+        in_transaction,
+    } = replay(&log, &config.cluster_id).await?;
+    admission::check(node, &log.voters(), &image)?;
+    let epoch = log.lead(node).await?;
+    if in_transaction {
+        abort_transaction(&log, epoch).await?;
+    }
+    let mut image = image.at(MetadataPosition {
+        offset: Offset(log.end_offset().0 - 1),
+        epoch,
+    });
     let controller = Controller::new(Arc::clone(&config.broker));
-    let bootstrap = controller.bootstrap(&image);
+    let mut bootstrap = controller.bootstrap(&image);
+    if !bootstrap.is_empty()
+        && let Some(formatted) = log.bootstrap_records()?
+    {
+        bootstrap = formatted;
+    }
     if !bootstrap.is_empty() {
         let appended = log.append(epoch, &bootstrap).await?;
         image = image.apply(&bootstrap)?.0.at(MetadataPosition {
@@ -111,6 +131,9 @@ pub(super) async fn prepare<P: Publish>(config: &ServiceConfig, publish: P) -> R
         partitions = image.partition_count(),
         "metadata replayed"
     );
+    for (kind, count) in image.kept_without_effect() {
+        tracing::warn!(count, "{kind} are kept, but this version does not act on them");
+    }
     let snapshots = Snapshots::new(config.broker.metadata_snapshot_bytes);
     Ok(Runner {
         controller,

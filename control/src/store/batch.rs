@@ -5,10 +5,11 @@ use engine::types::{LeaderEpoch, Offset, Timestamp};
 
 use super::error::{AppendError, DecodeBatchError};
 use super::plan::BATCH_BYTES_MAX;
-use crate::record::{BrokerId, ControllerEpoch, Reader, Record, Writer};
+use crate::record::{BrokerId, ControllerEpoch, DecodeError, Reader, Record, Writer};
 
 /// Nothing we write is compressed or as large; Kafka's controllers write up to 8 MiB.
 const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
+const DIRECTORY_ID_BYTES: usize = 16;
 
 /// One batch of the metadata log. Offsets are taken by control records too.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,18 +36,20 @@ pub(super) fn encode(
     build(batch)
 }
 
-/// A batch of one control record.
+/// A batch of control records.
 pub(super) fn encode_control(
     base_offset: Offset,
     epoch: ControllerEpoch,
     timestamp: Timestamp,
-    control: &Control,
+    controls: &[Control],
 ) -> Result<Vec<u8>, AppendError> {
     let mut batch = BatchBuilder::new(base_offset)
         .leader_epoch(LeaderEpoch(epoch.0))
         .control();
-    let (kind, value) = control.encode();
-    batch.append(timestamp, Some(&kind.key()), Some(&value));
+    for control in controls {
+        let (kind, value) = control.encode();
+        batch.append(timestamp, Some(&kind.key()), Some(&value));
+    }
     build(batch)
 }
 
@@ -65,18 +68,23 @@ fn build(batch: BatchBuilder) -> Result<Vec<u8>, AppendError> {
     batch.build().map(Into::into).map_err(|_| too_large)
 }
 
-/// The control records of the metadata log and its snapshots; what else Kafka's quorum writes is skipped.
+/// The control records of the metadata log and its snapshots. There are no others to skip: one that is not known here
+/// could say who may lead, and the batch is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Control {
     /// A controller begins its epoch: the first batch with a new leader epoch, as Kafka's leaders write it.
     LeaderChange {
         leader: BrokerId,
+        /// The quorum of its time, the leader among them.
+        voters: Vec<BrokerId>,
     },
     SnapshotHeader {
         last_contained_timestamp: Timestamp,
     },
     SnapshotFooter,
-    Other,
+    /// KRaftVersionRecord and VotersRecord (KIP-853), as they were written: a Kafka that takes the directory back needs them.
+    KraftVersion(Box<[u8]>),
+    KraftVoters(Box<[u8]>),
 }
 
 impl Control {
@@ -85,13 +93,15 @@ impl Control {
         let mut writer = Writer::new();
         writer.put(&0i16.to_be_bytes());
         let kind = match self {
-            Control::LeaderChange { leader } => {
+            Control::LeaderChange { leader, voters } => {
                 writer.put(&leader.0.to_be_bytes());
                 // the voters, and those of them that voted for the leader: each with its own tags
-                for _ in 0..2 {
-                    writer.compact_length(Some(1));
-                    writer.put(&leader.0.to_be_bytes());
-                    writer.unsigned_varint(0);
+                for list in [voters.as_slice(), &[*leader]] {
+                    writer.compact_length(Some(list.len()));
+                    for voter in list {
+                        writer.put(&voter.0.to_be_bytes());
+                        writer.unsigned_varint(0);
+                    }
                 }
                 ControlRecordType::LeaderChange
             }
@@ -102,8 +112,8 @@ impl Control {
                 ControlRecordType::SnapshotHeader
             }
             Control::SnapshotFooter => ControlRecordType::SnapshotFooter,
-            // never written
-            Control::Other => ControlRecordType::Unknown(-1),
+            Control::KraftVersion(value) => return (ControlRecordType::KraftVersion, value.to_vec()),
+            Control::KraftVoters(value) => return (ControlRecordType::KraftVoters, value.to_vec()),
         };
         writer.unsigned_varint(0);
         (kind, writer.into_bytes())
@@ -113,13 +123,7 @@ impl Control {
         let control = |what| DecodeBatchError::Control { offset, what };
         let mut reader = Reader::new(value);
         match ControlRecordType::parse(key)? {
-            ControlRecordType::LeaderChange => {
-                reader.array::<2>().map_err(control)?;
-                let leader = reader.array().map_err(control)?;
-                Ok(Control::LeaderChange {
-                    leader: BrokerId(i32::from_be_bytes(leader)),
-                })
-            }
+            ControlRecordType::LeaderChange => Control::decode_leader_change(&mut reader).map_err(control),
             ControlRecordType::SnapshotHeader => {
                 reader.array::<2>().map_err(control)?;
                 let timestamp = reader.array().map_err(control)?;
@@ -128,8 +132,34 @@ impl Control {
                 })
             }
             ControlRecordType::SnapshotFooter => Ok(Control::SnapshotFooter),
-            _ => Ok(Control::Other),
+            ControlRecordType::KraftVersion => Ok(Control::KraftVersion(value.into())),
+            ControlRecordType::KraftVoters => Ok(Control::KraftVoters(value.into())),
+            kind @ (ControlRecordType::Abort | ControlRecordType::Commit | ControlRecordType::Unknown(_)) => {
+                Err(DecodeBatchError::UnknownControl {
+                    offset,
+                    kind: kind.id(),
+                })
+            }
         }
+    }
+
+    fn decode_leader_change(reader: &mut Reader<'_>) -> Result<Control, DecodeError> {
+        let version = i16::from_be_bytes(reader.array()?);
+        let leader = BrokerId(i32::from_be_bytes(reader.array()?));
+        let mut voters = Vec::new();
+        // one more than there are, as lengths are in this encoding; the bytes end a count that lies
+        for _ in 1..reader.unsigned_varint()? {
+            voters.push(BrokerId(i32::from_be_bytes(reader.array()?)));
+            if version >= 1 {
+                reader.array::<DIRECTORY_ID_BYTES>()?;
+            }
+            for _ in 0..reader.unsigned_varint()? {
+                reader.unsigned_varint()?;
+                let bytes = reader.unsigned_varint()?;
+                reader.take(bytes as usize)?;
+            }
+        }
+        Ok(Control::LeaderChange { leader, voters })
     }
 }
 
@@ -169,16 +199,23 @@ pub(super) fn decode(batch: &Batch<'_>) -> Result<Content, DecodeBatchError> {
 
 impl LogBatch {
     pub(super) fn decode(batch: &Batch<'_>) -> Result<LogBatch, DecodeBatchError> {
-        let records = match decode(batch)? {
-            Content::Records(records) => records,
-            Content::Control(_) => Vec::new(),
+        Ok(LogBatch::decode_with_controls(batch)?.0)
+    }
+
+    pub(super) fn decode_with_controls(
+        batch: &Batch<'_>,
+    ) -> Result<(LogBatch, Vec<Control>), DecodeBatchError> {
+        let (records, controls) = match decode(batch)? {
+            Content::Records(records) => (records, Vec::new()),
+            Content::Control(controls) => (Vec::new(), controls),
         };
-        Ok(LogBatch {
+        let batch = LogBatch {
             base_offset: batch.base_offset(),
             last_offset: batch.last_offset(),
             epoch: ControllerEpoch(batch.leader_epoch().0),
             timestamp: batch.max_timestamp(),
             records,
-        })
+        };
+        Ok((batch, controls))
     }
 }

@@ -41,6 +41,10 @@ pub enum DecodeBatchError {
     NoValue { offset: Offset },
     #[error("control record {offset}: {what}")]
     Control { offset: Offset, what: DecodeError },
+    #[error(
+        "control record {offset} is of type {kind}, which has no place in this log or is newer than this version"
+    )]
+    UnknownControl { offset: Offset, kind: i16 },
 }
 
 #[derive(Debug, Error)]
@@ -64,6 +68,13 @@ pub enum OpenError {
         position: u64,
         what: DecodeBatchError,
         next: u64,
+    },
+    /// Its CRC is right: these are the bytes that were written, by a version that knows more. Nothing of it is cut off.
+    #[error("{} at byte {position}: {what}", .path.display())]
+    Unreadable {
+        path: PathBuf,
+        position: u64,
+        what: DecodeBatchError,
     },
     #[error("{} holds offset {found} where {expected} is due", .path.display())]
     Offset {

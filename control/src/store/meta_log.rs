@@ -96,6 +96,20 @@ impl MetaLog {
         }
     }
 
+    /// The quorum that elected the last leader, as the log tells; empty when what is left of the log does not.
+    pub fn voters(&self) -> Vec<BrokerId> {
+        match self {
+            MetaLog::Embedded(log) => log.voters(),
+        }
+    }
+
+    /// What a cluster that has no records yet was formatted with, if it was.
+    pub fn bootstrap_records(&self) -> Result<Option<Vec<Record>>, OpenError> {
+        match self {
+            MetaLog::Embedded(log) => log.bootstrap_records(),
+        }
+    }
+
     /// Bytes of log that a start has to replay after the latest snapshot.
     pub fn bytes_since_snapshot(&self) -> u64 {
         match self {

@@ -8,6 +8,7 @@ pub mod embedded;
 mod error;
 mod meta_log;
 mod plan;
+mod quorum;
 
 pub use batch::LogBatch;
 pub use error::{AppendError, DecodeBatchError, LogFault, OpenError, ReadError, SnapshotError};

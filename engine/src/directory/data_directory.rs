@@ -14,6 +14,7 @@ use super::meta_properties::{MetaProperties, MetaPropertiesError};
 use super::offset_checkpoint::OffsetCheckpoint;
 use super::topic_partition::{DirName, TopicPartition};
 use crate::log::OpenState;
+use crate::log::checkpoint::CheckpointError;
 use crate::log::file_name::PARTITION_METADATA;
 use crate::log::partition_metadata;
 use crate::planted::{self, Bug};
@@ -41,6 +42,9 @@ pub enum DirectoryError {
         path: PathBuf,
         source: MetaPropertiesError,
     },
+    /// Written by a newer version. Ignored, it would be written over, and what was deleted would come back.
+    #[error("{}: line 1: {source}", path.display())]
+    Checkpoint { path: PathBuf, source: CheckpointError },
     #[error("partition directory {} is there already", dir.display())]
     PartitionExists { dir: PathBuf },
 }
@@ -62,7 +66,7 @@ impl PartitionCheckpoint {
             recovery_point: if planted::is(Bug::RecoveryPointAhead) {
                 log.end_offset()
             } else {
-                log.flushed_offset()
+                log.recovery_point()
             },
             log_start: log.start_offset(),
             high_watermark: log.high_watermark(),
@@ -257,13 +261,7 @@ impl DataDirectory {
 
     /// Whose directory this is; `None` for a new one.
     pub fn meta_properties(&self) -> Result<Option<MetaProperties>, DirectoryError> {
-        let path = self.path.join(META_PROPERTIES);
-        match read_if_there(&path)? {
-            Some(bytes) => MetaProperties::parse(&bytes)
-                .map(Some)
-                .map_err(|source| DirectoryError::MetaProperties { path, source }),
-            None => Ok(None),
-        }
+        read_meta_properties(&self.path)
     }
 
     pub fn write_meta_properties(&self, properties: &MetaProperties) -> Result<(), DirectoryError> {
@@ -294,6 +292,17 @@ impl DataDirectory {
     }
 }
 
+/// Whose a directory is, before it is opened; `None` for a new one, and for one that is not there.
+pub fn read_meta_properties(dir: &Path) -> Result<Option<MetaProperties>, DirectoryError> {
+    let path = dir.join(META_PROPERTIES);
+    match read_if_there(&path)? {
+        Some(bytes) => MetaProperties::parse(&bytes)
+            .map(Some)
+            .map_err(|source| DirectoryError::MetaProperties { path, source }),
+        None => Ok(None),
+    }
+}
+
 fn io_error(operation: &'static str, path: &Path, error: io::Error) -> DirectoryError {
     DirectoryError::Io {
         operation,
@@ -320,10 +329,17 @@ fn read_checkpoint(dir: &Path, name: &str) -> Result<OffsetCheckpoint, Directory
     let Some(bytes) = read_if_there(&path)? else {
         return Ok(OffsetCheckpoint::default());
     };
-    Ok(OffsetCheckpoint::parse(&bytes).unwrap_or_else(|error| {
-        tracing::warn!(path = %path.display(), %error, "checkpoint ignored");
-        OffsetCheckpoint::default()
-    }))
+    match OffsetCheckpoint::parse(&bytes) {
+        Ok(checkpoint) => Ok(checkpoint),
+        Err(CheckpointError::Version { expected, found }) if found.parse::<u32>().is_ok() => {
+            let source = CheckpointError::Version { expected, found };
+            Err(DirectoryError::Checkpoint { path, source })
+        }
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "checkpoint ignored");
+            Ok(OffsetCheckpoint::default())
+        }
+    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,10 @@ pub struct MetaProperties {
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum MetaPropertiesError {
+    #[error(
+        "version 0: a Kafka that kept its metadata in ZooKeeper wrote this directory; move that cluster to KRaft first, as Kafka 3.9 can"
+    )]
+    ZooKeeper,
     #[error("version {0:?}, expected 1")]
     Version(String),
     #[error("no property {0}")]
@@ -51,6 +55,7 @@ impl MetaProperties {
         };
         match property("version") {
             Some(version) if version == "1" => {}
+            Some(version) if version == "0" => return Err(MetaPropertiesError::ZooKeeper),
             Some(version) => return Err(MetaPropertiesError::Version(version)),
             None => return Err(MetaPropertiesError::Missing("version")),
         }
@@ -95,7 +100,11 @@ mod tests {
         assert_eq!((parsed.node_id, parsed.cluster_id.as_str()), (3, "a=b"));
         assert_eq!(
             MetaProperties::parse(b"version=0\nbroker.id=1\n"),
-            Err(MetaPropertiesError::Version("0".to_owned()))
+            Err(MetaPropertiesError::ZooKeeper)
+        );
+        assert_eq!(
+            MetaProperties::parse(b"version=2\nnode.id=1\n"),
+            Err(MetaPropertiesError::Version("2".to_owned()))
         );
         assert!(MetaProperties::parse(b"version=1\ncluster.id=x\nnode.id=y\n").is_err());
     }

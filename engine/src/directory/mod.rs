@@ -18,7 +18,7 @@ mod meta_properties;
 mod offset_checkpoint;
 mod topic_partition;
 
-pub use data_directory::{DataDirectory, DirectoryError, PartitionCheckpoint};
+pub use data_directory::{DataDirectory, DirectoryError, PartitionCheckpoint, read_meta_properties};
 pub use meta_properties::{MetaProperties, MetaPropertiesError};
 pub use offset_checkpoint::OffsetCheckpoint;
 pub use topic_partition::{DirName, TopicPartition};

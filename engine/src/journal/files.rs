@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::error::JournalError;
 use super::format::{BLOCK_BYTES, FileHeader, FrameHeader};
+use crate::planted::{self, Bug};
 
 /// Directory of all journals, in each log directory.
 pub const JOURNAL_DIR: &str = "ringlog-journal";
@@ -121,7 +122,10 @@ impl Files {
     /// Where a frame of `bytes` goes; `None` while no file is free.
     pub(super) fn place(&mut self, bytes: u64, sequence: u64) -> Option<(DirectFile, u64)> {
         if self.position + bytes > self.layout.file_bytes {
-            let next = self.free.pop()?;
+            let next = match self.free.pop() {
+                None if planted::is(Bug::JournalReusedBeforeCheckpoint) => self.full.pop_front()?.open,
+                free => free?,
+            };
             let full = std::mem::replace(&mut self.current, next);
             self.full.push_back(Full {
                 open: full,
@@ -179,7 +183,9 @@ impl Layout {
         let failed = |operation| move |source| JournalError::io(path, operation, source);
         let file = DirectFile::open(path, OpenMode::ReadWrite).map_err(failed("open"))?;
         if is_in_use(&file, path)? {
-            return Err(JournalError::NotReplayed { path: path.to_owned() });
+            return Err(JournalError::NotReplayed {
+                path: path.to_owned(),
+            });
         }
         if file.len().map_err(failed("measure"))? != self.file_bytes {
             return Ok(None);
@@ -197,7 +203,8 @@ impl Layout {
         };
         let mut block = AlignedBuf::with_capacity(BLOCK_BYTES);
         block.extend_from_slice(&header.encode());
-        file.write_blocking(&block, 0)
+        file.write_blocking(&block, 0)?;
+        file.sync_data_blocking()
     }
 
     fn make(&self, number: u32) -> Result<Open, JournalError> {
@@ -223,7 +230,9 @@ impl Layout {
         }
         let mut position = 0;
         while position < self.file_bytes {
-            let step = usize::try_from(self.file_bytes - position).unwrap_or(ZERO_BYTES).min(ZERO_BYTES);
+            let step = usize::try_from(self.file_bytes - position)
+                .unwrap_or(ZERO_BYTES)
+                .min(ZERO_BYTES);
             zeros.truncate(step);
             file.write_blocking(&zeros, position)?;
             position += step as u64;

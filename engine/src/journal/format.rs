@@ -47,6 +47,7 @@ pub const BLOCK_BYTES: usize = 4096;
 pub const FRAME_HEADER_BYTES: usize = 48;
 pub const ENTRY_HEADER_BYTES: usize = 40;
 
+const FILE_SUFFIX: &str = ".journal";
 const FILE_MAGIC: [u8; 8] = *b"RNGLOGJ1";
 const FRAME_MAGIC: [u8; 4] = *b"RJF1";
 /// What the checksum of the file header covers; the rest of the block is zeros.
@@ -86,6 +87,8 @@ pub enum FormatError {
     },
     #[error("frame holds {found} entries, its header announces {expected}")]
     EntryCount { expected: u32, found: u32 },
+    #[error("frame has sequence {found}, expected {expected}: it was written over meanwhile")]
+    FrameChanged { expected: u64, found: u64 },
 }
 
 /// Which piece of a journal an error is about.
@@ -104,6 +107,18 @@ impl fmt::Display for Part {
             Part::Frame => "frame",
         })
     }
+}
+
+/// `00000007.journal`
+pub fn file_name(file_number: u32) -> String {
+    format!("{file_number:08}{FILE_SUFFIX}")
+}
+
+/// The number of a journal file; `None` for names of other files.
+pub fn file_number(name: &str) -> Option<u32> {
+    let digits = name.strip_suffix(FILE_SUFFIX)?;
+    let is_number = digits.len() == 8 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().ok()).flatten()
 }
 
 /// First block of a file.
@@ -280,6 +295,23 @@ impl FrameHeader {
         frame
             .get(FRAME_HEADER_BYTES..self.written_bytes())
             .unwrap_or_default()
+    }
+
+    /// Whether a payload is as many whole entries as announced. The checksum vouches for what was written, so that an
+    /// error here is a writer's mistake or a newer writer, never a torn write.
+    pub fn check_entries(&self, payload: &[u8]) -> Result<(), FormatError> {
+        let mut found: u32 = 0;
+        for entry in entries(payload) {
+            entry?;
+            found = found.saturating_add(1);
+        }
+        if found != self.entry_count {
+            return Err(FormatError::EntryCount {
+                expected: self.entry_count,
+                found,
+            });
+        }
+        Ok(())
     }
 }
 
@@ -672,6 +704,20 @@ mod tests {
             assert!(entries(&payload[..cut]).next().unwrap().is_err());
         }
         assert_eq!(entries(&[]).count(), 0);
+    }
+
+    #[test]
+    fn files_are_named_by_number() {
+        assert_eq!(file_name(7), "00000007.journal");
+        assert_eq!(file_number("00000007.journal"), Some(7));
+        for other in [
+            "7.journal",
+            "+0000007.journal",
+            "00000007.log",
+            "0000000x.journal",
+        ] {
+            assert_eq!(file_number(other), None, "{other}");
+        }
     }
 
     #[test]

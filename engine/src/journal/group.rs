@@ -6,7 +6,8 @@ use reactor::AlignedBuf;
 use uuid::Uuid;
 
 use super::format::{
-    BLOCK_BYTES, ENTRY_HEADER_BYTES, EntryHeader, FRAME_HEADER_BYTES, FrameHeader, entry_bytes, write_entry_header,
+    BLOCK_BYTES, ENTRY_HEADER_BYTES, EntryHeader, FRAME_HEADER_BYTES, FrameHeader, entry_bytes,
+    write_entry_header,
 };
 
 /// A frame being filled. Bytes are copied here once: what the disk takes past the page cache must lie at multiples of 4096,
@@ -29,10 +30,6 @@ impl Group {
             entry_count: 0,
             wakers: Vec::new(),
         }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.entry_count == 0
     }
 
     pub(super) fn len(&self) -> usize {

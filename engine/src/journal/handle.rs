@@ -115,7 +115,8 @@ impl Journal {
 
     /// Gives the journal up because its directory has failed elsewhere.
     pub fn fail(&self, reason: &str) {
-        self.shared.fail("use the directory", std::io::Error::other(reason.to_owned()));
+        self.shared
+            .fail("use the directory", std::io::Error::other(reason.to_owned()));
     }
 
     /// Syncs the segments of all logs that were appended to, so that the files of the journal can be used again.

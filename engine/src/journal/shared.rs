@@ -13,8 +13,8 @@ use std::rc::Weak;
 use std::sync::Arc;
 use std::task::Waker;
 
-use reactor::sync::Notify;
 use reactor::disk::FileSystem;
+use reactor::sync::Notify;
 use reactor::{AlignedBuf, DirectFile};
 use uuid::Uuid;
 
@@ -24,6 +24,7 @@ use super::files::Files;
 use super::format::{EntryHeader, FRAME_HEADER_BYTES, entry_bytes, frame_bytes};
 use super::group::Group;
 use crate::log::handle::Inner as LogInner;
+use crate::planted::{self, Bug};
 
 pub(crate) struct Shared {
     pub(super) config: JournalConfig,
@@ -140,7 +141,11 @@ impl Shared {
     pub(super) fn push(&self, header: &EntryHeader, body: &[u8]) -> u64 {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
-        if !state.groups.back().is_some_and(|group| group.has_room(body.len())) {
+        if !state
+            .groups
+            .back()
+            .is_some_and(|group| group.has_room(body.len()))
+        {
             state
                 .groups
                 .push_back(Group::new(self.config.group_bytes_max, body.len()));
@@ -186,7 +191,10 @@ impl Shared {
         };
         state.next_sequence += 1;
         let (buf, wakers) = group.seal(self.journal_id, sequence, state.replay_from);
-        state.in_flight.push_back(InFlight { is_done: false, wakers });
+        state.in_flight.push_back(InFlight {
+            is_done: false,
+            wakers,
+        });
         state.bytes_since_checkpoint += bytes;
         state.figures.writes += 1;
         state.figures.bytes += bytes;
@@ -203,7 +211,9 @@ impl Shared {
 
     /// A write has ended. Wakes everybody whose records are durable now.
     pub(super) fn written(&self, sequence: u64, result: io::Result<()>) {
-        if let Err(error) = result {
+        if let Err(error) = result
+            && !planted::is(Bug::JournalErrorIgnored)
+        {
             self.fail("write journal", error);
             return;
         }
@@ -215,6 +225,9 @@ impl Shared {
             let at = usize::try_from(sequence - first).unwrap_or(usize::MAX);
             if let Some(write) = state.in_flight.get_mut(at) {
                 write.is_done = true;
+                if planted::is(Bug::JournalAcknowledgedOutOfOrder) {
+                    ready.push(std::mem::take(&mut write.wakers));
+                }
             }
             while state.in_flight.front().is_some_and(|write| write.is_done) {
                 state.durable += 1;
@@ -239,9 +252,17 @@ impl Shared {
                     source: Arc::new(error),
                 });
             }
-            let groups = state.groups.iter_mut().map(|group| std::mem::take(&mut group.wakers));
+            let groups = state
+                .groups
+                .iter_mut()
+                .map(|group| std::mem::take(&mut group.wakers));
             let mut wakers: Vec<Vec<Waker>> = groups.collect();
-            wakers.extend(state.in_flight.iter_mut().map(|write| std::mem::take(&mut write.wakers)));
+            wakers.extend(
+                state
+                    .in_flight
+                    .iter_mut()
+                    .map(|write| std::mem::take(&mut write.wakers)),
+            );
             wakers
         };
         self.work.notify_one();
@@ -269,6 +290,11 @@ impl Shared {
         }
         let wakers = if sequence < state.next_sequence {
             let at = usize::try_from(sequence - state.durable - 1).unwrap_or(usize::MAX);
+            if planted::is(Bug::JournalAcknowledgedOutOfOrder)
+                && state.in_flight.get(at).is_some_and(|write| write.is_done)
+            {
+                return Some(Ok(()));
+            }
             state.in_flight.get_mut(at).map(|write| &mut write.wakers)
         } else {
             let at = usize::try_from(sequence - state.next_sequence).unwrap_or(usize::MAX);

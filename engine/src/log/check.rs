@@ -61,9 +61,22 @@ pub(crate) fn check_source<S: ByteSource + ?Sized>(
     size_bytes: u64,
     start: CheckStart,
 ) -> std::io::Result<CheckedSegment> {
+    let index = SegmentIndex::new(start.base_offset);
+    check_source_from(source, 0, size_bytes, start, index)
+}
+
+/// The same from a position on at which a batch begins, with the indexes of what lies before.
+pub(crate) fn check_source_from<S: ByteSource + ?Sized>(
+    source: &S,
+    position: u64,
+    size_bytes: u64,
+    start: CheckStart,
+    index: SegmentIndex,
+) -> std::io::Result<CheckedSegment> {
     let mut window = Window::new(source, size_bytes, BULK_BYTES);
     let mut check = Check::new(start);
-    let mut position = 0;
+    check.index = index;
+    let mut position = position;
     loop {
         match check.next(&mut window, position, size_bytes) {
             Ok(Some(end)) => position = end,

@@ -13,6 +13,7 @@ use super::file_name::FileKind;
 use super::handle::Log;
 use super::segment::write_whole;
 use super::state::State;
+use super::tail_cache::TailCache;
 
 /// Suffix of a partition directory that is being deleted.
 pub const DELETE_DIR_SUFFIX: &str = "-delete";
@@ -33,8 +34,7 @@ impl Log {
             state.flush.directory_changed();
             state.flush.epochs_changed();
         }
-        let end_offset = self.end_offset();
-        self.commit(end_offset).await?;
+        self.flush().await?;
         self.wait_idle().await;
         let mut state = self.inner.state.borrow_mut();
         state.check_online()?;
@@ -42,6 +42,7 @@ impl Log {
             segment.release();
         }
         state.active.segment.release();
+        state.leave_journal();
         let closed = io::Error::other("closed");
         state.set_closed(closed);
         Ok(())
@@ -55,12 +56,13 @@ impl Log {
             let mut state = self.inner.state.borrow_mut();
             let dir = state.dir.clone();
             let parent = dir.parent().unwrap_or(Path::new(".")).to_owned();
-            let doomed = parent.join(delete_dir_name(&state.partition));
+            let doomed = parent.join(aside_dir_name(&state.partition));
             disk::rename(&dir, &doomed).map_err(|error| state.fail("delete partition", error))?;
             for segment in state.closed.values_mut() {
                 segment.release();
             }
             state.active.segment.release();
+            state.leave_journal();
             state.set_closed(io::Error::other("deleted"));
             (doomed, parent, state.config.file_delete_delay_ms)
         };
@@ -85,6 +87,7 @@ impl Log {
 impl State {
     /// Writes the active segment's indexes and the producer snapshot.
     fn write_derived(&mut self) -> io::Result<()> {
+        self.settle()?;
         let file = self.active.segment.file(&self.dir)?;
         if self.active.allocated_bytes > self.active.segment.size_bytes {
             file.set_len(self.active.segment.size_bytes)?;
@@ -104,6 +107,16 @@ impl State {
         Ok(())
     }
 
+    /// The journal need not wait for this log any more: it is synced, or gone.
+    fn leave_journal(&mut self) {
+        let unwritten = self.active.tail.unwritten_bytes();
+        if let Some(port) = self.journal.take() {
+            port.journal.account_unwritten(0, unwritten);
+        }
+        self.active.tail = TailCache::new(self.active.segment.size_bytes);
+        self.flush.note_gone();
+    }
+
     fn set_closed(&mut self, reason: io::Error) {
         self.fault.get_or_insert(DiskFault {
             partition: self.partition.clone(),
@@ -115,7 +128,7 @@ impl State {
 }
 
 /// `topic-partition.<uuid>-delete`, the topic cut so that the name fits.
-fn delete_dir_name(partition: &str) -> String {
+pub(crate) fn aside_dir_name(partition: &str) -> String {
     let (topic, number) = partition.rsplit_once('-').unwrap_or((partition, "0"));
     let id = Uuid::from_u64_pair(reactor::random_u64(), reactor::random_u64());
     let suffix = format!("-{number}.{}{DELETE_DIR_SUFFIX}", id.simple());
@@ -143,12 +156,12 @@ mod tests {
 
     #[test]
     fn names_of_deleted_partitions_fit_and_tell_the_partition() {
-        let name = delete_dir_name("my-topic-12");
+        let name = aside_dir_name("my-topic-12");
         assert!(
             name.starts_with("my-topic-12.") && name.ends_with("-delete"),
             "{name}"
         );
-        let long = delete_dir_name(&format!("{}-7", "t".repeat(249)));
+        let long = aside_dir_name(&format!("{}-7", "t".repeat(249)));
         assert!(long.len() <= NAME_MAX && long.contains("-7."), "{long}");
     }
 }

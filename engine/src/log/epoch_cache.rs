@@ -62,6 +62,12 @@ impl EpochCache {
         self.entries.get(after.checked_sub(1)?).map(|entry| entry.epoch)
     }
 
+    /// The epoch of the last record before an offset.
+    pub(crate) fn epoch_before(&self, offset: Offset) -> Option<LeaderEpoch> {
+        let after = self.entries.partition_point(|entry| entry.start_offset < offset);
+        self.entries.get(after.checked_sub(1)?).map(|entry| entry.epoch)
+    }
+
     /// Kafka's OffsetForLeaderEpoch: the greatest epoch at or below the one asked for, and where it ends.
     ///
     /// `None` stands for Kafka's (-1, -1): an epoch never heard of, or none asked for.

@@ -87,13 +87,25 @@ impl Log {
         let (appended, is_flush_due) = {
             let mut state = self.inner.state.borrow_mut();
             let appended = state.append(batch, info, context)?;
-            let unflushed = state.end_offset.0 - state.flush.flushed.0;
-            (appended, unflushed >= state.config.flush_messages)
+            self.tell_journal(&mut state);
+            let unsynced = state.end_offset.0 - state.flush.recovery_point().0;
+            (appended, unsynced >= state.config.flush_messages)
         };
         if is_flush_due {
             self.request_flush();
         }
         Ok(appended)
+    }
+
+    /// The journal comes by for logs with something to sync or to write.
+    fn tell_journal(&self, state: &mut State) {
+        let Some(port) = &state.journal else { return };
+        if std::mem::take(&mut state.is_newly_dirty) {
+            port.journal.note_dirty(Rc::downgrade(&self.inner));
+        }
+        if std::mem::take(&mut state.is_newly_unsettled) {
+            port.journal.note_unsettled(Rc::downgrade(&self.inner));
+        }
     }
 
     /// Whole batches from the one that holds `from` on: at most `max_bytes`, below `below` (the high watermark, or the last
@@ -158,9 +170,14 @@ impl Log {
         self.inner.state.borrow().end_offset
     }
 
-    /// Everything below is on stable storage: the recovery point.
-    pub fn flushed_offset(&self) -> Offset {
-        self.inner.state.borrow().flush.flushed
+    /// Everything below is as durable as the topic asks for, and may be acknowledged and read.
+    pub fn committed_offset(&self) -> Offset {
+        self.inner.state.borrow().flush.committed()
+    }
+
+    /// Everything below is in segment files that are on stable storage: where a start begins to check.
+    pub fn recovery_point(&self) -> Offset {
+        self.inner.state.borrow().flush.recovery_point()
     }
 
     pub fn high_watermark(&self) -> Offset {

@@ -67,14 +67,43 @@ impl OffsetIndex {
         Ok(OffsetIndex { entries })
     }
 
+    /// The entries at the front of a file that may be torn, or longer than what was written: up to the first that is none.
+    pub(crate) fn parse_front(bytes: &[u8], segment_bytes: u64) -> OffsetIndex {
+        let mut index = OffsetIndex::default();
+        for entry in bytes.chunks_exact(ENTRY_BYTES).map_while(decode) {
+            let is_behind = index.last().is_none_or(|last| {
+                entry.relative_offset > last.relative_offset && entry.position > last.position
+            });
+            if !is_behind || u64::from(entry.position) >= segment_bytes {
+                break;
+            }
+            index.entries.push(entry);
+        }
+        index
+    }
+
     /// The file's content.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.entries.len() * ENTRY_BYTES);
-        for entry in &self.entries {
+        self.encode_from(0)
+    }
+
+    /// The file's content from entry number `first` on.
+    pub(crate) fn encode_from(&self, first: usize) -> Vec<u8> {
+        let entries = self.entries.get(first..).unwrap_or_default();
+        let mut bytes = Vec::with_capacity(entries.len() * ENTRY_BYTES);
+        for entry in entries {
             bytes.extend_from_slice(&entry.relative_offset.to_be_bytes());
             bytes.extend_from_slice(&entry.position.to_be_bytes());
         }
         bytes
+    }
+
+    /// Forgets the entries of batches that end at or behind `relative_offset`.
+    pub(crate) fn truncate(&mut self, relative_offset: u32) {
+        let kept = self
+            .entries
+            .partition_point(|entry| entry.relative_offset < relative_offset);
+        self.entries.truncate(kept);
     }
 
     /// Adds an entry behind all others.

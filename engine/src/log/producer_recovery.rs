@@ -12,6 +12,7 @@ use super::producer_snapshot;
 use super::producer_state::{Appended, ProducerStates};
 use super::recovery::{Found, RecoveryRules};
 use super::segment::read_batch;
+use super::tail::floor_position;
 use super::window::{BatchAt, SCAN_BYTES, ScanError, Window};
 use crate::batch::Batch;
 use crate::types::{Offset, Timestamp};
@@ -111,7 +112,7 @@ fn replay(
             OpenMode::Read,
         )?;
         let mut window = Window::new(&file, segment.size_bytes, SCAN_BYTES);
-        let mut position = 0;
+        let mut position = floor_position(dir, segment.base_offset, &file, segment.size_bytes, from);
         while let Some(batch) = window.header(position)? {
             if batch.header.base_offset() >= from
                 && let Some(producer) = batch.header.producer()

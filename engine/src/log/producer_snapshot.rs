@@ -26,8 +26,9 @@ use crate::types::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 const VERSION: i16 = 1;
 const CRC_START: usize = 6;
-const HEADER_BYTES: usize = 10;
-const ENTRY_BYTES: usize = 46;
+/// Before the first entry.
+pub const HEADER_BYTES: usize = 10;
+pub const ENTRY_BYTES: usize = 46;
 
 /// Why bytes are not a snapshot. The log is read instead.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -1,6 +1,6 @@
-//! Reading: from an offset to a slice of a segment file.
+//! Reading: from an offset to batches in memory, or to a slice of a segment file.
 //!
-//! A sequential consumer costs no lookup: where its last read ended is remembered, and a read that takes all there is
+//! A consumer at the end of the log is answered from the tail cache. Others read the file, as far as it goes: a sequential consumer costs no lookup: where its last read ended is remembered, and a read that takes all there is
 //! needs no header. Otherwise one index search and a scan of at most `index.interval.bytes` and a batch, at the start
 //! for a reader that jumped, at the end for one whose answer is cut.
 
@@ -19,7 +19,7 @@ use crate::types::Offset;
 /// Whole batches, one after the other.
 #[derive(Clone, Debug)]
 pub struct ReadSlice {
-    /// At most one slice of one segment; none when there is nothing to read.
+    /// Batches of the tail, or at most one slice of one segment; none when there is nothing to read.
     pub pieces: Vec<Piece>,
     pub bytes: u32,
     /// Where the next read goes on.
@@ -139,6 +139,19 @@ impl State {
         if from >= below || (max_bytes == 0 && !at_least_one) {
             return Ok(ReadSlice::empty(from));
         }
+        if let Some(tail) = self.active.tail.slice(from, max_bytes, below, at_least_one) {
+            return Ok(ReadSlice {
+                pieces: tail.pieces.into_iter().map(Piece::Bytes).collect(),
+                bytes: tail.bytes,
+                next_offset: tail.next_offset,
+            });
+        }
+        // `from` lies before the tail, so something is left of this.
+        let below = self
+            .active
+            .tail
+            .first_unwritten_offset()
+            .map_or(below, |unwritten| below.min(unwritten));
         let slice = self.slice(from, max_bytes, below, at_least_one);
         self.limit_open_files();
         slice.map_err(|error| self.read_error(from, error))
@@ -210,12 +223,28 @@ impl State {
         })
     }
 
+    /// What of a segment its file has.
+    fn readable_bytes(&self, base_offset: Offset) -> u64 {
+        if base_offset == self.active.segment.base_offset {
+            return self.active.tail.written();
+        }
+        self.closed
+            .get(&base_offset)
+            .map_or(0, |segment| segment.size_bytes)
+    }
+
+    fn segment_id(&self, base_offset: Offset) -> Option<u64> {
+        if base_offset == self.active.segment.base_offset {
+            return Some(self.active.segment.id);
+        }
+        self.closed.get(&base_offset).map(|segment| segment.id)
+    }
+
     /// Where the first batch starts that ends at or behind `from`; `None` if there is none.
     pub(crate) fn locate(&mut self, from: Offset) -> Result<Option<Place>, ScanError> {
         if let Some(place) = self.memos.take(from)
-            && let Some((segment, _)) = self.segment_mut(place.base_offset)
-            && segment.id == place.segment_id
-            && place.position < segment.size_bytes
+            && self.segment_id(place.base_offset) == Some(place.segment_id)
+            && place.position < self.readable_bytes(place.base_offset)
         {
             return Ok(Some(place));
         }
@@ -255,8 +284,11 @@ impl State {
             let floor =
                 relative(base_offset, from).and_then(|offset| self.active.index.offsets.floor(offset));
             let position = floor.map_or(0, |entry| entry.position.into());
+            let end = self.active.tail.written();
             let segment = &mut self.active.segment;
-            let found = segment.find_from(&self.dir, position, |batch| batch.header.last_offset() >= from)?;
+            let found = segment.find_from(&self.dir, position, end, |batch| {
+                batch.header.last_offset() >= from
+            })?;
             (segment.id, found)
         } else {
             let Some(segment) = self.closed.get_mut(&base_offset) else {
@@ -274,16 +306,13 @@ impl State {
     /// Where reading stops in a segment: behind its last batch that lies wholly below `below`. With the offset the next
     /// read goes on from.
     fn limit(&mut self, base_offset: Offset, below: Offset) -> Result<(u64, Offset), ScanError> {
-        let (segment_end, segment_id, size_bytes) = if base_offset == self.active.segment.base_offset {
-            (
-                self.end_offset,
-                self.active.segment.id,
-                self.active.segment.size_bytes,
-            )
+        let size_bytes = self.readable_bytes(base_offset);
+        let (segment_end, segment_id) = if base_offset == self.active.segment.base_offset {
+            (self.end_offset, self.active.segment.id)
         } else {
             let end = self.end_of_closed(base_offset);
             match self.closed.get(&base_offset) {
-                Some(segment) => (end, segment.id, segment.size_bytes),
+                Some(segment) => (end, segment.id),
                 None => return Ok((0, base_offset)),
             }
         };
@@ -308,7 +337,7 @@ impl State {
         let Some((segment, dir)) = self.segment_mut(base_offset) else {
             return Ok((0, base_offset));
         };
-        let found = segment.find_from(dir, from, |batch| batch.header.last_offset() >= below)?;
+        let found = segment.find_from(dir, from, size_bytes, |batch| batch.header.last_offset() >= below)?;
         let position = found.map_or(size_bytes, |batch| batch.position);
         let next_offset = found.map_or(below, |batch| batch.header.base_offset().min(below));
         let place = Place {

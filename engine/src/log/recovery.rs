@@ -1,13 +1,15 @@
 //! Starting a log from its directory.
 //!
 //! After a clean stop nothing is scanned but the few batches behind the active segment's last index entry. Otherwise every
-//! batch from the segment of the recovery point on is checked.
+//! batch behind the recovery point is checked: what was written since the last checkpoint, however long the log is. Where a
+//! journal is kept, [`crate::journal::replay()`] has put into the segments what they lacked before this runs.
 //!
-//! "Acknowledged" means: a commit covered it, so its bytes, its segment's directory entry and all before them were synced.
+//! "Acknowledged" means: a commit covered it, so it was in the journal, or its bytes, its segment's directory entry and all
+//! before them were synced.
 //!
 //! | damage seen | decision | why no acknowledged record is lost |
 //! |---|---|---|
-//! | a batch is torn, has a wrong CRC, magic or size, falls back in offset or epoch, at or behind the recovery point | truncate there; remove later segments, last one first | a sync that covered the batch or anything behind it would have put its bytes on the disk whole; so neither was acknowledged |
+//! | a batch is torn, has a wrong CRC, magic or size, falls back in offset or epoch, at or behind the recovery point | truncate there; remove later segments, last one first | a sync that covered the batch or anything behind it would have put its bytes on the disk whole, and what the journal had was put there before; so neither was acknowledged |
 //! | the same before the recovery point | the same, loudly; what is cut off is kept beside the log as `*.damaged` | the disk lost acknowledged data; truncating loses no more than can be served, since offsets must not have holes |
 //! | a segment begins behind the end of the one before, at or behind the recovery point, without compaction | remove it and those behind it | the missing batches come first and were not synced; see above |
 //! | file longer than its batches (zeros, reserved blocks) | truncate | zeros are no batch; first row |
@@ -35,8 +37,9 @@ use reactor::{File, OpenMode, disk};
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::check::{CheckStart, check_source};
+use super::check::{CheckStart, check_source_from};
 use super::commit::write_epochs;
+use super::config::LogConfig;
 use super::damage::{Damage, DamageAt};
 use super::epoch_cache::EpochCache;
 use super::file_name::{FileKind, FileName, LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, Suffix};
@@ -46,7 +49,7 @@ use super::producer_recovery;
 use super::producer_state::ProducerStates;
 use super::segment::{scan_index, write_whole};
 use super::segment_index::SegmentIndex;
-use super::tail::{last_batch_end, read_tail};
+use super::tail::{last_batch_end, read_tail, read_until};
 use super::window::{SCAN_BYTES, ScanError, Window};
 use crate::planted::{self, Bug};
 use crate::types::{LeaderEpoch, Offset, Timestamp};
@@ -119,6 +122,17 @@ pub(crate) struct RecoveryRules {
     pub(crate) now: Timestamp,
 }
 
+impl RecoveryRules {
+    pub(crate) fn of(config: &LogConfig, now: Timestamp) -> RecoveryRules {
+        RecoveryRules {
+            index_interval_bytes: config.index_interval_bytes,
+            is_compacted: config.cleanup_policy.compact,
+            producer_id_expiration_ms: config.producer_id_expiration_ms,
+            now,
+        }
+    }
+}
+
 /// A segment as it lies on the disk now.
 #[derive(Clone, Debug)]
 pub(crate) struct Found {
@@ -148,16 +162,40 @@ pub(crate) fn load(
     start: OpenState,
     rules: RecoveryRules,
 ) -> Result<Loaded, OpenError> {
-    let mut recovery = Recovery {
-        dir: dir.to_owned(),
-        partition: partition.clone(),
-        start,
-        rules,
-        segments: Vec::new(),
-        epochs: EpochCache::default(),
-        report: RecoveryReport::default(),
-    };
-    recovery.run()
+    Recovery::new(dir, partition, start, rules, Purpose::Open).run()
+}
+
+/// Where the batches of a log end that its segments hold whole.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct FoundEnd {
+    pub(crate) end_offset: Offset,
+    /// The last segment, if there is any: its base offset and what is valid of it.
+    pub(crate) last: Option<(Offset, u64)>,
+}
+
+/// The end of the log in `dir`, for the journal's replay to go on from; what lies behind is cut off. Syncs nothing.
+pub(crate) fn find_end(
+    dir: &Path,
+    partition: &Arc<str>,
+    start: OpenState,
+    rules: RecoveryRules,
+) -> Result<FoundEnd, OpenError> {
+    let mut recovery = Recovery::new(dir, partition, start, rules, Purpose::Replay);
+    recovery.report.leftovers = leftovers::finish(dir).map_err(|error| recovery.scan_error(error))?;
+    recovery.list_segments()?;
+    recovery.read_epochs()?;
+    let (_, end_offset) = recovery.check_segments()?;
+    let last = recovery.segments.last();
+    Ok(FoundEnd {
+        end_offset,
+        last: last.map(|segment| (segment.base_offset, segment.size_bytes)),
+    })
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Purpose {
+    Open,
+    Replay,
 }
 
 struct Recovery {
@@ -168,10 +206,33 @@ struct Recovery {
     /// In order; the last one is the active segment.
     segments: Vec<Found>,
     epochs: EpochCache,
+    /// What the checkpoint file says.
+    epochs_on_disk: EpochCache,
     report: RecoveryReport,
+    purpose: Purpose,
 }
 
 impl Recovery {
+    fn new(
+        dir: &Path,
+        partition: &Arc<str>,
+        start: OpenState,
+        rules: RecoveryRules,
+        purpose: Purpose,
+    ) -> Recovery {
+        Recovery {
+            dir: dir.to_owned(),
+            partition: partition.clone(),
+            start,
+            rules,
+            segments: Vec::new(),
+            epochs: EpochCache::default(),
+            epochs_on_disk: EpochCache::default(),
+            report: RecoveryReport::default(),
+            purpose,
+        }
+    }
+
     fn run(&mut self) -> Result<Loaded, OpenError> {
         self.create_dir()?;
         let topic_id = self.read_topic_id()?;
@@ -296,7 +357,10 @@ impl Recovery {
             Err(source) => return Err(self.io("read leader epochs", source)),
         };
         match parsed {
-            Ok(epochs) => self.epochs = epochs,
+            Ok(epochs) => {
+                self.epochs = epochs.clone();
+                self.epochs_on_disk = epochs;
+            }
             Err(_) if self.segments.iter().all(|segment| segment.size_bytes == 0) => {}
             Err(reason) => {
                 tracing::warn!(partition = %self.partition, reason, "leader epochs rebuilt from the log");
@@ -363,6 +427,7 @@ impl Recovery {
     /// Checks the segments from the recovery point's on, cuts the log at the first damage, and rebuilds their indexes.
     fn check_segments(&mut self) -> Result<(SegmentIndex, Offset), OpenError> {
         let recovery_point = self.start.recovery_point.unwrap_or(Offset::ZERO);
+        let is_tail_only = self.start.recovery_point.is_some();
         let first = self
             .segments
             .partition_point(|segment| segment.base_offset <= recovery_point)
@@ -387,8 +452,19 @@ impl Recovery {
             }
             let file = File::open(&self.path(base_offset, FileKind::Log), OpenMode::ReadWrite)
                 .map_err(|source| self.io("open segment", source))?;
-            let checked = check_source(
+            let known = if at == first && is_tail_only && recovery_point > base_offset {
+                read_until(&self.dir, base_offset, &file, segment.size_bytes, recovery_point)
+            } else {
+                None
+            };
+            if known.is_some() {
+                end_offset = recovery_point;
+                leader_epoch = self.epochs.epoch_before(recovery_point).unwrap_or(leader_epoch);
+            }
+            let (index_before, position) = known.unwrap_or_else(|| (SegmentIndex::new(base_offset), 0));
+            let checked = check_source_from(
                 &file,
+                position,
                 segment.size_bytes,
                 CheckStart {
                     base_offset,
@@ -396,10 +472,11 @@ impl Recovery {
                     leader_epoch,
                     index_interval_bytes: self.rules.index_interval_bytes,
                 },
+                index_before,
             )
             .map_err(|source| self.io("check segment", source))?;
             self.report.segments_checked += 1;
-            self.report.bytes_checked += segment.size_bytes;
+            self.report.bytes_checked += segment.size_bytes.saturating_sub(position);
             end_offset = checked.next_offset;
             leader_epoch = checked.leader_epoch;
             for entry in &checked.epochs {
@@ -423,9 +500,15 @@ impl Recovery {
                 file.set_len(checked.valid_bytes)
                     .map_err(|source| self.io("truncate", source))?;
             }
-            file.sync_data_blocking()
-                .map_err(|source| self.io("sync segment", source))?;
             at += 1;
+            if self.purpose == Purpose::Replay {
+                continue; // everything is synced at once when all is in place
+            }
+            // Nothing to sync where nothing was left to check: the recovery point is the end.
+            if checked.batch_count > 0 || checked.valid_bytes < segment.size_bytes || !is_tail_only {
+                file.sync_data_blocking()
+                    .map_err(|source| self.io("sync segment", source))?;
+            }
             if at < self.segments.len() {
                 let mut finished = index.clone();
                 finished.finish();
@@ -545,11 +628,9 @@ impl Recovery {
     }
 
     fn save_epochs(&mut self, log_start: Offset, end_offset: Offset) -> Result<(), OpenError> {
-        let before = self.epochs.clone();
         self.epochs.truncate_from_end(end_offset);
         self.epochs.truncate_from_start(log_start);
-        let is_changed = before != self.epochs || self.report.epochs_rebuilt || !self.start.clean;
-        if is_changed && !(self.epochs.entries().is_empty() && before.entries().is_empty()) {
+        if self.epochs != self.epochs_on_disk || self.report.epochs_rebuilt {
             // not in the way of a start on a full disk: what is in the log can be read without
             write_epochs(&self.dir.join(LEADER_EPOCH_CHECKPOINT), &self.epochs.encode())
                 .map_err(|source| self.io("write leader epochs", source))?;

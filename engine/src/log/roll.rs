@@ -11,6 +11,7 @@ use super::producer_snapshot;
 use super::segment::{Segment, write_whole};
 use super::segment_index::SegmentIndex;
 use super::state::{ActiveSegment, State};
+use super::tail_cache::TailCache;
 use crate::planted::{self, Bug};
 use crate::types::{Offset, Timestamp};
 
@@ -68,6 +69,7 @@ impl State {
         if self.active.segment.base_offset == base_offset {
             return Ok(()); // empty: it is the new segment already
         }
+        self.settle()?;
         // The new file first: if there is no room for it, nothing has happened.
         let id = self.new_segment_id();
         let segment = create_segment(&self.dir, id, base_offset, now)?;
@@ -83,8 +85,12 @@ impl State {
             created: now,
             allocated_bytes: 0,
             jitter_ms: jitter_ms(self.config.segment_jitter_ms),
+            tail: TailCache::new(0),
+            saved_index: (0, 0),
         };
         let closed = std::mem::replace(&mut self.active, active);
+        // Whoever was to settle the old tail comes and finds the new one.
+        self.active.tail.is_queued = closed.tail.is_queued;
         if self.config.preallocate {
             self.preallocate();
         }

@@ -97,18 +97,20 @@ impl Segment {
         from: Offset,
     ) -> Result<Option<BatchAt>, ScanError> {
         let position = self.floor(dir, interval_bytes, from)?;
-        self.find_from(dir, position, |batch| batch.header.last_offset() >= from)
+        let end = self.size_bytes;
+        self.find_from(dir, position, end, |batch| batch.header.last_offset() >= from)
     }
 
-    /// Walks the batches from a known batch start on.
+    /// Walks the batches from a known batch start on, as far as the file has them.
     pub(crate) fn find_from(
         &mut self,
         dir: &Path,
         position: u64,
+        end: u64,
         wanted: impl FnMut(&BatchAt) -> bool,
     ) -> Result<Option<BatchAt>, ScanError> {
         let file = self.file(dir)?;
-        Window::new(&file, self.size_bytes, SCAN_BYTES).find(position, wanted)
+        Window::new(&file, end, SCAN_BYTES).find(position, wanted)
     }
 
     /// A batch start at or before the one that holds `from`, by the index file.

@@ -18,6 +18,8 @@ use super::producer_state::ProducerStates;
 use super::read::ReadMemos;
 use super::segment::Segment;
 use super::segment_index::SegmentIndex;
+use super::tail_cache::TailCache;
+use crate::journal::Journal;
 use crate::types::{LeaderEpoch, Offset, Timestamp};
 
 /// The segment that takes appends.
@@ -31,12 +33,30 @@ pub(crate) struct ActiveSegment {
     pub(crate) allocated_bytes: u64,
     /// Taken off `segment.ms` for this segment.
     pub(crate) jitter_ms: i64,
+    /// Its newest batches; `size_bytes` of the segment counts them, whether its file has them or not.
+    pub(crate) tail: TailCache,
+    /// Entries of the offset and the time index that checkpoints have put into their files.
+    pub(crate) saved_index: (usize, usize),
+}
+
+/// A log's door to the journal of its directory and shard.
+#[derive(Clone)]
+pub(crate) struct JournalPort {
+    pub(crate) journal: Journal,
+    pub(crate) topic_id: Uuid,
+    pub(crate) partition: i32,
+}
+
+impl std::fmt::Debug for JournalPort {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "JournalPort({}-{})", self.topic_id, self.partition)
+    }
 }
 
 /// One partition's log.
 ///
 /// Invariants, checked by [`State::assert_invariants`]:
-/// - log start <= last stable offset <= high watermark <= end offset; flushed <= end offset.
+/// - log start <= last stable offset <= high watermark <= end offset; recovery point <= end offset.
 /// - base offsets of segments grow; the active segment's is the greatest; every base offset <= end offset.
 /// - epochs and their start offsets grow; all lie within the log.
 #[derive(Debug)]
@@ -55,9 +75,16 @@ pub(crate) struct State {
     /// Offsets that have a producer snapshot file.
     pub(crate) snapshots: BTreeSet<Offset>,
     pub(crate) flush: FlushState,
+    /// `None`: commits sync the segment.
+    pub(crate) journal: Option<JournalPort>,
+    /// Snapshots that checkpoints wrote beside those of segments, the newest last: at most two.
+    pub(crate) aid_snapshots: Vec<Offset>,
     pub(crate) fault: Option<DiskFault>,
     /// The last look at the disk found too little room for a producer's batch.
     pub(crate) is_short_of_room: bool,
+    /// The journal has to be told of entries that segments lack, or of bytes that the file lacks.
+    pub(crate) is_newly_dirty: bool,
+    pub(crate) is_newly_unsettled: bool,
     pub(crate) memos: ReadMemos,
     /// Everything below has been compacted; `None`: nothing yet.
     pub(crate) cleaned_to: Option<Offset>,
@@ -77,13 +104,13 @@ impl State {
             self.log_start <= stable
                 && stable <= self.high_watermark
                 && self.high_watermark <= self.end_offset
-                && self.flush.flushed <= self.end_offset,
-            "{}: log start {} <= last stable {stable} <= high watermark {} <= end {}; flushed {}",
+                && self.flush.recovery_point() <= self.end_offset,
+            "{}: log start {} <= last stable {stable} <= high watermark {} <= end {}; recovery point {}",
             self.partition,
             self.log_start,
             self.high_watermark,
             self.end_offset,
-            self.flush.flushed,
+            self.flush.recovery_point(),
         );
         debug_assert!(self.active.segment.base_offset <= self.end_offset);
         debug_assert!(
@@ -127,8 +154,20 @@ impl State {
     }
 
     pub(crate) fn check_online(&self) -> Result<(), DiskFault> {
-        match &self.fault {
-            Some(fault) => Err(fault.clone()),
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
+        match self
+            .journal
+            .as_ref()
+            .and_then(|port| port.journal.journal_fault())
+        {
+            Some(fault) => Err(DiskFault {
+                partition: self.partition.clone(),
+                operation: fault.operation,
+                offset: self.end_offset,
+                source: Arc::new(fault.to_io()),
+            }),
             None => Ok(()),
         }
     }
@@ -144,6 +183,12 @@ impl State {
                 source: Arc::new(error),
             }
         });
+        // The other logs of the directory are on the same disk.
+        if let Some(port) = &self.journal {
+            port.journal
+                .shared
+                .fail(fault.operation, io::Error::other(fault.source.to_string()));
+        }
         fault.clone()
     }
 

@@ -7,9 +7,9 @@ use reactor::{File, disk};
 
 use super::damage::{Damage, DamageAt};
 use super::file_name::{FileKind, FileName, Suffix};
-use super::offset_index::{IndexDamage, OffsetIndex};
+use super::offset_index::{IndexDamage, OffsetIndex, relative};
 use super::segment_index::SegmentIndex;
-use super::time_index;
+use super::time_index::{self, TimeIndex};
 use super::window::{SCAN_BYTES, ScanError, Window};
 use crate::types::Offset;
 
@@ -52,6 +52,68 @@ pub(crate) fn read_tail(
         position = batch.end();
     }
     Ok((index, end_offset))
+}
+
+/// Where in a segment the batch at `point` begins, and the indexes of what lies before, as checkpoints saved them. `None` when
+/// the index files do not lead there: then the segment is read from its start.
+pub(crate) fn read_until(
+    dir: &Path,
+    base_offset: Offset,
+    file: &File,
+    size_bytes: u64,
+    point: Offset,
+) -> Option<(SegmentIndex, u64)> {
+    let path = |kind| FileName::new(base_offset, kind, Suffix::Live).in_dir(dir);
+    let point_relative = relative(base_offset, point)?;
+    let mut offsets = OffsetIndex::parse_front(&disk::read(&path(FileKind::OffsetIndex)).ok()?, size_bytes);
+    let mut times = TimeIndex::parse_front(&disk::read(&path(FileKind::TimeIndex)).ok()?);
+    offsets.truncate(point_relative);
+    times.truncate(point_relative);
+    let last = offsets.last();
+    let mut index = SegmentIndex::from_files(base_offset, offsets, times);
+    let mut window = Window::new(file, size_bytes, SCAN_BYTES);
+    index.first_timestamp = window.header(0).ok()?.map(|batch| batch.header.max_timestamp());
+    let mut position = last.map_or(0, |entry| entry.position.into());
+    let mut is_first = true;
+    loop {
+        let batch = window.header(position).ok()??;
+        if is_first && let Some(last) = last {
+            let expected = base_offset.saturating_add(last.relative_offset.into());
+            if batch.header.last_offset() != expected {
+                return None;
+            }
+        }
+        is_first = false;
+        if batch.header.next_offset() > point {
+            return None; // the point lies within a batch
+        }
+        index.resume(&batch);
+        position = batch.end();
+        if batch.header.next_offset() == point {
+            return Some((index, position));
+        }
+    }
+}
+
+/// A batch start at or before the first batch that ends behind `offset`, by the index file if it can be believed.
+pub(crate) fn floor_position(
+    dir: &Path,
+    base_offset: Offset,
+    file: &File,
+    size_bytes: u64,
+    offset: Offset,
+) -> u64 {
+    let path = FileName::new(base_offset, FileKind::OffsetIndex, Suffix::Live).in_dir(dir);
+    let entry = || {
+        let index = OffsetIndex::parse_front(&disk::read(&path).ok()?, size_bytes);
+        let entry = index.floor(relative(base_offset, offset)?)?;
+        let batch = Window::new(file, size_bytes, SCAN_BYTES)
+            .header(entry.position.into())
+            .ok()??;
+        let expected = base_offset.saturating_add(entry.relative_offset.into());
+        (batch.header.last_offset() == expected).then_some(u64::from(entry.position))
+    };
+    entry().unwrap_or(0)
 }
 
 /// End of a segment whose index was just built, so that the walk is short.

@@ -136,10 +136,6 @@ impl TailCache {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.batches.is_empty()
-    }
-
     /// Whole batches from the one that holds `from` on, up to `max_bytes` and below `below`; `None` when `from` lies before what
     /// is held. The first comes even if it alone is larger than `max_bytes`, if it is asked for `at_least_one`.
     pub(crate) fn slice(
@@ -195,7 +191,10 @@ mod tests {
         let tail = tail(4);
         assert_eq!(tail.slice(Offset(99), 100, Offset(120), true), None);
         let all = tail.slice(Offset(100), 100, Offset(120), true).unwrap();
-        assert_eq!((all.bytes, all.next_offset, all.pieces.len()), (40, Offset(120), 4));
+        assert_eq!(
+            (all.bytes, all.next_offset, all.pieces.len()),
+            (40, Offset(120), 4)
+        );
         let bound = tail.slice(Offset(107), 100, Offset(113), true).unwrap();
         assert_eq!((bound.bytes, bound.next_offset), (10, Offset(110)));
         let small = tail.slice(Offset(110), 5, Offset(120), true).unwrap();
@@ -221,7 +220,7 @@ mod tests {
         tail.note_written(20);
         assert_eq!((tail.unwritten_bytes(), tail.first_unwritten_offset()), (0, None));
         tail.clear_written();
-        assert!(tail.is_empty());
+        assert_eq!(tail.slice(Offset(120), 100, Offset(120), true), None);
         assert_eq!(tail.written(), 1040);
     }
 }

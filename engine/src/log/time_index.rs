@@ -53,14 +53,43 @@ impl TimeIndex {
         Ok(TimeIndex { entries })
     }
 
+    /// The entries at the front of a file that may be torn, or longer than what was written: up to the first that is none.
+    pub(crate) fn parse_front(bytes: &[u8]) -> TimeIndex {
+        let mut index = TimeIndex::default();
+        for entry in bytes.chunks_exact(ENTRY_BYTES).map_while(decode) {
+            let is_behind = index.last().map_or(entry.timestamp > Timestamp::NONE, |last| {
+                entry.timestamp > last.timestamp && entry.relative_offset >= last.relative_offset
+            });
+            if !is_behind {
+                break;
+            }
+            index.entries.push(entry);
+        }
+        index
+    }
+
     /// The file's content.
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.entries.len() * ENTRY_BYTES);
-        for entry in &self.entries {
+        self.encode_from(0)
+    }
+
+    /// The file's content from entry number `first` on.
+    pub(crate) fn encode_from(&self, first: usize) -> Vec<u8> {
+        let entries = self.entries.get(first..).unwrap_or_default();
+        let mut bytes = Vec::with_capacity(entries.len() * ENTRY_BYTES);
+        for entry in entries {
             bytes.extend_from_slice(&entry.timestamp.0.to_be_bytes());
             bytes.extend_from_slice(&entry.relative_offset.to_be_bytes());
         }
         bytes
+    }
+
+    /// Forgets the entries for offsets from `relative_offset` on.
+    pub(crate) fn truncate(&mut self, relative_offset: u32) {
+        let kept = self
+            .entries
+            .partition_point(|entry| entry.relative_offset < relative_offset);
+        self.entries.truncate(kept);
     }
 
     /// Adds an entry unless the greatest timestamp is still the same.

@@ -27,7 +27,7 @@ impl State {
         timestamp: Timestamp,
     ) -> Result<Option<TimestampOffset>, ReadError> {
         self.check_online()?;
-        let found = self.find_timestamp(timestamp);
+        let found = self.settled().and_then(|()| self.find_timestamp(timestamp));
         self.limit_open_files();
         found.map_err(|error| self.read_error(self.log_start, error))
     }
@@ -35,9 +35,14 @@ impl State {
     /// The first record with the greatest timestamp in the log.
     pub(crate) fn offset_of_max_timestamp(&mut self) -> Result<Option<TimestampOffset>, ReadError> {
         self.check_online()?;
-        let found = self.find_max_timestamp();
+        let found = self.settled().and_then(|()| self.find_max_timestamp());
         self.limit_open_files();
         found.map_err(|error| self.read_error(self.log_start, error))
+    }
+
+    /// The search goes through the files.
+    fn settled(&mut self) -> Result<(), ScanError> {
+        Ok(self.settle()?)
     }
 
     /// The greatest timestamp of a segment.

@@ -78,10 +78,13 @@ impl<'s, S: ByteSource + ?Sized> Window<'s, S> {
     }
 
     fn fill(&mut self, position: u64, wanted: usize, left: u64) -> io::Result<()> {
-        self.buffer.resize(self.capacity, 0);
+        let room = self.capacity.min(usize::try_from(left).unwrap_or(usize::MAX));
+        if self.buffer.len() < room {
+            // never more than is left: clearing a MiB for a short segment costs more than checking it
+            self.buffer.resize(room, 0);
+        }
         self.start = position;
         self.filled = 0;
-        let room = self.capacity.min(usize::try_from(left).unwrap_or(usize::MAX));
         while self.filled < wanted {
             let at = position + self.filled as u64;
             match self

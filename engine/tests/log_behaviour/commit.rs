@@ -9,10 +9,10 @@ fn a_commit_covers_what_was_appended_before_it() {
         let log = fixture.open(small_config()).await;
         let first = append(&log, batch(2, NOW.0, 10));
         let second = append(&log, batch(2, NOW.0, 10));
-        assert_eq!(log.flushed_offset(), Offset(0));
+        assert_eq!(log.committed_offset(), Offset(0));
         let commit = log.commit(first.commit_offset());
         log.commit(second.commit_offset()).await.unwrap();
-        assert_eq!(log.flushed_offset(), Offset(4));
+        assert_eq!(log.committed_offset(), Offset(4));
         commit.await.unwrap();
         log.commit(Offset(1000)).await.unwrap();
         log.close().await.unwrap();
@@ -34,13 +34,13 @@ fn many_waiters_and_rolls_share_syncs() {
                 }
                 let appended = append(&log, batch(1, NOW.0 + index, 100));
                 log.commit(appended.commit_offset()).await.unwrap();
-                assert!(log.flushed_offset() >= appended.commit_offset());
+                assert!(log.committed_offset() >= appended.commit_offset());
             }));
         }
         for task in tasks {
             task.await;
         }
-        assert_eq!(log.flushed_offset(), Offset(200));
+        assert_eq!(log.committed_offset(), Offset(200));
         assert!(log.segment_count() > 5);
         log.close().await.unwrap();
     });
@@ -59,14 +59,14 @@ fn flush_messages_syncs_without_being_asked() {
         append(&log, batch(1, NOW.0, 10));
         log.flush_if_due(engine::types::Timestamp(NOW.0 + 499));
         reactor::yield_now().await;
-        assert_eq!(log.flushed_offset(), Offset(0));
+        assert_eq!(log.committed_offset(), Offset(0));
         append(&log, batch(2, NOW.0, 10));
-        while log.flushed_offset() < Offset(3) {
+        while log.committed_offset() < Offset(3) {
             reactor::sleep(std::time::Duration::from_millis(1)).await;
         }
         append(&log, batch(1, NOW.0, 10));
         log.flush_if_due(engine::types::Timestamp(NOW.0 + 500));
-        while log.flushed_offset() < Offset(4) {
+        while log.committed_offset() < Offset(4) {
             reactor::sleep(std::time::Duration::from_millis(1)).await;
         }
         log.close().await.unwrap();

@@ -47,7 +47,7 @@ impl Fixture {
     }
 
     pub async fn open_with(&self, config: LogConfig, start: OpenState) -> (Log, RecoveryReport) {
-        Log::open(&self.dir(), Rc::new(config), start)
+        Log::open(&self.dir(), Rc::new(config), start, None)
             .await
             .expect("the log opens")
     }
@@ -151,7 +151,7 @@ pub async fn produce(log: &Log, builder: BatchBuilder) -> Appended {
 
 pub async fn commit_all(log: &Log) {
     log.commit(log.end_offset()).await.expect("a commit");
-    log.set_high_watermark(log.flushed_offset());
+    log.set_high_watermark(log.committed_offset());
 }
 
 pub fn bytes_of(pieces: &[Piece]) -> Vec<u8> {

@@ -1,11 +1,13 @@
 //! One life of the process: start, recover, work, and perhaps a clean stop.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
 
-use engine::directory::{DataDirectory, DirectoryError, PartitionCheckpoint};
-use engine::log::{Log, OpenError, RecoveryReport};
+use engine::directory::{DataDirectory, DirectoryError, PartitionCheckpoint, TopicPartition};
+use engine::journal::{Journal, Owner, Replayed, replay};
+use engine::log::{Log, OpenError, OpenState, RecoveryReport};
 use engine::types::LeaderEpoch;
 use reactor::background;
 use reactor::sim::Faults;
@@ -17,6 +19,7 @@ use crate::workload;
 use crate::world::World;
 
 pub const DATA: &str = "/data";
+const TOPIC_ID: Uuid = Uuid::from_u128(7);
 
 /// What one life is to be.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +49,7 @@ impl BootPlan {
 pub struct Boot {
     pub world: Rc<World>,
     pub logs: Vec<Option<Log>>,
+    journal: Option<Journal>,
     directory: RefCell<Option<DataDirectory>>,
     pub steps_left: Cell<u32>,
 }
@@ -60,14 +64,24 @@ impl Boot {
     /// Opens everything. None if the disk did not let it, which is checked to be its right.
     pub async fn start(world: &Rc<World>) -> Option<Boot> {
         world.count(|figures| figures.boots += 1);
-        let opened = background(|| DataDirectory::open(Path::new(DATA))).await;
-        let mut directory = match opened {
-            Ok(directory) => directory,
-            Err(error) => {
-                refused(world, &error);
+        let (mut directory, journal, replayed) = match open_directory(world).await {
+            Ok(opened) => opened,
+            Err(text) => {
+                refused(world, &text);
                 return None;
             }
         };
+        world.count(|figures| figures.replayed += replayed.batches_appended);
+        world.require(
+            replayed.batches_without_place == 0 || !world.is_whole(),
+            invariants::ACKED_SURVIVES,
+            || {
+                format!(
+                    "{} batches of the journal have no place",
+                    replayed.batches_without_place
+                )
+            },
+        );
         let mut logs = Vec::new();
         for cell in &world.logs {
             let (partition, exists) = {
@@ -81,7 +95,7 @@ impl Boot {
                 });
                 let (moved, made);
                 (moved, made) = background(move || {
-                    let made = directory.create_partition(&partition, Uuid::from_u128(7));
+                    let made = directory.create_partition(&partition, TOPIC_ID);
                     (directory, made)
                 })
                 .await;
@@ -89,17 +103,18 @@ impl Boot {
                 match made {
                     Ok(_) => cell.borrow_mut().exists = true,
                     Err(error) => {
-                        refused(world, &error);
+                        refused(world, &error.to_string());
                         logs.push(None);
                         continue;
                     }
                 }
             }
-            logs.push(open_log(world, &directory, cell).await);
+            logs.push(open_log(world, &directory, &replayed, journal.as_ref(), cell).await);
         }
         Some(Boot {
             world: world.clone(),
             logs,
+            journal,
             directory: RefCell::new(Some(directory)),
             steps_left: Cell::new(0),
         })
@@ -164,6 +179,11 @@ impl Boot {
             model.acked_cached = end;
             model.flushed = end;
         }
+        if let Some(journal) = &self.journal
+            && let Err(error) = journal.close().await
+        {
+            return self.check_fault(&error.to_string());
+        }
         if let Err(error) = self.checkpoint().await {
             return self.check_fault(&error.to_string());
         }
@@ -188,25 +208,73 @@ impl Boot {
     }
 }
 
-fn refused(world: &World, error: &DirectoryError) {
+/// Locks the directory, replays its journals and opens one for this life.
+async fn open_directory(world: &Rc<World>) -> Result<(DataDirectory, Option<Journal>, Replayed), String> {
+    let path = Path::new(DATA);
+    let directory = background(|| DataDirectory::open(Path::new(DATA)))
+        .await
+        .map_err(|error| error.to_string())?;
+    let Some(config) = world.journal.clone() else {
+        return Ok((directory, None, Replayed::default()));
+    };
+    let owners: HashMap<i32, Owner> = world
+        .logs
+        .iter()
+        .map(|cell| {
+            let model = cell.borrow();
+            let owner = Owner {
+                topic: model.partition.topic.clone(),
+                state: directory.open_state(&model.partition),
+                is_compacted: model.is_compacted(),
+            };
+            (model.partition.partition, owner)
+        })
+        .collect();
+    let replayed =
+        background(move || replay(Path::new(DATA), |(_, partition)| owners.get(&partition).cloned()))
+            .await
+            .map_err(|error| error.to_string())?;
+    let journal = Journal::open(path, 0, config)
+        .await
+        .map_err(|error| error.to_string())?;
+    Ok((directory, Some(journal), replayed))
+}
+
+/// What the log is told of itself: the checkpoints, and what replay has put into it.
+fn start_of(directory: &DataDirectory, replayed: &Replayed, partition: &TopicPartition) -> OpenState {
+    let mut state = directory.open_state(partition);
+    if let Some(end) = replayed.ends.get(&(TOPIC_ID, partition.partition)) {
+        state.recovery_point = Some(*end);
+        state.clean = false;
+    }
+    state
+}
+
+fn refused(world: &World, error: &str) {
     world.count(|figures| figures.refused_starts += 1);
     world.disk.note(&format!("no start: {error}"));
     world.require(
-        world.may_fail.get() || world.may_be_full.get(),
+        world.may_fail.get() || world.may_be_full.get() || !world.is_whole(),
         TYPED_ERRORS,
-        || error.to_string(),
+        || error.to_owned(),
     );
 }
 
 /// Opens a log and holds it against its model.
-async fn open_log(world: &Rc<World>, directory: &DataDirectory, cell: &RefCell<LogModel>) -> Option<Log> {
+async fn open_log(
+    world: &Rc<World>,
+    directory: &DataDirectory,
+    replayed: &Replayed,
+    journal: Option<&Journal>,
+    cell: &RefCell<LogModel>,
+) -> Option<Log> {
     let (partition, config, rotted) = {
         let model = cell.borrow();
         (model.partition.clone(), model.config.clone(), model.rotted)
     };
-    let state = directory.open_state(&partition);
-    let opened: Result<(Log, RecoveryReport), OpenError> =
-        Log::open(&directory.partition_dir(&partition), config, state).await;
+    let state = start_of(directory, replayed, &partition);
+    let dir = directory.partition_dir(&partition);
+    let opened: Result<(Log, RecoveryReport), OpenError> = Log::open(&dir, config, state, journal).await;
     match opened {
         Ok((log, report)) => {
             // what is checked here is the log and not the disk
@@ -264,7 +332,7 @@ pub async fn live(world: Rc<World>, plan: BootPlan) {
 /// Starts, dumps all logs, and ends.
 pub async fn dump_all(world: Rc<World>) -> Option<Vec<Option<Dump>>> {
     set_faults(&world, Faults::default());
-    let directory = background(|| DataDirectory::open(Path::new(DATA))).await.ok()?;
+    let (directory, journal, replayed) = open_directory(&world).await.ok()?;
     let mut dumps = Vec::new();
     for cell in &world.logs {
         let (partition, config) = {
@@ -276,8 +344,8 @@ pub async fn dump_all(world: Rc<World>) -> Option<Vec<Option<Dump>>> {
             dumps.push(None);
             continue;
         }
-        let state = directory.open_state(&partition);
-        let opened = Log::open(&dir, config, state).await;
+        let state = start_of(&directory, &replayed, &partition);
+        let opened = Log::open(&dir, config, state, journal.as_ref()).await;
         let dumped = opened.ok().and_then(|(log, _)| {
             let model = cell.borrow();
             invariants::dump(&world, &model, &log).ok()

@@ -189,7 +189,8 @@ pub fn check_recovered(world: &World, model: &mut LogModel, log: &Log, report: &
     model.start_durable = start;
     model.acked = end;
     model.acked_cached = end;
-    model.flushed = log.flushed_offset();
+    model.flushed = log.recovery_point();
+    model.is_frozen = false;
     world.require(model.flushed <= end, ONLY_GROWS, || {
         format!("{name}: recovery point {} behind the end {end}", model.flushed)
     });

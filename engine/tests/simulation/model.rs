@@ -110,6 +110,10 @@ pub struct LogModel {
     pub epoch: LeaderEpoch,
     /// What the log must know of the producers: their last batches.
     pub producers: BTreeMap<ProducerId, Sequenced>,
+    /// It is being cut: nothing else happens to it.
+    pub is_frozen: bool,
+    /// How often it was cut.
+    pub cuts: u32,
     /// Bits were flipped in its files: completeness is no longer asked for.
     pub rotted: bool,
 }
@@ -130,6 +134,8 @@ impl LogModel {
             start_max: Offset(0),
             epoch: LeaderEpoch(0),
             producers: BTreeMap::new(),
+            is_frozen: false,
+            cuts: 0,
             rotted: false,
         }
     }

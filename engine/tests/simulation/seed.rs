@@ -27,8 +27,15 @@ pub fn run_seed(seed: u64, trace: bool) -> Report {
     let logs = (0..1 + chance.below(3) as i32)
         .map(|number| LogModel::new(number, faults::config(&mut chance)))
         .collect();
-    let world = Rc::new(World::new(seed, logs));
+    let world = Rc::new(World::new(seed, logs, faults::journal(&mut chance)));
     world.disk.note(&format!("{mix:?}"));
+    world.disk.note(&format!("{:?}", world.journal));
+    for log in &world.logs {
+        let model = log.borrow();
+        world
+            .disk
+            .note(&format!("{} {:?}", model.partition, model.config));
+    }
     let mut lives = Lives {
         world: world.clone(),
         mix,
@@ -103,6 +110,7 @@ impl Lives {
             latency: self.mix.latency(),
             halt_after,
             trace: self.trace,
+            polls_max: 300_000,
             ..SimConfig::new(self.chance.next_u64())
         }
     }

@@ -107,6 +107,9 @@ struct Promise {
 fn append(boot: &Boot, number: usize, log: &Log, id: Option<ProducerId>) -> Option<Promise> {
     let world = &boot.world;
     let mut model = world.logs[number].borrow_mut();
+    if model.is_frozen {
+        return None;
+    }
     let name = model.partition.clone();
     let draft = world.chance(|chance| model.draft(id, now(), chance));
     let context = AppendContext {
@@ -185,6 +188,9 @@ fn retry(boot: &Boot, number: usize, log: &Log, id: ProducerId) -> Option<Promis
     let world = &boot.world;
     let model = world.logs[number].borrow();
     let name = model.partition.clone();
+    if model.is_frozen {
+        return None;
+    }
     let last = model.last_of(id)?.clone();
     if model.producers.get(&id).map(|producer| producer.last) != last.producer.map(|producer| producer.last) {
         return None; // written before the log start
@@ -258,12 +264,15 @@ fn refuse_gap(boot: &Boot, log: &Log, last: &Entry, context: &AppendContext) -> 
 
 /// Waits for durability, and notes the promise.
 async fn commit(boot: Rc<Boot>, number: usize, log: Log, promise: Promise) {
+    let cuts = boot.world.logs[number].borrow().cuts;
     let committed = log.commit(promise.commit).await;
     let up_to = promise.promised;
     let world = &boot.world;
     let mut model = world.logs[number].borrow_mut();
     let name = model.partition.clone();
     match committed {
+        // cut meanwhile: nobody is answered
+        _ if model.cuts != cuts => {}
         Ok(()) => {
             world.count(|figures| figures.acknowledged += 1);
             world.disk.note(&format!("{name} acknowledged up to {up_to}"));
@@ -274,7 +283,7 @@ async fn commit(boot: Rc<Boot>, number: usize, log: Log, promise: Promise) {
                 Durability::Journal => model.acked = model.acked.max(up_to),
                 Durability::PageCache => model.acked_cached = model.acked_cached.max(up_to),
             }
-            model.flushed = model.flushed.max(log.flushed_offset());
+            model.flushed = model.flushed.max(log.recovery_point());
             if up_to > log.high_watermark() {
                 log.set_high_watermark(up_to);
             }
@@ -295,6 +304,9 @@ async fn read_steps(boot: Rc<Boot>) {
 fn read(boot: &Boot, number: usize, log: &Log) {
     let world = &boot.world;
     let model = world.logs[number].borrow();
+    if model.is_frozen {
+        return;
+    }
     let (start, below) = (log.start_offset(), log.high_watermark());
     let span = (below.0 - start.0).max(0) as u64;
     let from = Offset(start.0 + world.chance(|chance| chance.below(span + 1)) as i64);
@@ -340,7 +352,7 @@ async fn upkeep_steps(boot: Rc<Boot>) {
             upkeep(&boot, number, &log).await;
             let mut model = boot.world.logs[number].borrow_mut();
             model.start = model.start.max(log.start_offset());
-            model.flushed = model.flushed.max(log.flushed_offset());
+            model.flushed = model.flushed.max(log.recovery_point());
         }
         pause(&boot).await;
     }
@@ -378,6 +390,7 @@ async fn upkeep(boot: &Boot, number: usize, log: &Log) {
             }
             compacted.err().map(|error| error.to_string())
         }
+        8 if world.one_in(3) => truncate(boot, number, log).await,
         8 | 9 => boot.checkpoint().await.err().map(|error| error.to_string()),
         _ => {
             if world.may_be_full.get() {
@@ -390,6 +403,43 @@ async fn upkeep(boot: &Boot, number: usize, log: &Log) {
     };
     if let Some(text) = failed {
         boot.check_fault(&text);
+    }
+}
+
+/// Cuts the log as a follower does whose leader has less.
+async fn truncate(boot: &Boot, number: usize, log: &Log) -> Option<String> {
+    let world = &boot.world;
+    let to = {
+        let mut model = world.logs[number].borrow_mut();
+        let (start, end) = (log.start_offset(), log.end_offset());
+        let span = (end.0 - start.0).max(0) as u64;
+        let to = Offset(end.0 - world.chance(|chance| chance.below(span.min(30) + 1)) as i64);
+        // from here on what is cut may be gone or there
+        let cut = model.entries.iter().find(|entry| entry.next() > to);
+        let bound = cut.map_or(to, |entry| entry.base.min(to));
+        model.is_frozen = true;
+        model.cuts += 1;
+        model.acked = model.acked.min(bound);
+        model.acked_cached = model.acked_cached.min(bound);
+        model.flushed = model.flushed.min(bound);
+        to
+    };
+    let truncated = log.truncate(to).await;
+    let mut model = world.logs[number].borrow_mut();
+    match truncated {
+        Ok(end) => {
+            world.count(|figures| figures.cuts += 1);
+            world.disk.note(&format!("{} cut at {end}", model.partition));
+            world.require(end <= to, ONLY_GROWS, || {
+                format!("{}: cut at {to}, ends at {end}", model.partition)
+            });
+            model.entries.retain(|entry| entry.next() <= end);
+            model.ghosts.clear();
+            model.learn_producers(&crate::model::producer_rows(log.producers()));
+            model.is_frozen = false;
+            None
+        }
+        Err(error) => Some(error.to_string()),
     }
 }
 
@@ -419,20 +469,12 @@ pub async fn prove_life(boot: &Rc<Boot>) {
         world.require(waited.is_ok(), LIVENESS, || {
             format!("{} does not commit within a minute", log.partition())
         });
-        world.require(
-            log.flushed_offset() >= up_to || !is_durable(boot, number),
-            ACKED_SURVIVES,
-            || {
-                format!(
-                    "{} committed {up_to} and has flushed {}",
-                    log.partition(),
-                    log.flushed_offset()
-                )
-            },
-        );
+        world.require(log.committed_offset() >= up_to, ACKED_SURVIVES, || {
+            format!(
+                "{} committed {up_to} and has flushed {}",
+                log.partition(),
+                log.committed_offset()
+            )
+        });
     }
-}
-
-fn is_durable(boot: &Boot, number: usize) -> bool {
-    boot.world.logs[number].borrow().config.durability == Durability::Journal
 }

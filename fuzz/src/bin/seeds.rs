@@ -8,8 +8,9 @@ use std::path::PathBuf;
 use std::{fs, io};
 
 use bytes::{BufMut, BytesMut};
-use engine::batch::BatchBuilder;
-use engine::log::producer_state::ProducerStates;
+use engine::batch::{BatchBuilder, BatchProducer};
+use engine::directory::MetaProperties;
+use engine::log::producer_state::{Appended, ProducerStates};
 use engine::log::{CheckStart, check_segment, checkpoint, partition_metadata, producer_snapshot};
 use engine::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 use net::header::RequestHeader;
@@ -19,6 +20,8 @@ use net::wire::Encoding;
 fn main() -> io::Result<()> {
     batches()?;
     segment_and_files()?;
+    journal()?;
+    operations()?;
     requests()
 }
 
@@ -92,28 +95,102 @@ fn segment_and_files() -> io::Result<()> {
         .epochs
         .iter()
         .map(|entry| format!("{} {}", entry.epoch, entry.start_offset));
-    let producers = ProducerStates::new(checked.next_offset);
-    let files = [
-        ("offset-index", offsets.encode()),
-        ("time-index", times.encode()),
-        ("leader-epoch-checkpoint", checkpoint::encode_lines(0, epochs)),
-        ("producer-snapshot", producer_snapshot::encode(&producers)),
+    let mut producers = ProducerStates::new(checked.next_offset);
+    producers.record(&Appended {
+        producer: BatchProducer {
+            id: ProducerId(9),
+            epoch: ProducerEpoch(0),
+            base_sequence: Sequence(38),
+            last_sequence: Sequence(39),
+        },
+        base_offset: Offset(38),
+        last_offset: Offset(39),
+        max_timestamp: Timestamp(1019),
+        now: Timestamp(1019),
+        is_transactional: true,
+        marker: None,
+    });
+    let topic_id = uuid::Uuid::from_u128(77);
+    let properties = MetaProperties {
+        cluster_id: "MkU3OEVBNTcwNTJENDM2Qg".to_owned(),
+        node_id: 1,
+        directory_id: Some(topic_id),
+    };
+    let files: [(&str, &str, Vec<u8>); 9] = [
+        ("offset_index", "whole", offsets.encode()),
+        ("time_index", "whole", times.encode()),
         (
+            "epoch_checkpoint",
+            "three-epochs",
+            checkpoint::encode_lines(0, epochs),
+        ),
+        (
+            "producer_snapshot",
+            "one-producer",
+            producer_snapshot::encode(&producers),
+        ),
+        (
+            "text_files",
             "recovery-point-offset-checkpoint",
             checkpoint::encode_lines(0, ["t 0 7".to_owned()].into_iter()),
         ),
         (
+            "text_files",
             "partition-metadata",
-            partition_metadata::encode(uuid::Uuid::from_u128(77)).into_bytes(),
+            partition_metadata::encode(topic_id).into_bytes(),
         ),
-        ("file-name", b"00000000000000000042.timeindex".to_vec()),
+        ("text_files", "meta-properties", properties.encode().into_bytes()),
         (
+            "text_files",
+            "file-name",
+            b"00000000000000000042.timeindex".to_vec(),
+        ),
+        (
+            "text_files",
             "topic-id",
-            partition_metadata::to_base64(uuid::Uuid::from_u128(77)).into_bytes(),
+            partition_metadata::to_base64(topic_id).into_bytes(),
         ),
     ];
-    for (pick, (name, content)) in files.into_iter().enumerate() {
-        write("index", name, &[&[pick as u8], content.as_slice()].concat())?;
+    for (target, name, content) in files {
+        write(target, name, &content)?;
+    }
+    Ok(())
+}
+
+/// The blocks of the golden journal, each with its length in front, as they are and with the switches that repair.
+fn journal() -> io::Result<()> {
+    let goldens = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/golden/data");
+    let bytes = fs::read(goldens.join("journal-1/00000007.journal"))?;
+    for (name, switches) in [("as-it-is", 0u8), ("repaired", 3)] {
+        let mut input = vec![switches];
+        // what is zero up to the end of a block is laid out again
+        for block in bytes.chunks(4096) {
+            let used = block.len() - block.iter().rev().take_while(|byte| **byte == 0).count();
+            input.extend((used as u16).to_le_bytes());
+            input.extend_from_slice(&block[..used]);
+        }
+        write("journal_file", name, &input)?;
+    }
+    Ok(())
+}
+
+/// Sequences that reach every operation.
+fn operations() -> io::Result<()> {
+    let append = [0, 0x41, 7, 1, 0xf7, 9, 4, 1, 0x13, 20];
+    let stories: [(&str, &[u8]); 5] = [
+        ("append-commit-read", &[6, 11, 0, 0, 0, 9, 1, 0, 0, 13, 5]),
+        ("retry", &[5, 1, 1, 5, 1, 0, 6]),
+        ("delete-and-retain", &[6, 8, 9, 0, 2, 10, 3, 6, 10, 0, 13, 1]),
+        ("restart", &[6, 14, 5, 1, 1, 13, 7, 8, 14]),
+        ("crash", &[15, 0, 0, 3, 0, 0, 6, 15, 1, 2, 15, 0, 0, 9, 1, 1]),
+    ];
+    for (name, story) in stories {
+        let mut input = Vec::new();
+        for _ in 0..6 {
+            input.extend(append);
+            input.extend(story);
+        }
+        write("log_operations", name, &input)?;
     }
     Ok(())
 }

@@ -51,7 +51,12 @@ impl<T> Outcome<T> {
 pub fn run<F: Future>(disk: &SimDisk, config: SimConfig, main: F) -> io::Result<Outcome<F::Output>> {
     let driver = Rc::new(Driver::new(disk.clone(), config.seed));
     let remote = Arc::new(Remote::new()?);
-    let core = Core::new("simulated".to_owned(), remote, Filling::Sim(driver.clone()));
+    let core = Core::new(
+        "simulated".to_owned(),
+        remote,
+        Filling::Sim(driver.clone()),
+        crate::sync::Budget::new(0),
+    );
     let Some(entered) = core::enter(&core) else {
         return Err(io::Error::other("this thread runs a reactor already"));
     };

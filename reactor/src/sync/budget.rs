@@ -55,6 +55,11 @@ impl Budget {
         self.0.available.get()
     }
 
+    /// Whether somebody waits for bytes.
+    pub fn is_awaited(&self) -> bool {
+        !self.0.asking.borrow().is_empty()
+    }
+
     /// Waits for its turn and for enough bytes. Asking for more than is reservable gets all of that: one
     /// oversized ask at a time goes through instead of waiting for ever.
     pub async fn reserve(&self, bytes: usize) -> Reservation {
@@ -74,7 +79,7 @@ impl Budget {
     /// is for all of that.
     pub fn try_reserve(&self, bytes: usize) -> Option<Reservation> {
         let bytes = bytes.min(self.reservable());
-        if !self.0.asking.borrow().is_empty() || bytes > self.0.for_all() {
+        if self.is_awaited() || bytes > self.0.for_all() {
             return None;
         }
         Some(self.take(bytes))

@@ -31,10 +31,8 @@ pub(crate) fn pages_cached(fd: &impl AsRawFd, offset: u64, len: u64) -> io::Resu
     let range = Range { offset, len };
     let mut stat = Stat::default();
     // SAFETY: `range` is readable and `stat` writable, both laid out as the kernel's structs.
-    check_len(
-        unsafe { libc::syscall(SYS_CACHESTAT, fd.as_raw_fd(), &raw const range, &raw mut stat, 0) }
-            as libc::ssize_t,
-    )?;
+    let result = unsafe { libc::syscall(SYS_CACHESTAT, fd.as_raw_fd(), &raw const range, &raw mut stat, 0) };
+    check_len(result as libc::ssize_t)?;
     Ok(stat.cached)
 }
 

@@ -13,6 +13,7 @@ use reactor::Instant;
 use super::fetch_lane::FetchLane;
 use super::progress::Progress;
 use super::tally::{Result as Figures, Tally};
+use super::usage::Watch;
 use super::{Common, fetch_wire, setup};
 use crate::cli::CliError;
 use crate::client::{AskError, Cluster, FetchConfig, OffsetSpec, Position, Topic, list_offsets};
@@ -107,6 +108,7 @@ impl Consume {
             starts,
             again: self.again && is_bounded,
         });
+        let watch = Watch::start(self.common.watch_pid, start + warmup);
         let progress = Progress::start(tally.clone());
         join_all(
             lanes
@@ -114,8 +116,9 @@ impl Consume {
                 .map(|lane| consume(lane, finish.clone(), tally.clone())),
         )
         .await;
+        let usage = watch.finish();
         drop(progress);
-        Ok(tally.borrow().result())
+        Ok(tally.borrow().result(usage))
     }
 }
 

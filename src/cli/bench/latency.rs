@@ -11,12 +11,13 @@ use reactor::Instant;
 
 use super::consume::{self, FetchLimits};
 use super::fetch_lane::FetchLane;
-use super::produce;
+use super::produce::{self, Sending};
 use super::produce_lane::{ProduceLane, Source};
 use super::progress::Progress;
 use super::stamp::{self, Stamper};
 use super::tally::{Result as Figures, Tally};
-use super::{Common, Shape};
+use super::usage::Watch;
+use super::{Common, IN_FLIGHT_FAST, Shape};
 use crate::cli::CliError;
 use crate::client::{Cluster, OffsetSpec, list_offsets};
 
@@ -37,6 +38,10 @@ pub struct Latency {
     shape: Shape,
     #[command(flatten)]
     limits: FetchLimits,
+    /// Put up to N of the records that are due into one batch, as clients do that do not linger; --batch-records is 1
+    /// then, and --in-flight 5 if not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    coalesce: Option<u32>,
 }
 
 /// What is asked of every record that arrives.
@@ -52,6 +57,10 @@ impl Latency {
     pub fn run(mut self) -> Result<(), CliError> {
         if self.shape.rate <= 0.0 {
             self.shape.rate = RATE_DEFAULT;
+        }
+        if self.coalesce.is_some() {
+            self.shape.batch_records = 1;
+            self.shape.in_flight.get_or_insert(IN_FLIGHT_FAST);
         }
         if self.common.records.is_none() && self.common.seconds.is_none() {
             self.common.seconds = Some(10.0);
@@ -77,8 +86,13 @@ impl Latency {
 
         let shape = &self.shape;
         let (run, epoch) = (reactor::random_u64(), reactor::now());
+        let coalesce_max = self.coalesce.unwrap_or(1);
+        let batch_records = match self.coalesce {
+            None => shape.batch_records..=shape.batch_records,
+            Some(most) => 1..=most,
+        };
         let stamper = Stamper::new(
-            shape.batch_records,
+            batch_records,
             shape.record_bytes,
             shape.compression,
             (run, epoch),
@@ -87,8 +101,14 @@ impl Latency {
         let start = reactor::now() + LEAD;
         let measured_from = start + Duration::from_secs_f64(self.common.warmup.max(0.0));
         let sent = Rc::new(RefCell::new(Tally::new(start)));
-        let source = Source::Stamped(Rc::new(stamper), shape.batch_records);
-        let producing = produce::lanes(cluster, &self.common, shape, &topic, source, start, &sent).await?;
+        let sending = Sending {
+            source: Source::Stamped(Rc::new(stamper), shape.batch_records),
+            start,
+            request_batches: 1,
+            coalesce_max: coalesce_max as usize,
+        };
+        let producing = produce::lanes(cluster, &self.common, shape, &topic, sending, &sent).await?;
+        let watch = Watch::start(self.common.watch_pid, measured_from);
         let arrivals = Rc::new(Arrivals {
             run,
             epoch,
@@ -101,11 +121,12 @@ impl Latency {
             .collect();
         let progress = Progress::start(arrivals.tally.clone());
         join_all(producing.into_iter().map(ProduceLane::run)).await;
-        let sent = sent.borrow().result();
+        let sent = sent.borrow().result(None);
         let deadline = reactor::now() + STRAGGLE;
         while arrivals.count.get() < sent.records && reactor::now() < deadline {
             reactor::sleep(Duration::from_millis(5)).await;
         }
+        let usage = watch.finish();
         drop(progress);
         for reader in readers {
             reader.abort();
@@ -115,13 +136,14 @@ impl Latency {
         tally.failed(sent.records.saturating_sub(arrivals.count.get()), || {
             "records did not arrive".to_owned()
         });
-        Ok(tally.result())
+        Ok(tally.result(usage))
     }
 
     fn common(&self) -> Common {
         Common {
             target: self.common.target.clone(),
             topic: self.common.topic.clone(),
+            topic_configs: self.common.topic_configs.clone(),
             ..self.common
         }
     }

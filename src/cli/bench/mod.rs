@@ -5,11 +5,14 @@
 //! so that `taskset` decides which core the load may use.
 //!
 //! [`pace`] is the schedule, [`load`] builds batches, [`produce_lane`] and [`fetch_lane`] are connections that write
-//! and read frames themselves (the general client would cost more than the broker), [`tally`] counts.
+//! and read frames themselves (the general client would cost more than the broker), [`tally`] counts, [`usage`] tells
+//! who used the processors. [`first_ack`] times a start, [`ceiling`] is the server no broker can pass.
 
+mod ceiling;
 mod consume;
 mod fetch_lane;
 mod fetch_wire;
+mod first_ack;
 mod latency;
 mod load;
 mod pace;
@@ -20,11 +23,12 @@ mod progress;
 mod setup;
 mod stamp;
 mod tally;
+mod usage;
 
 use clap::{Args, Subcommand};
 use engine::batch::Codec;
 
-use super::arguments::{AcksArg, parse_codec};
+use super::arguments::{AcksArg, parse_codec, parse_pair};
 use super::{CliError, target::Target};
 
 pub use stamp::StampError;
@@ -44,6 +48,10 @@ enum What {
     Consume(consume::Consume),
     /// End to end: latency from a record's intended send time to its arrival at a consumer of this process.
     Latency(latency::Latency),
+    /// Time until a broker that is starting acknowledges its first record.
+    FirstAck(first_ack::FirstAck),
+    /// No load but its counterpart: a server that receives, checks nothing and answers, as the most a broker could do.
+    Ceiling(ceiling::Ceiling),
 }
 
 impl Bench {
@@ -52,11 +60,13 @@ impl Bench {
             What::Produce(command) => command.run(),
             What::Consume(command) => command.run(),
             What::Latency(command) => command.run(),
+            What::FirstAck(command) => command.run(),
+            What::Ceiling(command) => command.run(),
         }
     }
 }
 
-/// What all three have in common.
+/// What the loads have in common.
 #[derive(Debug, Args)]
 struct Common {
     #[command(flatten)]
@@ -70,6 +80,9 @@ struct Common {
     /// Replicas of a topic that is created; the broker's default.replication.factor if not given.
     #[arg(long, value_name = "N", default_value_t = -1)]
     replication_factor: i16,
+    /// A config of a topic that is created; may be given many times.
+    #[arg(long = "topic-config", value_name = "KEY=VALUE", value_parser = parse_pair)]
+    topic_configs: Vec<(String, String)>,
     /// Connections to each broker that leads partitions of the topic.
     #[arg(long, value_name = "C", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
     connections: u32,
@@ -82,6 +95,9 @@ struct Common {
     /// Seconds at the start that are not measured.
     #[arg(long, value_name = "S", default_value_t = 0.0)]
     warmup: f64,
+    /// A process of this machine, the broker as a rule, whose processor time is told beside our own.
+    #[arg(long, value_name = "PID")]
+    watch_pid: Option<u32>,
 }
 
 /// What is produced.

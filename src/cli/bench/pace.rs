@@ -37,9 +37,17 @@ pub enum Next {
     Send {
         intended: Instant,
     },
+    /// Too late for this batch, and for all that follow: the run is over.
+    GiveUp {
+        intended: Instant,
+    },
     WaitUntil(Instant),
     Done,
 }
+
+/// How long after the end of a run its last batches may still be sent. A broker that cannot keep the rate would
+/// otherwise stretch the run without end.
+const OVERTIME: Duration = Duration::from_secs(2);
 
 /// The schedule of one lane.
 #[derive(Debug)]
@@ -97,6 +105,9 @@ impl Pace {
                     return Next::WaitUntil(intended);
                 }
                 *next += *lanes;
+                if until.is_some_and(|until| now >= until + OVERTIME) {
+                    return Next::GiveUp { intended };
+                }
                 Next::Send { intended }
             }
         }
@@ -166,11 +177,24 @@ mod tests {
     fn time_and_count_end_a_run() {
         let start = start();
         let mut pace = Pace::at_rate(1000.0, start, (0, 1), u64::MAX, Some(at(start, 3)));
-        let sent = std::iter::from_fn(|| match pace.next(at(start, 1000)) {
-            Next::Send { intended } => Some(intended),
-            _ => None,
-        });
-        assert_eq!(sent.count(), 3);
+        let sent = |pace: &mut Pace, now| {
+            let mut count = 0;
+            while let Next::Send { .. } = pace.next(now) {
+                count += 1;
+            }
+            count
+        };
+        assert_eq!(sent(&mut pace, at(start, 1000)), 3);
+        let mut pace = Pace::at_rate(1000.0, start, (0, 1), u64::MAX, Some(at(start, 3)));
+        assert_eq!(sent(&mut pace, at(start, 1)), 2);
+        let late = start + OVERTIME * 2;
+        assert_eq!(
+            pace.next(late),
+            Next::GiveUp {
+                intended: at(start, 2)
+            }
+        );
+        assert_eq!(pace.next(late), Next::Done);
         let supply = Supply::new(2, Some(at(start, 5)));
         let (mut one, mut two) = (Pace::Fast(supply.clone()), Pace::Fast(supply));
         assert_eq!(one.next(start), Next::Send { intended: start });

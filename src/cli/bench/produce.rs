@@ -14,6 +14,7 @@ use super::produce_lane::{LaneConfig, ProduceLane, Source};
 use super::produce_wire::{self, RequestTemplate};
 use super::progress::Progress;
 use super::tally::{Result as Figures, Tally};
+use super::usage::Watch;
 use super::{Common, Shape, setup};
 use crate::cli::CliError;
 use crate::client::{AskError, Cluster, Topic};
@@ -29,6 +30,9 @@ pub struct Produce {
     common: Common,
     #[command(flatten)]
     shape: Shape,
+    /// Batches in a request, each of another partition; more than one counts partitions as the request's records.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    request_batches: u32,
 }
 
 impl Produce {
@@ -54,13 +58,31 @@ impl Produce {
         let start = reactor::now() + LEAD;
         let measured_from = start + Duration::from_secs_f64(self.common.warmup.max(0.0));
         let tally = Rc::new(RefCell::new(Tally::new(measured_from)));
-        let lanes = lanes(cluster, &self.common, shape, &topic, source, start, &tally).await?;
+        let sending = Sending {
+            source,
+            start,
+            request_batches: self.request_batches as usize,
+            coalesce_max: 1,
+        };
+        let lanes = lanes(cluster, &self.common, shape, &topic, sending, &tally).await?;
+        let watch = Watch::start(self.common.watch_pid, measured_from);
         reactor::sleep_until(start).await;
         let progress = Progress::start(tally.clone());
         join_all(lanes.into_iter().map(ProduceLane::run)).await;
+        let usage = watch.finish();
         drop(progress);
-        Ok(tally.borrow().result())
+        Ok(tally.borrow().result(usage))
     }
+}
+
+/// How the batches of a run are sent.
+pub struct Sending {
+    pub source: Source,
+    pub start: reactor::Instant,
+    /// Batches in a request.
+    pub request_batches: usize,
+    /// Batches that are due at once and go into one.
+    pub coalesce_max: usize,
 }
 
 /// Connected lanes to all leaders of the topic, the schedule shared out among them.
@@ -69,10 +91,10 @@ pub async fn lanes(
     common: &Common,
     shape: &Shape,
     topic: &Topic,
-    source: Source,
-    start: reactor::Instant,
+    sending: Sending,
     tally: &Rc<RefCell<Tally>>,
 ) -> Result<Vec<ProduceLane>, CliError> {
+    let Sending { source, start, .. } = sending;
     let until = common
         .seconds
         .map(|seconds| start + Duration::from_secs_f64((common.warmup + seconds).max(0.0)));
@@ -82,7 +104,8 @@ pub async fn lanes(
         (None, None) => RECORDS_DEFAULT,
     };
     let batch_records = u64::from(shape.batch_records);
-    let batches = records.div_ceil(batch_records);
+    let request_records = batch_records * sending.request_batches as u64;
+    let batches = records.div_ceil(request_records);
     let supply = Supply::new(batches, until);
     let shares = common.shares(topic);
     let count = shares.len();
@@ -94,18 +117,33 @@ pub async fn lanes(
             .map_err(AskError::from)?
             .min(produce_wire::VERSIONS.1);
         let acks = shape.acks.into();
-        let request = |partition: &i32| RequestTemplate::new(version, &topic.name, *partition, acks);
+        let request = |partitions: &[i32]| match (partitions, &source) {
+            ([partition], _) => RequestTemplate::one(version, &topic.name, *partition, acks),
+            (_, Source::Prebuilt(load)) => {
+                let batch = |at| load.batch(at as u64);
+                RequestTemplate::whole(version, &topic.name, partitions, acks, batch)
+            }
+            (_, Source::Stamped(stamper, _)) => {
+                let batch = |_| stamper.batch(&[start]).unwrap_or_default();
+                RequestTemplate::whole(version, &topic.name, partitions, acks, batch)
+            }
+        };
         let config = LaneConfig {
             address: setup::address(cluster, &share).await?,
             version,
-            requests: share.partitions.iter().map(request).collect(),
+            requests: share
+                .partitions
+                .chunks(sending.request_batches.max(1))
+                .map(request)
+                .collect(),
             source: source.clone(),
             acks,
             in_flight_max: shape.in_flight_max(),
+            coalesce_max: sending.coalesce_max,
         };
         let pace = if shape.rate > 0.0 {
             Pace::at_rate(
-                shape.rate / batch_records as f64,
+                shape.rate / request_records as f64,
                 start,
                 (lane, count),
                 batches,

@@ -56,7 +56,7 @@ pub enum Source {
 }
 
 impl Source {
-    fn batch(&self, turn: u64, intended: Instant) -> Result<Bytes, StampError> {
+    fn batch(&self, turn: u64, intended: &[Instant]) -> Result<Bytes, StampError> {
         match self {
             Source::Prebuilt(load) => Ok(load.batch(turn)),
             Source::Stamped(stamper, _) => stamper.batch(intended),
@@ -80,6 +80,8 @@ pub struct LaneConfig {
     pub source: Source,
     pub acks: Acks,
     pub in_flight_max: usize,
+    /// How many of the batches that are due go into one; only stamped batches can.
+    pub coalesce_max: usize,
 }
 
 pub struct ProduceLane {
@@ -96,6 +98,8 @@ pub struct ProduceLane {
 struct InFlight {
     correlation_id: i32,
     intended: Instant,
+    records: u64,
+    batches: u64,
     batch_bytes: u64,
 }
 
@@ -175,7 +179,7 @@ impl ProduceLane {
                 Next::WaitUntil(time) => reactor::sleep_until(time).await,
                 Next::Done if self.in_flight.borrow().is_empty() => return Ok(()),
                 // full, or drained of work: the next answer changes it
-                Next::Done | Next::Send { .. } => answered.await,
+                Next::Done | Next::Send { .. } | Next::GiveUp { .. } => answered.await,
             }
         }
     }
@@ -186,8 +190,24 @@ impl ProduceLane {
         let mut gathered = Vec::new();
         let mut pace = self.pace.borrow_mut();
         while gathered.len() < room {
-            let next = pace.next(now);
-            let Next::Send { intended } = next else {
+            let mut due = Vec::new();
+            let next = loop {
+                let next = pace.next(now);
+                match next {
+                    Next::Send { intended } => due.push(intended),
+                    Next::GiveUp { intended } => {
+                        let batches = self.config.requests.first().map_or(1, RequestTemplate::batches);
+                        let records = self.config.source.batch_records() * batches;
+                        self.tally.borrow_mut().given_up(intended, now, records);
+                        continue;
+                    }
+                    Next::WaitUntil(_) | Next::Done => break next,
+                }
+                if due.len() >= self.config.coalesce_max {
+                    break next;
+                }
+            };
+            let Some(intended) = due.first().copied() else {
                 return Ok((gathered, next));
             };
             let turn = self.turn.get();
@@ -200,19 +220,23 @@ impl ProduceLane {
                 return Ok((gathered, Next::Done));
             };
             let correlation_id = turn as i32 & i32::MAX;
-            let batch = self.config.source.batch(turn, intended)?;
-            let batch_bytes = batch.len() as u64;
+            let batches = request.batches();
+            let records = self.config.source.batch_records() * due.len() as u64 * batches;
+            let batch = self.config.source.batch(turn, &due)?;
             let mut pieces = Vec::with_capacity(3);
-            request.write(correlation_id, batch, &mut pieces);
+            let batch_bytes = request.write(correlation_id, || batch, &mut pieces);
             if self.config.acks != Acks::None {
                 self.in_flight.borrow_mut().push_back(InFlight {
                     correlation_id,
                     intended,
+                    records,
+                    batches,
                     batch_bytes,
                 });
             }
             gathered.push(Request {
                 intended,
+                records,
                 batch_bytes,
                 pieces,
             });
@@ -224,12 +248,7 @@ impl ProduceLane {
         let now = reactor::now();
         let mut tally = self.tally.borrow_mut();
         for request in sent {
-            tally.completed(
-                request.intended,
-                now,
-                self.config.source.batch_records(),
-                request.batch_bytes,
-            );
+            tally.completed(request.intended, now, request.records, request.batch_bytes);
         }
     }
 
@@ -260,10 +279,22 @@ impl ProduceLane {
         let mut tally = self.tally.borrow_mut();
         match answer.error {
             ErrorCode::None => {
-                let records = self.config.source.batch_records();
-                tally.completed(request.intended, now, records, request.batch_bytes);
+                tally.completed(request.intended, now, request.records, request.batch_bytes);
             }
-            error => tally.failed(1, || error.to_string()),
+            error => {
+                tally.failed(answer.refused, || error.to_string());
+                let batches = request.batches.max(1);
+                let taken = batches.saturating_sub(answer.refused);
+                if taken > 0 {
+                    let share = |all: u64| all / batches * taken;
+                    tally.completed(
+                        request.intended,
+                        now,
+                        share(request.records),
+                        share(request.batch_bytes),
+                    );
+                }
+            }
         }
         Ok(())
     }
@@ -271,6 +302,7 @@ impl ProduceLane {
 
 struct Request {
     intended: Instant,
+    records: u64,
     batch_bytes: u64,
     pieces: Vec<Piece>,
 }
@@ -278,6 +310,7 @@ struct Request {
 /// What is counted when nobody acknowledges.
 struct Sent {
     intended: Instant,
+    records: u64,
     batch_bytes: u64,
 }
 
@@ -287,6 +320,7 @@ impl Sent {
             .iter()
             .map(|request| Sent {
                 intended: request.intended,
+                records: request.records,
                 batch_bytes: request.batch_bytes,
             })
             .collect()

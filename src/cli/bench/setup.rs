@@ -26,7 +26,7 @@ impl Common {
                     &self.topic,
                     self.partitions,
                     self.replication_factor,
-                    &[],
+                    &self.topic_configs,
                 )
                 .await?;
                 cluster.led_topic(&self.topic).await

@@ -6,6 +6,7 @@ use hdrhistogram::Histogram;
 use reactor::Instant;
 use serde_json::{Value, json};
 
+use super::usage::Usage;
 use crate::cli::output::number;
 use crate::cli::{CliError, output};
 
@@ -21,6 +22,7 @@ pub struct Tally {
     records: u64,
     bytes: u64,
     errors: u64,
+    unsent: u64,
     first_error: Option<String>,
     latencies_ns: Histogram<u64>,
 }
@@ -45,6 +47,7 @@ impl Tally {
             records: 0,
             bytes: 0,
             errors: 0,
+            unsent: 0,
             first_error: None,
             latencies_ns,
         }
@@ -79,6 +82,14 @@ impl Tally {
             .saturating_record(u64::try_from(latency).unwrap_or(LATENCY_MAX_NS).max(1));
     }
 
+    /// Records that were due and are given up: the broker is that far behind. Their latency is at least what it is now.
+    pub fn given_up(&mut self, intended: Instant, now: Instant, records: u64) {
+        if self.is_measured(intended) {
+            self.unsent += records;
+            self.latency(intended, now);
+        }
+    }
+
     pub fn failed(&mut self, count: u64, why: impl FnOnce() -> String) {
         self.errors += count;
         if count > 0 {
@@ -95,7 +106,7 @@ impl Tally {
         }
     }
 
-    pub fn result(&self) -> Result {
+    pub fn result(&self, usage: Option<Usage>) -> Result {
         let seconds = self.last.saturating_since(self.measured_from).as_secs_f64();
         let per_second = |count: f64| if seconds > 0.0 { count / seconds } else { 0.0 };
         let us = |ns: u64| round1(ns as f64 / 1e3);
@@ -112,7 +123,9 @@ impl Tally {
             p999_us: quantile(0.999),
             max_us: us(self.latencies_ns.max()),
             errors: self.errors,
+            unsent: self.unsent,
             first_error: self.first_error.clone(),
+            usage,
         }
     }
 }
@@ -135,7 +148,10 @@ pub struct Result {
     pub p999_us: f64,
     pub max_us: f64,
     pub errors: u64,
+    /// Records of a rate that the broker was too far behind to be sent.
+    pub unsent: u64,
     pub first_error: Option<String>,
+    pub usage: Option<Usage>,
 }
 
 impl Result {
@@ -152,6 +168,8 @@ impl Result {
             "p999_us": self.p999_us,
             "max_us": self.max_us,
             "errors": self.errors,
+            "unsent": self.unsent,
+            "usage": self.usage.as_ref().map(Usage::to_json),
         })
     }
 
@@ -172,9 +190,17 @@ impl Result {
 
     /// For people; `latency` says from what to what.
     pub fn to_text(&self, latency: &str) -> String {
+        let unsent = match self.unsent {
+            0 => String::new(),
+            unsent => format!(", {} given up unsent", number::grouped(unsent)),
+        };
+        let usage = self
+            .usage
+            .as_ref()
+            .map_or(String::new(), |usage| format!("\n{}", usage.to_text()));
         format!(
-            "{} records, {} in {:.2} s: {:.1} MB/s, {} records/s, {} errors\n\
-             {latency}: p50 {}  p90 {}  p99 {}  p99.9 {}  max {}",
+            "{} records, {} in {:.2} s: {:.1} MB/s, {} records/s, {} errors{unsent}\n\
+             {latency}: p50 {}  p90 {}  p99 {}  p99.9 {}  max {}{usage}",
             number::grouped(self.records),
             number::bytes(self.bytes),
             self.seconds,
@@ -208,7 +234,7 @@ mod tests {
         }
         tally.completed(ms(1100), ms(2000), 10, 20_000);
         tally.failed(3, || "lost".to_owned());
-        let result = tally.result();
+        let result = tally.result(None);
         assert_eq!(
             (result.records, result.bytes, result.errors),
             (1010, 2_020_000, 3)
@@ -232,6 +258,7 @@ mod tests {
             "p999_us",
             "max_us",
             "errors",
+            "unsent",
         ] {
             assert!(json.get(key).is_some_and(Value::is_number), "{key}");
         }
@@ -243,7 +270,19 @@ mod tests {
     fn a_latency_beyond_the_histogram_is_not_lost() {
         let mut tally = Tally::new(ms(0));
         tally.completed(ms(0), ms(10_000_000), 1, 1);
-        assert!(tally.result().max_us >= 599e6);
-        assert_eq!(Tally::new(ms(0)).result().records_per_s, 0.0);
+        assert!(tally.result(None).max_us >= 599e6);
+        assert_eq!(Tally::new(ms(0)).result(None).records_per_s, 0.0);
+    }
+
+    #[test]
+    fn what_an_overloaded_broker_never_got_counts_as_late() {
+        // Without it a broker at half the asked rate would show the latencies of the lucky half.
+        let mut tally = Tally::new(ms(0));
+        tally.completed(ms(0), ms(1), 10, 10);
+        tally.given_up(ms(0), ms(5000), 10);
+        let result = tally.result(None);
+        assert_eq!((result.records, result.unsent), (10, 10));
+        assert!(result.p99_us > 4.9e6);
+        assert!(result.to_text("latency").contains("10 given up unsent"));
     }
 }

@@ -1,10 +1,12 @@
 //! The entries of index files, with the offsets they mean.
 
+use engine::log::partition_metadata::from_base64;
 use engine::types::{Offset, Timestamp};
+use uuid::Uuid;
 
 const OFFSET_ENTRY_BYTES: usize = 8;
 const TIME_ENTRY_BYTES: usize = 12;
-const TRANSACTION_ENTRY_BYTES: usize = 34;
+pub const TRANSACTION_ENTRY_BYTES: usize = 34;
 
 /// Where the batch that ends with an offset begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +25,7 @@ pub struct TimeEntry {
 /// A transaction that was aborted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AbortedEntry {
+    pub version: i16,
     pub producer_id: i64,
     pub first_offset: Offset,
     pub last_offset: Offset,
@@ -90,12 +93,35 @@ pub fn time_entries(base_offset: Offset, bytes: &[u8]) -> Entries<TimeEntry> {
 pub fn transaction_entries(bytes: &[u8]) -> Entries<AbortedEntry> {
     entries(bytes, TRANSACTION_ENTRY_BYTES, |entry| {
         Some(AbortedEntry {
-            producer_id: i64_at(entry, 2)?, // after a version
+            version: i16::from_be_bytes(*entry.first_chunk()?),
+            producer_id: i64_at(entry, 2)?,
             first_offset: Offset(i64_at(entry, 10)?),
             last_offset: Offset(i64_at(entry, 18)?),
             last_stable_offset: Offset(i64_at(entry, 26)?),
         })
     })
+}
+
+/// The lines `topic id` of `ringlog-checkpoint-topic-ids`; the number and text of the first that is none.
+pub fn topic_ids(bytes: &[u8]) -> Result<Vec<(String, Uuid)>, TopicIdLine> {
+    let text = String::from_utf8_lossy(bytes);
+    let lines = text.lines().zip(1..).map(|(line, number)| {
+        line.split_once(' ')
+            .and_then(|(topic, id)| Some((topic.to_owned(), from_base64(id)?)))
+            .ok_or_else(|| TopicIdLine {
+                number,
+                line: line.to_owned(),
+            })
+    });
+    lines.collect()
+}
+
+/// Not a topic and its id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {number} is {line:?}, expected a topic and its id")]
+pub struct TopicIdLine {
+    number: usize,
+    line: String,
 }
 
 #[cfg(test)]

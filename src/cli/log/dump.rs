@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use engine::directory::{MetaProperties, OffsetCheckpoint};
 use engine::log::epoch_cache::EpochCache;
-use engine::log::{checkpoint, partition_metadata, producer_snapshot};
+use engine::log::{partition_metadata, producer_snapshot};
 use serde_json::{Value, json};
 
 use super::files::{self, Kind, LogFile};
-use super::{derived, dump_segment};
+use super::{derived, dump_journal, dump_segment};
 use crate::cli::CliError;
 use crate::cli::output::{self, Table, time};
 
@@ -68,6 +69,7 @@ impl Dump {
             Kind::Segment { .. } | Kind::MetadataSnapshot => {
                 return dump_segment::show(file, &self.detail, self.json);
             }
+            Kind::Journal => return dump_journal::show(file, &self.detail, self.json),
             Kind::OffsetIndex { base_offset } => {
                 let mut table = Table::new(["OFFSET", "POSITION"]);
                 for entry in derived::offset_entries(base_offset, &read(&file.path)?).0 {
@@ -83,7 +85,7 @@ impl Dump {
                 }
                 table
             }
-            Kind::TransactionIndex => {
+            Kind::TransactionIndex { .. } => {
                 let mut table = Table::new(["PRODUCER", "FIRST OFFSET", "LAST OFFSET", "LAST STABLE OFFSET"]);
                 for entry in derived::transaction_entries(&read(&file.path)?).0 {
                     table.row([
@@ -95,7 +97,7 @@ impl Dump {
                 }
                 table
             }
-            Kind::ProducerSnapshot => producers(&file.path)?,
+            Kind::ProducerSnapshot { .. } => producers(&file.path)?,
             Kind::LeaderEpochs => {
                 let cache =
                     EpochCache::parse(&read(&file.path)?).map_err(|error| damaged(&file.path, error))?;
@@ -112,7 +114,32 @@ impl Dump {
                 table.row([json!(partition_metadata::to_base64(id))]);
                 table
             }
-            Kind::OffsetCheckpoint => offsets(&file.path)?,
+            Kind::OffsetCheckpoint(_) => offsets(&file.path)?,
+            Kind::MetaProperties => {
+                let properties =
+                    MetaProperties::parse(&read(&file.path)?).map_err(|error| damaged(&file.path, error))?;
+                let mut table = Table::new(["CLUSTER", "NODE", "DIRECTORY"]);
+                table.row([
+                    json!(properties.cluster_id),
+                    json!(properties.node_id),
+                    json!(properties.directory_id.map(partition_metadata::to_base64)),
+                ]);
+                table
+            }
+            Kind::CleanShutdown => {
+                let mut table = Table::new(["CONTENT"]);
+                table.row([json!(String::from_utf8_lossy(&read(&file.path)?))]);
+                table
+            }
+            Kind::TopicIds => {
+                let mut table = Table::new(["TOPIC", "TOPIC ID"]);
+                for (topic, id) in
+                    derived::topic_ids(&read(&file.path)?).map_err(|error| damaged(&file.path, error))?
+                {
+                    table.row([json!(topic), json!(partition_metadata::to_base64(id))]);
+                }
+                table
+            }
         };
         self.print(file, &table);
         Ok(())
@@ -164,25 +191,21 @@ fn producers(path: &Path) -> Result<Table, CliError> {
     Ok(table)
 }
 
-/// The three checkpoints of a data directory have `topic partition offset` a line.
+/// The checkpoints of a data directory have `topic partition offset` a line.
 fn offsets(path: &Path) -> Result<Table, CliError> {
-    let bytes = read(path)?;
+    let checkpoint = OffsetCheckpoint::parse(&read(path)?).map_err(|error| damaged(path, error))?;
     let mut table = Table::new(["TOPIC", "PARTITION", "OFFSET"]);
-    for (number, line) in checkpoint::parse_lines(&bytes, 0).map_err(|error| damaged(path, error))? {
-        let mut fields = line.split(' ');
-        let topic = fields.next();
-        let numbers: Option<Vec<i64>> = fields.map(|field| field.parse().ok()).collect();
-        match (topic, numbers.as_deref()) {
-            (Some(topic), Some([partition, offset])) => {
-                table.row([json!(topic), json!(partition), json!(offset)]);
-            }
-            _ => return Err(damaged(path, format!("line {number} is malformed: {line:?}"))),
-        }
+    for (partition, offset) in checkpoint.0 {
+        table.row([
+            json!(partition.topic),
+            json!(partition.partition),
+            json!(offset.0),
+        ]);
     }
     Ok(table)
 }
 
-fn damaged(path: &Path, error: impl std::fmt::Display) -> CliError {
+pub fn damaged(path: &Path, error: impl std::fmt::Display) -> CliError {
     CliError::Usage(format!("{}: {error}", path.display()))
 }
 

@@ -59,7 +59,7 @@ fn crc_state(batch: &Batch<'_>) -> &'static str {
     }
 }
 
-fn to_text(
+pub fn to_text(
     file: &LogFile,
     position: u64,
     batch: &Batch<'_>,
@@ -137,7 +137,7 @@ fn record_text(content: Content, batch: &Batch<'_>, record: &Record<'_>, detail:
     text
 }
 
-fn to_json(
+pub fn to_json(
     file: &LogFile,
     position: u64,
     batch: &Batch<'_>,

@@ -2,19 +2,33 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::log::file_name::{FileKind, FileName, LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA};
+use engine::journal::format;
+use engine::log::file_name::{FileKind, FileName, LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, Suffix};
 use engine::types::Offset;
 
 use super::content::Content;
 use crate::cli::CliError;
 
-/// A data directory holds partitions, a partition no directories; deeper is somebody else's.
+/// A data directory holds partitions, and journals in `ringlog-journal/shard-<n>`; deeper is somebody else's.
 const DEPTH_MAX: usize = 3;
-const OFFSET_CHECKPOINTS: [&str; 3] = [
-    "recovery-point-offset-checkpoint",
-    "log-start-offset-checkpoint",
-    "replication-offset-checkpoint",
+const META_PROPERTIES: &str = "meta.properties";
+const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
+const TOPIC_IDS: &str = "ringlog-checkpoint-topic-ids";
+const OFFSET_CHECKPOINTS: [(&str, OffsetKind); 4] = [
+    ("recovery-point-offset-checkpoint", OffsetKind::RecoveryPoint),
+    ("log-start-offset-checkpoint", OffsetKind::LogStart),
+    ("replication-offset-checkpoint", OffsetKind::HighWatermark),
+    ("cleaner-offset-checkpoint", OffsetKind::Cleaned),
 ];
+
+/// What the offsets of a checkpoint file are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OffsetKind {
+    RecoveryPoint,
+    LogStart,
+    HighWatermark,
+    Cleaned,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -27,13 +41,23 @@ pub enum Kind {
     TimeIndex {
         base_offset: Offset,
     },
-    TransactionIndex,
-    ProducerSnapshot,
+    TransactionIndex {
+        base_offset: Offset,
+    },
+    ProducerSnapshot {
+        offset: Offset,
+    },
     /// A snapshot of the metadata log: batches, as in a segment.
     MetadataSnapshot,
     LeaderEpochs,
     PartitionMetadata,
-    OffsetCheckpoint,
+    OffsetCheckpoint(OffsetKind),
+    Journal,
+    MetaProperties,
+    /// Tells that the broker stopped cleanly.
+    CleanShutdown,
+    /// Which topics the checkpoints of a data directory are about.
+    TopicIds,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,14 +78,20 @@ impl LogFile {
                 FileKind::Log => Kind::Segment { base_offset },
                 FileKind::OffsetIndex => Kind::OffsetIndex { base_offset },
                 FileKind::TimeIndex => Kind::TimeIndex { base_offset },
-                FileKind::TransactionIndex => Kind::TransactionIndex,
-                FileKind::ProducerSnapshot => Kind::ProducerSnapshot,
+                FileKind::TransactionIndex => Kind::TransactionIndex { base_offset },
+                FileKind::ProducerSnapshot => Kind::ProducerSnapshot { offset: base_offset },
             },
             None if name == LEADER_EPOCH_CHECKPOINT => Kind::LeaderEpochs,
             None if name == PARTITION_METADATA => Kind::PartitionMetadata,
-            None if OFFSET_CHECKPOINTS.contains(&name) => Kind::OffsetCheckpoint,
+            None if name == META_PROPERTIES => Kind::MetaProperties,
+            None if name == CLEAN_SHUTDOWN => Kind::CleanShutdown,
+            None if name == TOPIC_IDS => Kind::TopicIds,
             None if is_metadata_snapshot(name) => Kind::MetadataSnapshot,
-            None => return None,
+            None if format::file_number(name).is_some() => Kind::Journal,
+            None => {
+                let of = OFFSET_CHECKPOINTS.iter().find(|(known, _)| *known == name);
+                Kind::OffsetCheckpoint(of?.1)
+            }
         };
         let directory = path
             .parent()
@@ -133,6 +163,10 @@ fn collect(dir: &Path, depth: usize, found: &mut Vec<LogFile>) -> Result<(), Cli
     for entry in entries {
         let path = dir.join(&entry.name);
         if !entry.is_dir {
+            let is_leaving = FileName::parse(&entry.name).is_some_and(|name| name.suffix != Suffix::Live);
+            if is_leaving {
+                continue; // replaced, or not complete yet: another file says the same, or more
+            }
             let file = LogFile::recognise(&absolute.join(&entry.name));
             found.extend(file.map(|file| LogFile { path, ..file }));
         } else if depth > 1 {
@@ -171,7 +205,15 @@ mod tests {
             kind("t-0/leader-epoch-checkpoint"),
             Some((Kind::LeaderEpochs, Content::Plain))
         );
-        assert_eq!(kind("meta.properties"), None);
+        assert_eq!(
+            kind("d/ringlog-journal/shard-0/00000007.journal"),
+            Some((Kind::Journal, Content::Plain))
+        );
+        assert_eq!(
+            kind("d/replication-offset-checkpoint").map(|(kind, _)| kind),
+            Some(Kind::OffsetCheckpoint(OffsetKind::HighWatermark))
+        );
+        assert_eq!(kind("d/.lock"), None);
         assert_eq!(kind("00000000000000000042-x.checkpoint"), None);
     }
 }

@@ -6,10 +6,13 @@
 mod content;
 mod derived;
 mod dump;
+mod dump_journal;
 mod dump_segment;
 mod files;
 mod finding;
 mod verify;
+mod verify_directory;
+mod verify_journal;
 mod verify_segment;
 mod walk;
 
@@ -17,7 +20,7 @@ use clap::{Args, Subcommand};
 
 use super::CliError;
 
-/// Show and check segments, indexes, snapshots and checkpoints on disk. Reads only.
+/// Show and check segments, indexes, journals, snapshots and checkpoints on disk. Reads only.
 #[derive(Debug, Args)]
 pub struct Log {
     #[command(subcommand)]

@@ -4,14 +4,19 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use engine::directory::{MetaProperties, OffsetCheckpoint};
 use engine::log::epoch_cache::EpochCache;
 use engine::log::file_name::LEADER_EPOCH_CHECKPOINT;
-use engine::log::{checkpoint, partition_metadata, producer_snapshot};
+use engine::log::{partition_metadata, producer_snapshot};
+use engine::types::Offset;
 use serde_json::{Value, json};
 
+use super::derived;
 use super::dump::read;
 use super::files::{self, Kind, LogFile};
 use super::finding::Findings;
+use super::verify_directory::Directories;
+use super::verify_journal::Journal;
 use super::verify_segment::{Reached, Segment};
 use crate::cli::{CliError, output};
 
@@ -60,27 +65,48 @@ impl Verify {
 
 /// Segments go in the order of their names, so that each is checked against the one before it.
 fn verify(files: Vec<LogFile>, findings: &mut Findings) -> Result<(), CliError> {
-    let mut reached: BTreeMap<PathBuf, Reached> = BTreeMap::new();
-    let mut epochs: BTreeMap<PathBuf, Option<EpochCache>> = BTreeMap::new();
+    let mut seen = Seen::default();
     for file in files {
-        let dir = file.path.parent().unwrap_or(Path::new("")).to_owned();
+        seen.verify(&file, findings)?;
+    }
+    for journal in seen.journals.values() {
+        journal.finish(findings);
+    }
+    seen.directories.finish(findings);
+    Ok(())
+}
+
+/// What the files before have told, by directory.
+#[derive(Default)]
+struct Seen {
+    reached: BTreeMap<PathBuf, Reached>,
+    epochs: BTreeMap<PathBuf, Option<EpochCache>>,
+    journals: BTreeMap<PathBuf, Journal>,
+    directories: Directories,
+}
+
+impl Seen {
+    fn verify(&mut self, file: &LogFile, findings: &mut Findings) -> Result<(), CliError> {
+        let path = &file.path;
+        let dir = path.parent().unwrap_or(Path::new("")).to_owned();
         match file.kind {
             Kind::Segment { base_offset } => {
-                let epochs = epochs.entry(dir.clone()).or_insert_with(|| leader_epochs(&dir));
+                let epochs = self.epochs.entry(dir.clone());
                 let segment = Segment {
-                    path: &file.path,
+                    path,
                     base_offset,
                     content: file.content,
-                    epochs: epochs.as_ref(),
+                    epochs: epochs.or_insert_with(|| leader_epochs(&dir)).as_ref(),
                 };
-                let before = reached.get(&dir).copied().unwrap_or_default();
+                let before = self.reached.get(&dir).copied().unwrap_or_default();
                 let after = segment.verify(before, findings)?;
-                reached.insert(dir, after);
+                self.directories.add_end(path, after.next_offset);
+                self.reached.insert(dir, after);
             }
             Kind::MetadataSnapshot => {
-                let base_offset = engine::types::Offset::ZERO;
+                let base_offset = Offset::ZERO;
                 let segment = Segment {
-                    path: &file.path,
+                    path,
                     base_offset,
                     content: file.content,
                     epochs: None,
@@ -89,37 +115,87 @@ fn verify(files: Vec<LogFile>, findings: &mut Findings) -> Result<(), CliError> 
             }
             // checked beside their segment
             Kind::OffsetIndex { .. } | Kind::TimeIndex { .. } => {
-                let segment = file.path.with_extension("log");
-                if !reactor::disk::exists(&segment) {
-                    findings.unreadable(&file.path, None, "index", "its segment does not exist");
+                if !reactor::disk::exists(&path.with_extension("log")) {
+                    findings.unreadable(path, None, "index", "its segment does not exist");
                 }
             }
-            Kind::TransactionIndex => {
-                if let Some(remainder) = super::derived::transaction_entries(&read(&file.path)?).1 {
-                    findings.differs(&file.path, 0, "bytes after the last entry", 0, remainder.0);
-                }
-            }
-            Kind::ProducerSnapshot => {
-                if let Err(error) = producer_snapshot::parse(&read(&file.path)?) {
-                    findings.unreadable(&file.path, None, "producer snapshot", error);
-                }
-            }
+            Kind::TransactionIndex { base_offset } => verify_transactions(path, base_offset, findings)?,
+            Kind::ProducerSnapshot { offset } => verify_producers(path, offset, findings)?,
             Kind::LeaderEpochs => {
-                if let Err(error) = EpochCache::parse(&read(&file.path)?) {
-                    findings.unreadable(&file.path, None, "leader epochs", error);
+                if let Err(error) = EpochCache::parse(&read(path)?) {
+                    findings.unreadable(path, None, "leader epochs", error);
                 }
             }
-            Kind::PartitionMetadata => {
-                if let Err(error) = partition_metadata::parse(&read(&file.path)?) {
-                    findings.unreadable(&file.path, None, "partition metadata", error);
+            Kind::PartitionMetadata => match partition_metadata::parse(&read(path)?) {
+                Ok(id) => self.directories.add_topic_id(path, id, findings),
+                Err(error) => findings.unreadable(path, None, "partition metadata", error),
+            },
+            Kind::OffsetCheckpoint(kind) => match OffsetCheckpoint::parse(&read(path)?) {
+                Ok(checkpoint) => self.directories.add_checkpoint(path, kind, checkpoint),
+                Err(error) => findings.unreadable(path, None, "checkpoint", error),
+            },
+            Kind::Journal => self.journals.entry(dir).or_default().add_file(path, findings)?,
+            Kind::MetaProperties => {
+                if let Err(error) = MetaProperties::parse(&read(path)?) {
+                    findings.unreadable(path, None, "properties", error);
                 }
             }
-            Kind::OffsetCheckpoint => {
-                if let Err(error) = checkpoint::parse_lines(&read(&file.path)?, 0) {
-                    findings.unreadable(&file.path, None, "checkpoint", error);
+            // that it is there is what counts
+            Kind::CleanShutdown => self.directories.add_clean_stop(path),
+            Kind::TopicIds => {
+                if let Err(error) = derived::topic_ids(&read(path)?) {
+                    findings.unreadable(path, None, "topic ids", error);
                 }
             }
         }
+        Ok(())
+    }
+}
+
+/// A snapshot tells of what lies before its offset; one of another partition gives itself away by telling more.
+fn verify_producers(path: &Path, offset: Offset, findings: &mut Findings) -> Result<(), CliError> {
+    let entries = match producer_snapshot::parse(&read(path)?) {
+        Ok(entries) => entries,
+        Err(error) => {
+            findings.unreadable(path, None, "producer snapshot", error);
+            return Ok(());
+        }
+    };
+    for (number, (_, entry)) in (0u64..).zip(entries) {
+        let last = entry.last_batch().map(|batch| batch.last_offset);
+        for found in [last, entry.current_transaction_start].into_iter().flatten() {
+            if found >= offset {
+                let position = producer_snapshot::HEADER_BYTES as u64
+                    + number.saturating_mul(producer_snapshot::ENTRY_BYTES as u64);
+                let expected = format!("below {offset}");
+                findings.differs(path, position, "offset of a producer", expected, found);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn verify_transactions(path: &Path, base_offset: Offset, findings: &mut Findings) -> Result<(), CliError> {
+    let (entries, remainder) = derived::transaction_entries(&read(path)?);
+    if let Some(remainder) = remainder {
+        let end = (entries.len() * derived::TRANSACTION_ENTRY_BYTES) as u64;
+        findings.differs(path, end, "bytes after the last entry", 0, remainder.0);
+    }
+    let mut before = base_offset;
+    for (number, entry) in (0u64..).zip(entries) {
+        let position = number.saturating_mul(derived::TRANSACTION_ENTRY_BYTES as u64);
+        if entry.version != 0 {
+            findings.differs(path, position, "version of the entry", 0, entry.version);
+        }
+        if entry.last_offset < before {
+            let expected = format!("at least {before}");
+            findings.differs(path, position, "last offset", expected, entry.last_offset);
+        }
+        if entry.first_offset > entry.last_offset {
+            let expected = format!("at most {}", entry.last_offset);
+            findings.differs(path, position, "first offset", expected, entry.first_offset);
+        }
+        before = before.max(entry.last_offset);
     }
     Ok(())
 }
@@ -133,165 +209,4 @@ fn leader_epochs(dir: &Path) -> Option<EpochCache> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use engine::batch::{BatchBuilder, Codec};
-    use engine::types::{LeaderEpoch, Offset, Timestamp};
-
-    /// A partition of two segments with an index, as a broker would leave it.
-    struct Partition {
-        dir: tempfile::TempDir,
-        /// Position of each batch of the first segment.
-        positions: Vec<u64>,
-    }
-
-    fn batch(base: i64, epoch: i32) -> Vec<u8> {
-        let mut batch = BatchBuilder::new(Offset(base))
-            .leader_epoch(LeaderEpoch(epoch))
-            .compression(Codec::Lz4);
-        for at in 0..10 {
-            batch.append(
-                Timestamp(1_000 + base + at),
-                Some(b"key"),
-                Some(b"a value that is long enough"),
-            );
-        }
-        batch.build().unwrap().to_vec()
-    }
-
-    impl Partition {
-        fn new() -> Partition {
-            let dir = tempfile::tempdir().unwrap();
-            let mut partition = Partition {
-                dir,
-                positions: Vec::new(),
-            };
-            let (mut log, mut index, mut times) = (Vec::new(), Vec::new(), Vec::new());
-            for base in [0, 10, 20] {
-                let position = log.len() as u32;
-                partition.positions.push(position.into());
-                log.extend(batch(base, base as i32 / 20));
-                let last = base as u32 + 9;
-                index.extend([last.to_be_bytes(), position.to_be_bytes()].concat());
-                times.extend((1_000 + base + 9).to_be_bytes());
-                times.extend(last.to_be_bytes());
-            }
-            partition.write("00000000000000000000.log", &log);
-            partition.write("00000000000000000000.index", &index);
-            partition.write("00000000000000000000.timeindex", &times);
-            partition.write("00000000000000000030.log", &batch(30, 1));
-            partition.write("leader-epoch-checkpoint", b"0\n2\n0 0\n1 20\n");
-            partition
-        }
-
-        fn path(&self, name: &str) -> PathBuf {
-            self.dir.path().join(name)
-        }
-
-        fn write(&self, name: &str, bytes: &[u8]) {
-            std::fs::write(self.path(name), bytes).unwrap();
-        }
-
-        fn damage(&self, name: &str, at: usize) {
-            let mut bytes = std::fs::read(self.path(name)).unwrap();
-            bytes[at] ^= 1;
-            self.write(name, &bytes);
-        }
-
-        fn findings(&self) -> Vec<String> {
-            let mut findings = Findings::default();
-            verify(files::find(self.dir.path()).unwrap(), &mut findings).unwrap();
-            let prefix = format!("{}/", self.dir.path().display());
-            findings
-                .0
-                .iter()
-                .map(|finding| finding.to_string().replace(&prefix, ""))
-                .collect()
-        }
-    }
-
-    #[test]
-    fn a_sound_partition_has_no_findings() {
-        assert_eq!(Partition::new().findings(), Vec::<String>::new());
-    }
-
-    #[test]
-    fn every_flipped_byte_of_a_batch_behind_its_length_is_found() {
-        let partition = Partition::new();
-        let batch_bytes = partition.positions[1] as usize;
-        for at in (0..batch_bytes).filter(|at| !(8..12).contains(at)) {
-            partition.damage("00000000000000000000.log", at);
-            assert!(!partition.findings().is_empty(), "byte {at}");
-            partition.damage("00000000000000000000.log", at);
-        }
-    }
-
-    #[test]
-    fn findings_name_file_position_expected_and_found() {
-        let partition = Partition::new();
-        let second = partition.positions[1];
-        partition.damage("00000000000000000000.log", second as usize + 70);
-        let [finding] = &partition.findings()[..] else {
-            panic!("one finding")
-        };
-        let start = format!("00000000000000000000.log: position {second}: CRC: expected 0x");
-        assert!(
-            finding.starts_with(&start) && finding.contains(", found 0x"),
-            "{finding}"
-        );
-    }
-
-    #[test]
-    fn a_torn_tail_and_stale_indexes_are_found() {
-        let partition = Partition::new();
-        let log = std::fs::read(partition.path("00000000000000000000.log")).unwrap();
-        partition.write("00000000000000000000.log", &log[..log.len() - 5]);
-        let third = partition.positions[2];
-        let findings = partition.findings();
-        let start = format!("00000000000000000000.log: position {third}: size of the batch: expected ");
-        assert!(
-            findings.iter().any(|finding| finding.starts_with(&start)),
-            "{findings:?}"
-        );
-
-        partition.write("00000000000000000000.log", &log[..third as usize]);
-        let findings = partition.findings();
-        assert!(
-            findings
-                .iter()
-                .any(|finding| finding.starts_with("00000000000000000000.index: position 16"))
-        );
-
-        partition.write("00000000000000000000.log", &log);
-        partition.damage("00000000000000000000.index", 3);
-        partition.damage("00000000000000000000.timeindex", 7);
-        let findings = partition.findings();
-        let expected = [
-            "00000000000000000000.index: position 0: offset of the entry: expected 9, found 8",
-            "00000000000000000000.timeindex: position 0: timestamp, the greatest of its batch: expected 1009, found 1008",
-        ];
-        assert_eq!(findings, expected);
-    }
-
-    #[test]
-    fn offsets_and_epochs_that_fall_are_found() {
-        let partition = Partition::new();
-        partition.write("00000000000000000030.log", &batch(25, 0));
-        let findings = partition.findings();
-        let expected = [
-            "00000000000000000030.log: position 0: base offset: expected at least 30, found 25",
-            "00000000000000000030.log: position 0: leader epoch: expected at least 1, found 0",
-            "00000000000000000030.log: position 0: leader epoch, by the checkpoint: expected 1, found 0",
-        ];
-        assert_eq!(findings, expected);
-    }
-
-    #[test]
-    fn unreadable_snapshots_and_checkpoints_are_found() {
-        let partition = Partition::new();
-        partition.write("00000000000000000030.snapshot", b"junk");
-        partition.write("leader-epoch-checkpoint", b"0\n9\n0 0\n");
-        partition.write("partition.metadata", b"version: 7\n");
-        assert_eq!(partition.findings().len(), 3);
-    }
-}
+mod tests;

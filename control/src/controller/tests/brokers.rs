@@ -87,6 +87,39 @@ fn a_restarted_broker_gets_a_new_epoch_and_its_partitions_back() {
 }
 
 #[test]
+fn a_partition_that_kafka_left_to_its_eligible_leader_replicas_is_led_again() {
+    // A directory that Kafka stopped cleanly has no ISR anywhere: without this nothing of it could be read or written.
+    let mut cluster = Cluster::new(1, "");
+    cluster.create_one(new_topic("t", 3, 1)).expect("created");
+    let topic_id = cluster.image.topic_id("t").expect("created");
+    let left = |number, eligible: &[i32], last_known: &[i32]| {
+        Record::from(PartitionChangeRecord {
+            topic_id,
+            partition_id: PartitionId(number),
+            isr: Some(Vec::new()),
+            leader: NO_LEADER,
+            eligible_leader_replicas: Some(ids(eligible)),
+            last_known_elr: Some(ids(last_known)),
+            ..PartitionChangeRecord::default()
+        })
+    };
+    let changes = [left(0, &[1], &[1]), left(1, &[], &[1]), left(2, &[2], &[1])];
+    cluster.image = cluster.image.apply(&changes).expect("fits").0;
+    let epoch = cluster.register(1, 2, PreviousShutdown::Clean);
+    cluster.unfence(1, epoch);
+    for number in 0..2 {
+        let partition = cluster.partition("t", number);
+        assert_eq!(
+            (partition.leader, partition.isr.clone()),
+            (Some(BrokerId(1)), ids(&[1]))
+        );
+        assert!(partition.eligible_leader_replicas.is_empty() && partition.last_known_elr.is_empty());
+    }
+    // another broker has what was acknowledged
+    assert_eq!(cluster.partition("t", 2).leader, None);
+}
+
+#[test]
 fn others_take_over_from_a_broker_that_restarted() {
     // The leader's log may be behind now; the ISR has everything acknowledged.
     let mut cluster = Cluster::new(2, "");

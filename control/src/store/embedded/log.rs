@@ -17,6 +17,7 @@ use crate::record::{BrokerId, ControllerEpoch, Record};
 use crate::store::batch::{self, Control, LogBatch};
 use crate::store::error::{AppendError, LogFault, OpenError, ReadError, SnapshotError};
 use crate::store::meta_log::{Appended, Snapshot, SnapshotId};
+use crate::store::quorum::Quorum;
 
 /// Name of the log's directory within the data directory: topic `__cluster_metadata`, partition 0.
 pub const LOG_DIR: &str = "__cluster_metadata-0";
@@ -46,6 +47,7 @@ struct State {
     segments: Vec<Segment>,
     snapshot: Option<SnapshotId>,
     epoch: ControllerEpoch,
+    quorum: Quorum,
     end_offset: Offset,
     fault: Option<LogFault>,
 }
@@ -58,6 +60,7 @@ impl EmbeddedMetaLog {
             segments,
             snapshot,
             epoch,
+            quorum,
         } = recover::recover(&dir)?;
         let snapshot_end = snapshot.map_or(Offset::ZERO, |id| id.end_offset);
         let end_offset = segments.last().map_or(snapshot_end, |last| last.end_offset);
@@ -67,6 +70,7 @@ impl EmbeddedMetaLog {
                 segments,
                 snapshot,
                 epoch,
+                quorum,
                 end_offset,
                 fault: None,
             }),
@@ -86,10 +90,16 @@ impl EmbeddedMetaLog {
             let current = log.0.state.borrow().epoch;
             let next = current.0.checked_add(1).ok_or(AppendError::EpochsExhausted)?;
             let epoch = ControllerEpoch(next);
-            let control = Control::LeaderChange { leader: controller };
-            let bytes = batch::encode_control(log.end_offset(), epoch, now(), &control)?;
+            let control = Control::LeaderChange {
+                leader: controller,
+                voters: vec![controller],
+            };
+            let bytes =
+                batch::encode_control(log.end_offset(), epoch, now(), std::slice::from_ref(&control))?;
             log.write(bytes, 1).await?;
-            log.0.state.borrow_mut().epoch = epoch;
+            let mut state = log.0.state.borrow_mut();
+            state.epoch = epoch;
+            state.quorum.replay(&control);
             Ok(epoch)
         });
         task.await
@@ -205,7 +215,8 @@ impl EmbeddedMetaLog {
 
     pub fn snapshot(&self) -> Result<Option<Snapshot>, OpenError> {
         let id = self.0.state.borrow().snapshot;
-        id.map(|id| recover::load_snapshot(&self.0.dir, id)).transpose()
+        let loaded = id.map(|id| recover::load_snapshot(&self.0.dir, id)).transpose()?;
+        Ok(loaded.map(|(snapshot, _)| snapshot))
     }
 
     /// A new log file begins first, so that appends go on while the snapshot is written and the files before it can be
@@ -220,8 +231,9 @@ impl EmbeddedMetaLog {
         let path = self.0.dir.join(snapshot::file_name(id));
         let target = path.clone();
         let now = now();
+        let quorum = self.0.state.borrow().quorum.clone();
         let written = reactor::background(move || {
-            let bytes = snapshot::encode(id, now, &image.to_records())?;
+            let bytes = snapshot::encode(id, now, &quorum, &image.to_records())?;
             disk::write_atomic(&target, &bytes).map_err(|source| SnapshotError::Io {
                 operation: "write",
                 path: target,
@@ -278,6 +290,15 @@ impl EmbeddedMetaLog {
             })?;
         }
         Ok(())
+    }
+
+    pub fn voters(&self) -> Vec<BrokerId> {
+        self.0.state.borrow().quorum.voters().to_vec()
+    }
+
+    /// Records that `kafka-storage format` left beside the log for the first controller to begin with.
+    pub fn bootstrap_records(&self) -> Result<Option<Vec<Record>>, OpenError> {
+        recover::load_bootstrap(&self.0.dir)
     }
 
     pub fn bytes_since_snapshot(&self) -> u64 {

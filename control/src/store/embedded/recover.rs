@@ -8,6 +8,7 @@
 //! | damage at the end of the last log file | cut off | one batch is written at a time and answered after its sync: nothing after the damage, so it was the one batch that was never answered |
 //! | damage followed by a whole batch of a later offset | refused | what follows was written after the damaged batch was answered |
 //! | damage in an earlier log file or in the snapshot | refused | all of it had been answered |
+//! | a batch with the right CRC that does not decode | refused | no damage: a newer version wrote it, and may have answered |
 //! | a gap between snapshot and log, or between log files | refused | somebody removed a file |
 
 use std::io;
@@ -19,16 +20,20 @@ use reactor::{File, OpenMode, disk};
 
 use super::segment::{self, Segment};
 use super::snapshot;
-use crate::record::ControllerEpoch;
-use crate::store::batch::LogBatch;
+use crate::record::{ControllerEpoch, Record};
+use crate::store::batch::{Control, LogBatch};
 use crate::store::error::{DecodeBatchError, OpenError};
-use crate::store::meta_log::SnapshotId;
+use crate::store::meta_log::{Snapshot, SnapshotId};
+use crate::store::quorum::Quorum;
+
+const BOOTSTRAP: &str = "bootstrap.checkpoint";
 
 /// A log directory, read and put in order. Holds: `segments` is not empty, ascends and has no gaps.
 pub(super) struct Recovered {
     pub(super) segments: Vec<Segment>,
     pub(super) snapshot: Option<SnapshotId>,
     pub(super) epoch: ControllerEpoch,
+    pub(super) quorum: Quorum,
 }
 
 pub(super) fn recover(dir: &Path) -> Result<Recovered, OpenError> {
@@ -59,9 +64,10 @@ pub(super) fn recover(dir: &Path) -> Result<Recovered, OpenError> {
         .map(|entry| dir.join(&entry.name))
         .collect();
     // Read once here, so that a damaged one stops the start before anything is removed or written.
-    if let Some(id) = snapshot {
-        load_snapshot(dir, id)?;
-    }
+    let mut quorum = match snapshot {
+        Some(id) => load_snapshot(dir, id)?.1,
+        None => Quorum::default(),
+    };
     let snapshot_end = snapshot.map_or(Offset::ZERO, |id| id.end_offset);
     let mut bases: Vec<Offset> = files
         .iter()
@@ -94,7 +100,7 @@ pub(super) fn recover(dir: &Path) -> Result<Recovered, OpenError> {
             });
         }
         let is_last = index + 1 == bases.len();
-        segments.push(recover_segment(path, *base, is_last, &mut epoch)?);
+        segments.push(recover_segment(path, *base, is_last, &mut epoch, &mut quorum)?);
     }
     match segments.last() {
         Some(last) if last.end_offset < snapshot_end => {
@@ -117,13 +123,11 @@ pub(super) fn recover(dir: &Path) -> Result<Recovered, OpenError> {
         segments,
         snapshot,
         epoch: snapshot.map_or(epoch, |id| epoch.max(id.epoch)),
+        quorum,
     })
 }
 
-pub(super) fn load_snapshot(
-    dir: &Path,
-    id: SnapshotId,
-) -> Result<crate::store::meta_log::Snapshot, OpenError> {
+pub(super) fn load_snapshot(dir: &Path, id: SnapshotId) -> Result<(Snapshot, Quorum), OpenError> {
     let path = dir.join(snapshot::file_name(id));
     let bytes = disk::read(&path).map_err(|source| OpenError::Io {
         operation: "read",
@@ -133,12 +137,35 @@ pub(super) fn load_snapshot(
     snapshot::decode(id, &path, &bytes)
 }
 
+/// `bootstrap.checkpoint` in the data directory: a snapshot in form, written by `kafka-storage format` with the features and
+/// credentials it was told.
+pub(super) fn load_bootstrap(dir: &Path) -> Result<Option<Vec<Record>>, OpenError> {
+    let path = dir.with_file_name(BOOTSTRAP);
+    let bytes = match disk::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => {
+            return Err(OpenError::Io {
+                operation: "read",
+                path,
+                source,
+            });
+        }
+    };
+    let id = SnapshotId {
+        end_offset: Offset::ZERO,
+        epoch: ControllerEpoch(0),
+    };
+    Ok(Some(snapshot::decode(id, &path, &bytes)?.0.records))
+}
+
 /// Walks a log file, checking every batch; cuts off the torn tail of the last one.
 fn recover_segment(
     path: PathBuf,
     base_offset: Offset,
     is_last: bool,
     epoch: &mut ControllerEpoch,
+    quorum: &mut Quorum,
 ) -> Result<Segment, OpenError> {
     let io = |operation| {
         let path = path.clone();
@@ -153,8 +180,15 @@ fn recover_segment(
     let mut segment = Segment::new(path.clone(), file, base_offset);
     let mut rest = &bytes[..];
     while !rest.is_empty() {
-        let (batch, behind) = match whole_batch(rest) {
+        let (batch, controls, behind) = match whole_batch(rest) {
             Ok(whole) => whole,
+            Err(what) if is_as_written(rest) => {
+                return Err(OpenError::Unreadable {
+                    path,
+                    position: segment.size_bytes,
+                    what,
+                });
+            }
             Err(what) if is_last => {
                 cut_tail(&segment, rest, what)?;
                 break;
@@ -182,20 +216,27 @@ fn recover_segment(
             });
         }
         *epoch = batch.epoch;
+        controls.iter().for_each(|control| quorum.replay(control));
         segment.appended(batch.last_offset.next(), (rest.len() - behind.len()) as u64);
         rest = behind;
     }
     Ok(segment)
 }
 
-fn whole_batch(bytes: &[u8]) -> Result<(LogBatch, &[u8]), DecodeBatchError> {
+/// Whether a batch lies here just as somebody wrote it.
+fn is_as_written(bytes: &[u8]) -> bool {
+    Batch::split_first(bytes).is_ok_and(|(batch, _)| batch.verify_crc().is_ok())
+}
+
+fn whole_batch(bytes: &[u8]) -> Result<(LogBatch, Vec<Control>, &[u8]), DecodeBatchError> {
     let (batch, behind) = Batch::split_first(bytes)?;
     if batch.last_offset() < batch.base_offset() {
         return Err(DecodeBatchError::Batch(BatchError::RecordCount {
             count: batch.record_count(),
         }));
     }
-    Ok((LogBatch::decode(&batch)?, behind))
+    let (batch, controls) = LogBatch::decode_with_controls(&batch)?;
+    Ok((batch, controls, behind))
 }
 
 fn cut_tail(segment: &Segment, tail: &[u8], what: DecodeBatchError) -> Result<(), OpenError> {

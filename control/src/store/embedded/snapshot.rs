@@ -11,6 +11,7 @@ use crate::store::batch::{self, Content, Control};
 use crate::store::error::{AppendError, OpenError};
 use crate::store::meta_log::{Snapshot, SnapshotId};
 use crate::store::plan::{Plan, RecordTooLarge};
+use crate::store::quorum::Quorum;
 
 const SUFFIX: &str = ".checkpoint";
 
@@ -34,12 +35,18 @@ pub(super) fn is_unfinished(name: &str) -> bool {
 }
 
 /// The bytes of a snapshot file.
-pub(super) fn encode(id: SnapshotId, now: Timestamp, records: &[Record]) -> Result<Vec<u8>, AppendError> {
-    let header = Control::SnapshotHeader {
+pub(super) fn encode(
+    id: SnapshotId,
+    now: Timestamp,
+    quorum: &Quorum,
+    records: &[Record],
+) -> Result<Vec<u8>, AppendError> {
+    let mut header = vec![Control::SnapshotHeader {
         last_contained_timestamp: now,
-    };
+    }];
+    header.extend(quorum.to_controls());
     let mut bytes = batch::encode_control(Offset::ZERO, id.epoch, now, &header)?;
-    let mut next = Offset::ZERO.next();
+    let mut next = Offset(header.len() as i64);
     let mut plan = Plan::default();
     for record in records {
         plan.push(std::slice::from_ref(record))
@@ -53,18 +60,18 @@ pub(super) fn encode(id: SnapshotId, now: Timestamp, records: &[Record]) -> Resu
         next,
         id.epoch,
         now,
-        &Control::SnapshotFooter,
+        &[Control::SnapshotFooter],
     )?);
     Ok(bytes)
 }
 
 /// Reads a snapshot file, all of it or nothing: a snapshot stands for records that are gone.
-pub(super) fn decode(id: SnapshotId, path: &Path, bytes: &[u8]) -> Result<Snapshot, OpenError> {
+pub(super) fn decode(id: SnapshotId, path: &Path, bytes: &[u8]) -> Result<(Snapshot, Quorum), OpenError> {
     let missing = |what| OpenError::Snapshot {
         path: PathBuf::from(path),
         what,
     };
-    let mut records = Vec::new();
+    let (mut records, mut quorum) = (Vec::new(), Quorum::default());
     let (mut has_header, mut has_footer) = (false, false);
     let mut position = 0;
     for batch in Batches::new(bytes) {
@@ -83,6 +90,7 @@ pub(super) fn decode(id: SnapshotId, path: &Path, bytes: &[u8]) -> Result<Snapsh
             Content::Control(controls) => {
                 has_header |= matches!(controls.first(), Some(Control::SnapshotHeader { .. }));
                 has_footer |= controls.contains(&Control::SnapshotFooter);
+                controls.iter().for_each(|control| quorum.replay(control));
             }
             Content::Records(batch) => records.extend(batch),
         }
@@ -91,7 +99,7 @@ pub(super) fn decode(id: SnapshotId, path: &Path, bytes: &[u8]) -> Result<Snapsh
         }
     }
     if has_footer {
-        Ok(Snapshot { id, records })
+        Ok((Snapshot { id, records }, quorum))
     } else {
         Err(missing("footer"))
     }

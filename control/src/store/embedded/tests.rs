@@ -3,12 +3,15 @@
 use std::fs;
 use std::path::Path;
 
-use engine::types::Offset;
+use engine::batch::{BatchBuilder, ControlRecordType};
+use engine::types::{LeaderEpoch, Offset, Timestamp};
 use uuid::Uuid;
 
 use super::*;
 use crate::image::{ClusterImage, MetadataPosition};
 use crate::record::{BrokerId, ControllerEpoch, Record, TopicRecord};
+use crate::store::batch::{self, Control};
+use crate::store::quorum::Quorum;
 use crate::store::{AppendError, OpenError, ReadError, SnapshotId};
 
 fn topic(number: u32) -> Record {
@@ -351,5 +354,123 @@ fn watchers_see_the_end_move() {
         assert!(!waiting.is_finished());
         log.append(epoch, &[topic(1)]).await.expect("appends");
         assert_eq!(waiting.await, Ok(Offset(2)));
+    });
+}
+
+#[test]
+fn what_a_newer_version_wrote_is_not_cut_off_as_a_torn_tail() {
+    // The last batch of a directory that a newer Kafka used was acknowledged; cutting it off would undo it in silence.
+    let dir = tempfile::tempdir().expect("dir");
+    let (whole, _) = three_batches(dir.path());
+    let newer_frame: &[u8] = &[2, 0, 0];
+    let mut record = BatchBuilder::new(Offset(4)).leader_epoch(LeaderEpoch(1));
+    record.append(Timestamp(0), None, Some(newer_frame));
+    let mut control = BatchBuilder::new(Offset(4))
+        .leader_epoch(LeaderEpoch(1))
+        .control();
+    control.append(
+        Timestamp(0),
+        Some(&ControlRecordType::Unknown(99).key()),
+        Some(&[0; 8]),
+    );
+    for (batch, said) in [(record, "frame version"), (control, "type 99")] {
+        let mut bytes = whole.clone();
+        bytes.extend_from_slice(&batch.build().expect("builds"));
+        let error = open_with(&bytes).err().expect("refused");
+        assert!(matches!(error, OpenError::Unreadable { .. }), "{error:?}");
+        let text = error.to_string();
+        assert!(
+            text.contains(said) && text.contains(&whole.len().to_string()),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_dynamic_quorum_stays_in_every_snapshot() {
+    // Its voters are in the log alone: a Kafka that takes the directory back would find no quorum and never start.
+    let dir = tempfile::tempdir().expect("dir");
+    let quorum = [
+        Control::KraftVersion([0, 0, 0, 1, 0].into()),
+        Control::KraftVoters([0, 0, 1, 0].into()),
+    ];
+    let header = Control::SnapshotHeader {
+        last_contained_timestamp: Timestamp(1),
+    };
+    let id = SnapshotId {
+        end_offset: Offset(0),
+        epoch: ControllerEpoch(0),
+    };
+    let mut controls = vec![header];
+    controls.extend(quorum.clone());
+    // as `kafka-storage format --standalone` leaves it
+    let mut bytes = batch::encode_control(Offset(0), id.epoch, Timestamp(1), &controls).expect("encodes");
+    let footer = [Control::SnapshotFooter];
+    bytes.extend(batch::encode_control(Offset(3), id.epoch, Timestamp(1), &footer).expect("encodes"));
+    fs::create_dir_all(dir.path().join(LOG_DIR)).expect("dir");
+    fs::write(dir.path().join(LOG_DIR).join(snapshot::file_name(id)), bytes).expect("write");
+    for round in 1..3 {
+        run(async {
+            let (log, epoch) = lead(dir.path()).await;
+            assert_eq!(log.voters(), [BrokerId(1)]);
+            let appended = log.append(epoch, &[topic(round)]).await.expect("appends");
+            let image = image(&[topic(round)], appended.last_offset.0, epoch);
+            let id = log.write_snapshot(image).await.expect("snapshot");
+            let kept = recover::load_snapshot(&dir.path().join(LOG_DIR), id)
+                .expect("reads")
+                .1;
+            assert_eq!(kept.to_controls(), quorum);
+        });
+    }
+}
+
+#[test]
+fn the_voters_are_read_in_both_versions_of_a_leader_change() {
+    // Version 1 has a directory id per voter; skipped wrongly, a cluster of three would pass for a cluster of one.
+    let voters = |version: i16, ids: &[i32]| {
+        let mut value = version.to_be_bytes().to_vec();
+        value.extend(1i32.to_be_bytes());
+        for _ in 0..2 {
+            value.push(ids.len() as u8 + 1);
+            for id in ids {
+                value.extend(id.to_be_bytes());
+                value.extend_from_slice(&[9; 16][..16 * version as usize]);
+                value.push(0);
+            }
+        }
+        value.push(0);
+        let mut bytes = BatchBuilder::new(Offset(0))
+            .leader_epoch(LeaderEpoch(1))
+            .control();
+        bytes.append(
+            Timestamp(0),
+            Some(&ControlRecordType::LeaderChange.key()),
+            Some(&value),
+        );
+        open_with(&bytes.build().expect("builds")).map(|log| log.voters())
+    };
+    for version in [0, 1] {
+        let ids = voters(version, &[1, 2, 300]).expect("opens");
+        assert_eq!(ids, [BrokerId(1), BrokerId(2), BrokerId(300)]);
+    }
+}
+
+#[test]
+fn a_formatted_directory_tells_what_to_begin_with() {
+    // `kafka-storage format --add-scram` puts the first credentials there, and nowhere else.
+    let dir = tempfile::tempdir().expect("dir");
+    run(async {
+        let (log, _) = lead(dir.path()).await;
+        assert_eq!(log.bootstrap_records().expect("reads"), None);
+        let id = SnapshotId {
+            end_offset: Offset(0),
+            epoch: ControllerEpoch(0),
+        };
+        let bytes = snapshot::encode(id, Timestamp(0), &Quorum::default(), &[topic(7)]).expect("encodes");
+        let path = dir.path().join("bootstrap.checkpoint");
+        fs::write(&path, &bytes).expect("write");
+        assert_eq!(log.bootstrap_records().expect("reads"), Some(vec![topic(7)]));
+        fs::write(&path, &bytes[..bytes.len() - 1]).expect("write");
+        assert!(log.bootstrap_records().is_err());
     });
 }

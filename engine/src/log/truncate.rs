@@ -1,0 +1,203 @@
+//! Truncation: a follower cuts off what its leader has not.
+//!
+//! Rare, so it is done the slow and plain way: the files are cut and synced, and the log is loaded from them as at a start. Only
+//! then the journal is told to forget what it holds of the log ([`EntryKind::Reset`]). Timeline of what the order prevents:
+//! the journal forgets, power fails, the cut is not on the disk, and what the cut left was only in the journal: it is lost. The
+//! other way round a start brings back what was cut, and the follower cuts it again.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use reactor::{File, OpenMode, disk};
+use thiserror::Error;
+
+use super::fault::DiskFault;
+use super::file_name::{FileKind, FileName, Suffix};
+use super::handle::Log;
+use super::open::Identity;
+use super::recovery::{self, OpenError, OpenState, RecoveryRules};
+use super::state::State;
+use super::tail::floor_position;
+use super::window::{SCAN_BYTES, ScanError, Window};
+use crate::journal::format::{EntryHeader, EntryKind};
+use crate::types::Offset;
+
+/// Why a log was not cut.
+#[derive(Clone, Debug, Error)]
+pub enum TruncateError {
+    #[error(transparent)]
+    Offline(#[from] DiskFault),
+    /// The log could not be loaded again; it is offline.
+    #[error(transparent)]
+    Reload(#[from] OpenError),
+    #[error("{partition}: cannot be cut at {found}, the log starts at {start}")]
+    BelowStart {
+        partition: Arc<str>,
+        start: Offset,
+        found: Offset,
+    },
+}
+
+impl Log {
+    /// Cuts off the batch that holds `to` and all behind it; returns the new end, at or before `to`. On stable storage when it
+    /// resolves. The caller appends nothing meanwhile; commits that wait for what is cut off fail.
+    pub async fn truncate(&self, to: Offset) -> Result<Offset, TruncateError> {
+        self.wait_idle().await;
+        let (dir, partition, rules, start, segments) = {
+            let mut state = self.inner.state.borrow_mut();
+            state.check_online()?;
+            if to >= state.end_offset {
+                return Ok(state.end_offset);
+            }
+            if to < state.log_start {
+                return Err(TruncateError::BelowStart {
+                    partition: state.partition.clone(),
+                    start: state.log_start,
+                    found: to,
+                });
+            }
+            if let Err(error) = state.settle() {
+                return Err(state.fail("write segment", error).into());
+            }
+            state.flush.set_running(true);
+            let rules = RecoveryRules::of(&state.config, State::now());
+            let start = OpenState {
+                clean: false,
+                recovery_point: None,
+                log_start: Some(state.log_start),
+                cleaned: None,
+            };
+            let segments: Vec<(Offset, u64)> = state
+                .closed
+                .values()
+                .chain([&state.active.segment])
+                .map(|segment| (segment.base_offset, segment.size_bytes))
+                .collect();
+            (state.dir.clone(), state.partition.clone(), rules, start, segments)
+        };
+        let reloaded = reactor::background(move || {
+            let end = cut_files(&dir, &segments, to).map_err(|source| OpenError::Io {
+                partition: partition.clone(),
+                operation: "truncate",
+                source: Arc::new(source),
+            })?;
+            let start = OpenState {
+                recovery_point: Some(end),
+                ..start
+            };
+            recovery::load(&dir, &partition, start, rules)
+        })
+        .await;
+        let (header, journal, end_offset) = {
+            let mut state = self.inner.state.borrow_mut();
+            let loaded = match reloaded {
+                Ok(loaded) => loaded,
+                Err(error) => {
+                    let fault = io::Error::other(error.to_string());
+                    state.fail("truncate", fault);
+                    state.flush.set_running(false);
+                    return Err(error.into());
+                }
+            };
+            let header = state.reload(loaded);
+            (header, state.journal.clone(), state.end_offset)
+        };
+        let mut forgotten = Ok(());
+        if let (Some(header), Some(port)) = (header, journal) {
+            forgotten = port.journal.reset(header).await;
+        }
+        let mut state = self.inner.state.borrow_mut();
+        state.flush.set_running(false);
+        self.inner.synced.notify_waiters();
+        match forgotten {
+            Ok(()) => Ok(end_offset),
+            Err(fault) => Err(state.fail(fault.operation, fault.to_io()).into()),
+        }
+    }
+}
+
+impl State {
+    /// Becomes what the files say; the entry that makes the journal forget.
+    fn reload(&mut self, loaded: recovery::Loaded) -> Option<EntryHeader> {
+        let identity = Identity {
+            dir: self.dir.clone(),
+            partition: self.partition.clone(),
+            config: self.config.clone(),
+            journal: self.journal.clone(),
+            cleaned_to: self.cleaned_to,
+            segment_ids_used: self.next_segment_id,
+        };
+        let mut after = identity.state_of(loaded, State::now());
+        after.high_watermark = self.high_watermark.clamp(after.log_start, after.end_offset);
+        after.flush.note_cut_from(&self.flush);
+        after.flush.set_running(true);
+        after.active.tail.is_queued = self.active.tail.is_queued;
+        *self = after;
+        self.assert_invariants();
+        let port = self.journal.as_ref()?;
+        Some(EntryHeader {
+            kind: EntryKind::Reset,
+            partition: port.partition,
+            topic_id: port.topic_id,
+            offset: self.end_offset.0,
+            body_bytes: 0,
+            gap: 0,
+        })
+    }
+}
+
+/// Removes segments behind `to`, last one first, then cuts the one that holds it. Synced; the new end of the log.
+fn cut_files(dir: &Path, segments: &[(Offset, u64)], to: Offset) -> io::Result<Offset> {
+    let kept = segments.partition_point(|(base, _)| *base <= to).max(1);
+    for (base, _) in segments.iter().skip(kept).rev() {
+        for kind in FileKind::OF_SEGMENT
+            .into_iter()
+            .chain([FileKind::ProducerSnapshot])
+        {
+            match disk::remove_file(&FileName::new(*base, kind, Suffix::Live).in_dir(dir)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    disk::sync_dir(dir)?;
+    let Some((base, size)) = segments.get(kept - 1).copied() else {
+        return Ok(to);
+    };
+    let file = File::open(
+        &FileName::new(base, FileKind::Log, Suffix::Live).in_dir(dir),
+        OpenMode::ReadWrite,
+    )?;
+    let (position, end) = place_of(dir, &file, base, size, to).map_err(ScanError::into_io)?;
+    file.set_len(position)?;
+    file.sync_data_blocking()?;
+    Ok(end)
+}
+
+/// Where the batch that holds `to`, or the first behind it, begins; and the end of what lies before.
+fn place_of(
+    dir: &Path,
+    file: &File,
+    base: Offset,
+    size: u64,
+    to: Offset,
+) -> Result<(u64, Offset), ScanError> {
+    let mut position = floor_position(dir, base, file, size, to);
+    let mut end = base;
+    let mut window = Window::new(file, size, SCAN_BYTES);
+    let mut is_first = true;
+    while let Some(batch) = window.header(position)? {
+        if batch.header.next_offset() > to {
+            if is_first && position > 0 {
+                // the index led right to it; what lies before ends where this begins, or earlier by a hole
+                end = batch.header.base_offset();
+            }
+            return Ok((position, end));
+        }
+        is_first = false;
+        end = batch.header.next_offset();
+        position = batch.end();
+    }
+    Ok((position, end))
+}
