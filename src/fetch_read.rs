@@ -148,7 +148,7 @@ async fn read_once(
 type Ask = (FetchSpec, FetchBounds, Option<Arc<FetchWaiter>>);
 
 async fn read_partition(shard: Rc<Shard>, key: PartitionKey, (spec, bounds, waiter): Ask) -> PartitionRead {
-    match shard.partitions.get(&key) {
+    match shard.partition(&key).await {
         Ok(partition) => read_here(&partition, &spec, &bounds, waiter),
         Err(code) => PartitionRead::refused(code),
     }

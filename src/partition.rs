@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use control::config::TopicConfig;
@@ -16,8 +17,10 @@ use control::record::PartitionId as PartitionIndex;
 use engine::batch::{self, BatchError, BatchInfo};
 use engine::log::{AppendContext, Appended, DiskFault, Log, ReadError, ReadSlice};
 use engine::types::{LeaderEpoch, Offset, Timestamp};
+use reactor::Instant;
 use uuid::Uuid;
 
+use crate::log_dirs::DirIndex;
 use crate::produce_error::ProduceError;
 use crate::purgatory::{FetchWaiter, Watchers};
 
@@ -46,9 +49,9 @@ impl Origin {
     }
 }
 
-/// Counts for `/metrics`, per partition, summed up by topic when scraped.
+/// Counts for `/metrics`, per topic and shard.
 #[derive(Debug, Default)]
-pub struct PartitionFigures {
+pub struct Figures {
     pub bytes_in: Cell<u64>,
     pub messages_in: Cell<u64>,
     pub bytes_out: Cell<u64>,
@@ -59,7 +62,8 @@ pub struct PartitionFigures {
 pub struct Partition {
     pub id: PartitionId,
     pub log: Log,
-    pub figures: PartitionFigures,
+    figures: Rc<Figures>,
+    dir: DirIndex,
     leader_epoch: Cell<i32>,
     config: RefCell<Arc<TopicConfig>>,
     watchers: RefCell<Watchers>,
@@ -67,6 +71,39 @@ pub struct Partition {
     unreadable: RefCell<VecDeque<(Offset, i64)>>,
     max_decompressed_bytes: usize,
     committing_unawaited: Cell<bool>,
+    usage: Usage,
+    /// What the log was like when it was opened as the last close had left it.
+    as_found: Option<Extent>,
+}
+
+/// When somebody used the partition last, to the second: a count is cheaper than a clock on the way of every request.
+#[derive(Debug)]
+struct Usage {
+    count: Cell<u64>,
+    count_seen: Cell<u64>,
+    idle_since: Cell<Instant>,
+}
+
+/// What any change of a log changes.
+#[derive(Debug, PartialEq, Eq)]
+struct Extent {
+    start: Offset,
+    end: Offset,
+    cleaned: Option<Offset>,
+    latest_epoch: Option<LeaderEpoch>,
+    segment_count: usize,
+}
+
+impl Extent {
+    fn of(log: &Log) -> Extent {
+        Extent {
+            start: log.start_offset(),
+            end: log.end_offset(),
+            cleaned: log.cleaned_offset(),
+            latest_epoch: log.latest_epoch(),
+            segment_count: log.segment_count(),
+        }
+    }
 }
 
 impl Partition {
@@ -80,17 +117,80 @@ impl Partition {
         let partition = Partition {
             id,
             log,
-            figures: PartitionFigures::default(),
+            figures: Rc::default(),
+            dir: DirIndex::FIRST,
             leader_epoch: Cell::new(leader_epoch),
             config: RefCell::new(config),
             watchers: RefCell::default(),
             unreadable: RefCell::default(),
             max_decompressed_bytes,
             committing_unawaited: Cell::new(false),
+            usage: Usage {
+                count: Cell::new(0),
+                count_seen: Cell::new(0),
+                idle_since: Cell::new(reactor::now()),
+            },
+            as_found: None,
         };
         partition.log.begin_epoch(LeaderEpoch(leader_epoch));
         partition.advance();
         partition
+    }
+
+    pub fn in_directory(self, dir: DirIndex) -> Partition {
+        Partition { dir, ..self }
+    }
+
+    pub fn counted_in(self, figures: Rc<Figures>) -> Partition {
+        Partition { figures, ..self }
+    }
+
+    /// The files are as [`Log::close`] left them. As long as nothing changes, they need no closing.
+    pub fn left_clean(self, clean: bool) -> Partition {
+        let as_found = clean.then(|| Extent::of(&self.log));
+        Partition { as_found, ..self }
+    }
+
+    pub fn dir(&self) -> DirIndex {
+        self.dir
+    }
+
+    /// Somebody uses it.
+    pub fn used(&self) {
+        self.usage.count.set(self.usage.count.get() + 1);
+    }
+
+    pub fn was_never_used(&self) -> bool {
+        self.usage.count.get() == 0
+    }
+
+    /// Notes whether it was used since the last look.
+    pub fn look(&self) {
+        let count = self.usage.count.get();
+        if self.usage.count_seen.replace(count) != count {
+            self.usage.idle_since.set(reactor::now());
+        }
+    }
+
+    /// How long nobody has used it, as far as [`Partition::look`] knows.
+    pub fn idle_for(&self, now: Instant) -> Duration {
+        if self.usage.count_seen.get() != self.usage.count.get() {
+            return Duration::ZERO;
+        }
+        now.saturating_since(self.usage.idle_since.get())
+    }
+
+    /// Nothing is on its way to the disk, and nobody waits for records.
+    pub fn is_at_rest(&self) -> bool {
+        self.log.committed_offset() == self.log.end_offset()
+            && self.log.fault().is_none()
+            && !self.committing_unawaited.get()
+            && self.watchers.borrow_mut().is_empty()
+    }
+
+    /// The log can be let go without closing it: its files are as they were found.
+    pub fn is_as_found(&self) -> bool {
+        self.as_found.as_ref() == Some(&Extent::of(&self.log))
     }
 
     pub fn leader_epoch(&self) -> i32 {
@@ -260,7 +360,7 @@ pub fn add(cell: &Cell<u64>, n: u64) {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use control::config::{BrokerConfig, ConfigView, Overrides, Settings};
     use engine::batch::{BatchBuilder, Codec, Compression};
     use engine::log::OpenState;
@@ -289,6 +389,11 @@ mod tests {
             index: 0,
         };
         Partition::new(id, log, 0, Arc::new(config), 1 << 20)
+    }
+
+    /// A partition to be looked at.
+    pub async fn partition(dir: &std::path::Path) -> Partition {
+        uncompressed(dir).await
     }
 
     fn gzipped(value_bytes: usize) -> BatchBuilder {

@@ -20,6 +20,9 @@ pub enum ProduceError {
     Unavailable(ErrorCode),
     #[error("in-sync replicas {in_sync}, the topic demands {minimum}")]
     NotEnoughReplicas { in_sync: usize, minimum: u32 },
+    /// Kafka, which goes on until the disk is full to the last block, then takes it offline.
+    #[error("the disk is full; retry when there is room again")]
+    NoRoom,
     #[error("no records for the partition")]
     NoRecords,
     /// Nobody could ever end its transaction: read_committed consumers would stop in front of it for ever.
@@ -49,7 +52,7 @@ impl ProduceError {
                     ProducerError::TransactionOpen { .. } => ErrorCode::InvalidTxnState,
                 },
             },
-            ProduceError::Disk(_) => ErrorCode::KafkaStorageError,
+            ProduceError::Disk(_) | ProduceError::NoRoom => ErrorCode::KafkaStorageError,
             ProduceError::Build(_) => ErrorCode::UnknownServerError,
             ProduceError::Unavailable(code) => *code,
             ProduceError::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,

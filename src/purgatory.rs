@@ -90,6 +90,12 @@ impl Watchers {
         }
     }
 
+    /// Nobody waits, or only some whose fetch is over.
+    pub fn is_empty(&mut self) -> bool {
+        self.waiters.retain(|waiter| !waiter.is_over());
+        self.waiters.is_empty()
+    }
+
     #[cfg(test)]
     fn len(&self) -> usize {
         self.waiters.len()

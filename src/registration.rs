@@ -6,7 +6,7 @@ use control::record::{BrokerEndpoint, BrokerEpoch};
 use control::service::{CallError, ControllerHandle};
 use uuid::Uuid;
 
-use crate::data_directory::DataDirectory;
+use crate::log_dirs::Directories;
 use crate::shard::Node;
 
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ pub fn is_ringlogs(broker: &BrokerImage) -> bool {
 pub async fn register(
     controller: ControllerHandle,
     node: &Node,
-    directory: &DataDirectory,
+    directories: &Directories,
 ) -> Result<BrokerEpoch, RegistrationError> {
     let endpoints = node.listeners.iter().map(|listener| BrokerEndpoint {
         name: listener.name.clone(),
@@ -41,8 +41,8 @@ pub async fn register(
         endpoints: endpoints.collect(),
         features: Vec::new(), // `is_ringlogs` relies on it
         rack: node.config.rack.clone(),
-        log_dirs: vec![directory.directory_id()],
-        previous_shutdown: if directory.was_clean() {
+        log_dirs: directories.online_ids(),
+        previous_shutdown: if directories.were_clean() {
             PreviousShutdown::Clean
         } else {
             PreviousShutdown::Unclean

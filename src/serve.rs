@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use control::config::{BrokerConfig, CoreList, Endpoint, IoBackend};
 use control::record::{BrokerEpoch, BrokerId};
-use control::service::{self, ServiceConfig, ServiceFault};
+use control::service::{self, ControllerPort, ServiceConfig, ServiceFault};
 use control::store::StoreConfig;
-use futures_util::future::{Either, join_all, select};
+use futures_util::future::{Either, join_all, select, select_all};
 use reactor::{BackendChoice, Listener, ThreadHandle};
 
 use crate::admin;
-use crate::data_directory::{self, DataDirectory};
+use crate::log_dirs::{self, Directories, Locked};
 use crate::publish::ShardPublisher;
 use crate::registration;
 use crate::shard::{self, AdvertisedListener, Mesh, Node, Router, Setup, Shard, ShardId};
@@ -24,7 +24,7 @@ use crate::shard::{self, AdvertisedListener, Mesh, Node, Router, Setup, Shard, S
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error("{0}")]
-    Directory(#[from] data_directory::DirectoryError),
+    Directory(#[from] log_dirs::DirectoryError),
     #[error("{0}")]
     Controller(#[from] service::StartError),
     #[error("the controller has failed, the broker cannot go on: {0}")]
@@ -37,8 +37,8 @@ pub enum ServeError {
     Backend(std::io::Error),
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
-    #[error("a shard has stopped; the log above says why")]
-    Shard,
+    #[error("shard {index} has stopped, and its partitions with it; the log above says why")]
+    Shard { index: usize },
 }
 
 /// Runs the broker until SIGTERM or SIGINT.
@@ -66,8 +66,8 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
     // Armed before anything can be stopped half-way.
     let mut signal = pin!(reactor::shutdown_signal());
     let probe = reactor::probe(backend).map_err(ServeError::Backend)?;
-    let config = Arc::new(data_directory::adopt_node_id(config)?);
-    let directory = DataDirectory::open(&config)?;
+    let config = Arc::new(config);
+    let locked = Locked::open(&config)?;
     let listeners = listen(&config).await?;
     let admin_listener = listen_admin(&config).await?;
     let cores = cores(&config.cores);
@@ -77,47 +77,48 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
         control,
     } = Mesh::new(cores.len());
     let main = Rc::new(main);
-    let node = Arc::new(Node {
-        id: BrokerId(config.node_id),
-        cluster_id: directory.cluster_id().to_owned(),
-        broker_epoch: OnceLock::new(),
-        directory: directory.path().to_owned(),
-        listeners: advertised(&config, &listeners),
-        backend: probe.backend,
-        config: config.clone(),
-    });
 
     let started = service::start(
         ServiceConfig {
             broker: config.clone(),
             store: StoreConfig::Embedded {
-                dir: directory.path().to_owned(),
+                dir: locked.first().to_owned(),
             },
-            cluster_id: directory.cluster_id().to_owned(),
-            // One for each shard, and one to register this broker with.
+            cluster_id: locked.cluster_id().to_owned(),
+            // One for each shard, and one for the broker's own affairs.
             port_count: cores.len() + 1,
             reactor: reactor_config(backend, "control".to_owned(), None),
         },
         ShardPublisher::new(control),
     )
-    .await;
-    let started = match started {
-        Ok(started) => started,
-        Err(refused) => {
-            directory.leave_as_found()?;
-            return Err(refused.into());
-        }
-    };
-    directory.adopt_checkpoints(&started.image)?;
-    directory.put_strays_aside(&started.image)?;
+    .await?;
+    let own = BrokerId(config.node_id);
+    let directories = locked.complete(&started.image)?;
+    let retention_check_ms = i64::try_from(config.log.retention_check_interval_ms).unwrap_or(i64::MAX);
+    let mut last_run = directories.look(&started.image, own, retention_check_ms)?;
+    log_dirs::replay_journals(&mut last_run, &started.image, &config).await;
+    if let Some(lost) = log_dirs::metadata_lost(directories.set()) {
+        return Err(lost.into());
+    }
+    let node = Arc::new(Node {
+        id: own,
+        cluster_id: directories.cluster_id().to_owned(),
+        broker_epoch: OnceLock::new(),
+        log_dirs: directories.set().clone(),
+        listeners: advertised(&config, &listeners),
+        backend: probe.backend,
+        config: config.clone(),
+    });
     let mut controller = started.service;
     let mut controller_ports = started.ports;
-    let Some(own_port) = controller_ports.pop() else {
-        return Err(ServeError::Shard);
+    let own_port = controller_ports.split_off(cores.len()).pop();
+    let Some(own_port) = own_port.map(ControllerPort::attach) else {
+        return Err(ServiceFault::ThreadLost.into());
     };
 
     let mut threads = Vec::new();
     let mut opening = Vec::new();
+    let mut ends = Vec::new();
     for (index, ((ports, controller), core)) in
         ports.into_iter().zip(controller_ports).zip(&cores).enumerate()
     {
@@ -129,17 +130,22 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
             controller,
             image: started.image.clone(),
         };
-        let last_run = directory.last_offsets();
+        let last_run = last_run.clone();
+        // Told when the thread ends, however it does: it is dropped with it.
+        let (alive, end) = reactor::oneshot::<()>();
+        ends.push(end);
         let config = reactor_config(backend, format!("shard-{index}"), *core);
-        threads.push(
-            reactor::thread(config, move || shard::run(setup, last_run, opened))
-                .map_err(ServeError::Thread)?,
-        );
+        let life = move || async move {
+            let _alive = alive;
+            shard::run(setup, last_run, opened).await;
+        };
+        threads.push(reactor::thread(config, life).map_err(ServeError::Thread)?);
     }
-    for is_open in opening {
-        is_open.await.map_err(|_| ServeError::Shard)?;
+    drop(last_run);
+    for (index, is_open) in opening.into_iter().enumerate() {
+        is_open.await.map_err(|_| ServeError::Shard { index })?;
     }
-    let epoch = registration::register(own_port.attach(), &node, &directory).await?;
+    let epoch = registration::register(own_port.clone(), &node, &directories).await?;
     let _set_once = node.broker_epoch.set(epoch);
 
     let overflow = main.clone();
@@ -150,26 +156,39 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
     if let Some(listener) = admin_listener {
         reactor::spawn(admin::run(listener, node.clone(), main.clone())).detach();
     }
-    let checkpoints = reactor::spawn(data_directory::keep_checkpoints(
-        directory.clone(),
+    reactor::spawn(log_dirs::watch_room(node.log_dirs.clone(), cores.len())).detach();
+    let checkpoints = reactor::spawn(log_dirs::keep_checkpoints(
+        directories.clone(),
         config.clone(),
         main.clone(),
     ));
     announce(&node, &probe, cores.len(), reactor::now().saturating_since(began));
 
-    let ended = match select(&mut signal, pin!(controller.ended())).await {
+    let first_end = select_all(ends.into_iter().map(Box::pin));
+    let failed = async {
+        let watch = log_dirs::watch(&node.log_dirs, main.clone(), own_port.clone(), (own, epoch));
+        match select(pin!(watch), first_end).await {
+            Either::Left((error, _)) => ServeError::Directory(error),
+            Either::Right(((_, index, _), _)) => ServeError::Shard { index },
+        }
+    };
+    let (controller_ended, failed) = (Box::pin(controller.ended()), Box::pin(failed));
+    let ended = match select(&mut signal, select(controller_ended, failed)).await {
         Either::Left((signal, _)) => {
             tracing::info!(?signal, "stopping");
             Ok(())
         }
-        Either::Right((fault, _)) => fault,
+        Either::Right((Either::Left((ended, _)), _)) => ended.map_err(ServeError::from),
+        Either::Right((Either::Right((failed, _)), _)) => Err(failed),
     };
-    checkpoints.abort();
-    stop(&main, threads, &directory, epoch).await?;
-    match ended {
-        Ok(()) => Ok(controller.stop().await?),
-        Err(fault) => Err(fault.into()),
+    if let Err(error) = &ended {
+        tracing::error!(%error, "stopping");
     }
+    checkpoints.abort();
+    let stopped = stop(&main, threads, &directories, epoch).await;
+    ended?;
+    stopped?;
+    Ok(controller.stop().await?)
 }
 
 /// The one line on standard output that scripts wait for.
@@ -180,12 +199,21 @@ fn announce(node: &Node, probe: &reactor::Probe, shard_count: usize, took: Durat
         .map(|listener| format!("{}://{}:{}", listener.name, listener.host, listener.port))
         .collect();
     tracing::info!(backend = %probe.backend, reason = probe.reason, shards = shard_count, cluster = node.cluster_id, "serving");
+    let directories: Vec<String> = node
+        .log_dirs
+        .iter()
+        .map(|(_, dir)| match dir.is_online() {
+            true => dir.path().display().to_string(),
+            false => format!("{} (offline)", dir.path().display()),
+        })
+        .collect();
+    let directories = directories.join(",");
     let mut out = std::io::stdout();
     let line = format!(
         "ringlog ready: node {} on {}, data in {}, {} shards on {} ({}), started in {} ms",
         node.id.0,
         listeners.join(","),
-        node.directory.display(),
+        directories,
         shard_count,
         probe.backend,
         probe.reason,
@@ -195,25 +223,27 @@ fn announce(node: &Node, probe: &reactor::Probe, shard_count: usize, took: Durat
     let _printed = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
-/// Connections get their last answers, logs are closed, then the directory is marked clean.
+/// Connections get their last answers, logs are closed, then the directories are marked clean.
 async fn stop(
     main: &Rc<Router>,
     threads: Vec<ThreadHandle>,
-    directory: &DataDirectory,
+    directories: &Directories,
     epoch: BrokerEpoch,
 ) -> Result<(), ServeError> {
     join_all((0..main.shard_count()).map(|index| main.send(ShardId(index), shard::drain))).await;
     let closed = join_all((0..main.shard_count()).map(|index| main.send(ShardId(index), shard::close))).await;
-    let clean = closed.iter().all(|closed| matches!(closed, Ok(true)));
-    data_directory::write_checkpoints(directory, main).await?;
-    if clean {
-        directory.mark_clean(epoch)?;
+    let written = log_dirs::write_checkpoints(directories, main).await;
+    // A shard that does not answer has left everything as after a crash.
+    if let Ok(unclean) = closed.into_iter().collect::<Result<Vec<_>, _>>()
+        && written.is_ok()
+    {
+        directories.mark_clean(epoch, &unclean.concat())?;
     }
     join_all((0..main.shard_count()).map(|index| main.send(ShardId(index), shard::end))).await;
     for thread in threads {
         thread.join().map_err(ServeError::Thread)?;
     }
-    Ok(())
+    Ok(written?)
 }
 
 /// One listener's accept loop: connections go to the shards in turn.

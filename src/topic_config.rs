@@ -1,11 +1,12 @@
 //! From configuration in force to what the engine and the group rules need to know. Resolved once per change, not per request.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use control::config::{
-    BrokerDynamic, Compression as Wanted, ConfigView, Overrides, TimestampType as Stamp, TopicConfig,
+    BrokerDynamic, Compression as Wanted, ConfigView, Durability as Outlives, Overrides,
+    TimestampType as Stamp, TopicConfig,
 };
 use control::image::{ClusterImage, ConfigResource, ResourceKind};
 use engine::batch::{self, Codec, Compression, InnerCheck, Limits, TimestampRule, TimestampType};
@@ -50,13 +51,22 @@ pub fn refresh(shard: &Rc<Shard>, image: &ClusterImage, changed: &BTreeSet<Confi
         .iter()
         .any(|resource| resource.kind == ResourceKind::Broker);
     let dynamic = view(&shard.node, image).dynamic();
-    for partition in shard.partitions.all() {
+    let mut resolved = HashMap::new();
+    for partition in shard.partitions.all_opened() {
         if all || topics.contains(&*partition.id.topic) {
-            let config = resolve(shard, image, &partition.id.topic);
-            let log_config = Rc::new(log_config(&config, &dynamic));
-            partition.set_config(config, log_config);
+            let (config, log_config) = resolved.entry(partition.id.topic_id).or_insert_with(|| {
+                let config = resolve(shard, image, &partition.id.topic);
+                let log_config = Rc::new(log_config(&config, &dynamic));
+                (config, log_config)
+            });
+            partition.set_config(config.clone(), log_config.clone());
         }
     }
+    shard.partitions.visit_soon(|topic_id| {
+        all || image
+            .topic(topic_id)
+            .is_some_and(|topic| topics.contains(&*topic.name))
+    });
     if all {
         shard.set_dynamic(dynamic);
     }
@@ -77,7 +87,6 @@ pub fn log_config(config: &TopicConfig, dynamic: &BrokerDynamic) -> LogConfig {
             compact: config.cleanup_policy.compact,
         },
         max_message_bytes: config.max_message_bytes,
-        durability: Durability::Journal,
         flush_messages: config.flush_messages.map_or(i64::MAX, ms),
         flush_ms: config.flush_ms.map_or(i64::MAX, ms),
         message_timestamp_type: timestamp_type(config),
@@ -90,6 +99,10 @@ pub fn log_config(config: &TopicConfig, dynamic: &BrokerDynamic) -> LogConfig {
         min_cleanable_dirty_ratio: config.min_cleanable_dirty_ratio,
         file_delete_delay_ms: ms(config.file_delete_delay_ms),
         preallocate: config.preallocate,
+        durability: match config.durability {
+            Outlives::Journal => Durability::Journal,
+            Outlives::PageCache => Durability::PageCache,
+        },
         producer_id_expiration_ms: ms(dynamic.producer_id_expiration_ms),
         cleaner_dedupe_buffer_bytes: usize::try_from(dynamic.cleaner_dedupe_buffer_bytes)
             .unwrap_or(usize::MAX),

@@ -110,6 +110,41 @@ pub fn remove_dir_all(path: &Path) -> io::Result<()> {
     fs::remove_dir_all(path)
 }
 
+/// Of a file: enough to see whether it is the same as before. (The simulated disk tells lengths only.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    pub len: u64,
+    pub inode: u64,
+    pub modified_ns: i128,
+}
+
+pub fn stat(path: &Path) -> io::Result<Stat> {
+    use std::os::unix::fs::MetadataExt;
+    if current_disk().is_some() {
+        let len = File::open(path, OpenMode::Read)?.len()?;
+        return Ok(Stat {
+            len,
+            inode: 0,
+            modified_ns: 0,
+        });
+    }
+    let metadata = fs::metadata(path)?;
+    Ok(Stat {
+        len: metadata.len(),
+        inode: metadata.ino(),
+        modified_ns: i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec()),
+    })
+}
+
+/// Copies a file and syncs the copy.
+pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    if current_disk().is_some() {
+        return write_atomic(to, &read(from)?);
+    }
+    fs::copy(from, to)?;
+    fs::File::open(to)?.sync_all()
+}
+
 /// False also when it cannot be told.
 pub fn exists(path: &Path) -> bool {
     if let Some(disk) = current_disk() {

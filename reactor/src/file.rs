@@ -135,15 +135,18 @@ impl File {
         if len == 0 {
             return Ok(Bytes::new());
         }
-        let os = match &self.kind {
-            Kind::Os(os) => os,
-            Kind::Sim(file) => return file.read(offset, len).await,
-        };
-        if len >= COLD_BYTES_MIN && residency::of(os, offset, len as u64) == Residency::Missing {
-            return Ok(cold::read(os, offset, len).await?.bytes);
+        match &self.kind {
+            Kind::Os(os)
+                if len >= COLD_BYTES_MIN && residency::of(os, offset, len as u64) == Residency::Missing =>
+            {
+                Ok(cold::read(os, offset, len).await?.bytes)
+            }
+            Kind::Os(os) => {
+                let filling = core::current().filling.clone();
+                filling.read(os.clone(), offset, len).await
+            }
+            Kind::Sim(file) => file.read(offset, len).await,
         }
-        let filling = core::current().filling.clone();
-        filling.read(os.clone(), offset, len).await
     }
 
     /// Waits until all data written so far, and the length, are on stable storage. After an error the state of the
@@ -172,6 +175,23 @@ impl File {
         match &self.kind {
             Kind::Os(os) => residency::missing(os, offset, len) == Some(0),
             Kind::Sim(file) => file.is_resident(),
+        }
+    }
+
+    /// Tells the kernel that this descriptor reads here and there: it then reads no more than it is asked for. With its usual
+    /// read-ahead one header of an old segment brings megabytes into the page cache, and evicts what consumers at the end read.
+    pub fn advise_random(&self) {
+        if let Kind::Os(os) = &self.kind {
+            sys::cache::advise_random(os);
+        }
+    }
+
+    /// Drops what the page cache holds of the file from `offset` on and believes to be on the disk; what is dirty stays. After a
+    /// failed write-back that belief is wrong, and only reading from the disk shows it.
+    pub fn drop_clean_pages(&self, offset: u64) {
+        match &self.kind {
+            Kind::Os(os) => sys::cache::drop_clean(os, offset),
+            Kind::Sim(file) => file.drop_clean_pages(),
         }
     }
 

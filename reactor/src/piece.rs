@@ -92,6 +92,7 @@ impl Outgoing {
         let Some(Piece::File { file, offset, len }) = self.pieces.front() else {
             return Ok(());
         };
+        let os = file.os()?;
         match self.front {
             Front::Read(_) => return Ok(()),
             Front::Cached { until } if *offset < until => return Ok(()),
@@ -104,25 +105,25 @@ impl Outgoing {
         let started = match ahead {
             Some(ahead) => ahead.reading,
             None => {
-                if let Some(chunk) = cold::followed(file.os()?, *offset, window).await {
+                if let Some(chunk) = cold::followed(os, *offset, window).await {
                     let read = chunk.bytes.len();
                     self.front = Front::Read(chunk);
-                    self.read_ahead(read)?;
+                    self.read_ahead(read);
                     return Ok(());
                 }
-                match residency::of(file.os()?, *offset, window as u64) {
+                match residency::of(os, *offset, window as u64) {
                     Residency::Cached | Residency::Unknown => {
                         let until = *offset + window as u64;
                         self.front = Front::Cached { until };
                         return Ok(());
                     }
-                    Residency::Missing => cold::begin(file.os()?, *offset, window).await?,
+                    Residency::Missing => cold::begin(os, *offset, window).await?,
                 }
             }
         };
         let (offset, len) = (*offset, *len as usize);
         // why before it is done: the device is quicker with two at a time
-        self.read_ahead(window)?;
+        self.read_ahead(window);
         let chunk = started.done().await?;
         // a short one is sent as far as it goes, as sendfile would; the next one is empty
         if chunk.bytes.is_empty() {
@@ -134,36 +135,36 @@ impl Outgoing {
 
     /// Starts reading what comes after the first `window` bytes of the front, if the cache lacks it: the next slice to send,
     /// or what will probably be asked for when this is sent.
-    fn read_ahead(&mut self, window: usize) -> io::Result<()> {
+    fn read_ahead(&mut self, window: usize) {
         let mut end = None;
         let mut next = None;
         for (at, piece) in self.pieces.iter().enumerate() {
             let Piece::File { file, offset, len } = piece else {
                 continue;
             };
+            let Ok(os) = file.os() else { return };
             let skip = if at == 0 { window } else { 0 };
             let left = *len as usize - skip;
             if left > 0 {
-                next = Some((at as u64, file, *offset + skip as u64, left));
+                next = Some((at as u64, os, *offset + skip as u64, left));
                 break;
             }
-            end = Some((file, *offset + u64::from(*len)));
+            end = Some((os, *offset + u64::from(*len)));
         }
         match (next, end) {
-            (Some((at, file, offset, left)), _) => {
+            (Some((at, os, offset, left)), _) => {
                 let window = cold::window(offset, left);
-                if residency::of(file.os()?, offset, window as u64) == Residency::Missing {
-                    self.ahead = cold::try_begin(file.os()?, offset, window).map(|reading| Ahead {
+                if residency::of(os, offset, window as u64) == Residency::Missing {
+                    self.ahead = cold::try_begin(os, offset, window).map(|reading| Ahead {
                         piece: self.gone + at,
                         offset,
                         reading,
                     });
                 }
             }
-            (None, Some((file, end))) => cold::follow(file.os()?, end),
+            (None, Some((os, end))) => cold::follow(os, end),
             (None, None) => {}
         }
-        Ok(())
     }
 
     /// Whether it holds bytes of the budget for cold reads.

@@ -97,12 +97,12 @@ async fn groups(shard: Rc<Shard>) -> (Vec<(String, u64)>, Vec<Committed>) {
     (counts, offsets)
 }
 
+/// Of closed logs as well, without opening them.
 async fn high_watermarks(shard: Rc<Shard>) -> Vec<((String, i32), i64)> {
-    let end = |partition: Rc<crate::partition::Partition>| {
-        (
-            (partition.id.topic.to_string(), partition.id.index),
-            partition.log.high_watermark().0,
-        )
-    };
-    shard.partitions.all().into_iter().map(end).collect()
+    let measured = shard.measured().await;
+    let ends = measured.into_iter().map(|partition| {
+        let key = (partition.topic.to_string(), partition.index);
+        (key, partition.high_watermark)
+    });
+    ends.collect()
 }

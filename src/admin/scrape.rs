@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 
@@ -27,6 +28,12 @@ pub async fn scrape(node: &Node, main: &Router) -> Result<String, ScrapeError> {
         &[("backend", &backend)],
         1.0,
     );
+    all.gauge(
+        "offline_log_directories",
+        "Directories of log.dirs that cannot be used.",
+        &[],
+        node.log_dirs.offline_count() as f64,
+    );
     all.gauge("shards", "Shards of this broker.", &[], main.shard_count() as f64);
     for part in join_all(everywhere(main, collect)).await {
         all.merge(part?);
@@ -37,13 +44,7 @@ pub async fn scrape(node: &Node, main: &Router) -> Result<String, ScrapeError> {
 
 pub async fn offline_partitions(main: &Router) -> Result<usize, ShardGone> {
     let counts = join_all(everywhere(main, |shard: Rc<Shard>| async move {
-        let failed = shard
-            .partitions
-            .all()
-            .iter()
-            .filter(|partition| partition.log.fault().is_some())
-            .count();
-        shard.partitions.offline() + failed
+        shard.partitions.offline_count(&shard.node.log_dirs)
     }));
     counts.await.into_iter().sum()
 }
@@ -67,7 +68,7 @@ async fn collect(shard: Rc<Shard>) -> Snapshot {
     let mut out = Snapshot::default();
     shard.metrics.collect(&mut out);
     connections(&shard, &mut out);
-    topics(&shard, &mut out);
+    topics(&shard, &mut out).await;
     let name = shard.id().0.to_string();
     let label = [("shard", name.as_str())];
     out.gauge(
@@ -151,35 +152,45 @@ fn connections(shard: &Shard, out: &mut Snapshot) {
     }
 }
 
-fn topics(shard: &Shard, out: &mut Snapshot) {
-    let partitions = shard.partitions.all();
+/// Topics that nobody has used since the start and that have no records are left out: there may be very many.
+async fn topics(shard: &Rc<Shard>, out: &mut Snapshot) {
+    let partitions = &shard.partitions;
     out.gauge(
         "partitions",
         "Partitions led by this broker.",
         &[],
-        partitions.len() as f64,
+        partitions.count() as f64,
+    );
+    out.gauge(
+        "partitions_open",
+        "Partitions whose log is open, because they are or were lately used.",
+        &[],
+        partitions.all_opened().len() as f64,
     );
     out.gauge(
         "partitions_offline",
         "Partitions whose log cannot be used.",
         &[],
-        shard.partitions.offline() as f64,
+        partitions.offline_count(&shard.node.log_dirs) as f64,
     );
-    let mut sums: BTreeMap<&str, [u64; 5]> = BTreeMap::new();
-    for partition in &partitions {
-        let figures = &partition.figures;
-        let sum = sums.entry(&partition.id.topic).or_default();
+    let mut sums: BTreeMap<Arc<str>, [u64; 5]> = BTreeMap::new();
+    for (topic, figures) in partitions.all_figures() {
         let values = [
             figures.bytes_in.get(),
             figures.messages_in.get(),
             figures.bytes_out.get(),
             figures.messages_out.get(),
-            partition.log.size_bytes(),
+            0,
         ];
-        sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+        sums.insert(topic, values);
+    }
+    for partition in shard.measured().await {
+        if partition.bytes > 0 {
+            sums.entry(partition.topic).or_default()[4] += partition.bytes;
+        }
     }
     for (topic, [bytes_in, messages_in, bytes_out, messages_out, size]) in sums {
-        let label = [("topic", topic)];
+        let label = [("topic", &*topic)];
         out.counter("topic_bytes_in", "Bytes of batches appended.", &label, bytes_in);
         out.counter("topic_messages_in", "Records appended.", &label, messages_in);
         out.counter(

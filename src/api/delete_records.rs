@@ -51,7 +51,7 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
 }
 
 async fn delete_before(shard: Rc<Shard>, key: PartitionKey, offset: i64) -> Result<i64, ErrorCode> {
-    let partition = shard.partitions.get(&key)?;
+    let partition = shard.partition(&key).await?;
     if partition.config().cleanup_policy.compact && !partition.config().cleanup_policy.delete {
         return Err(ErrorCode::PolicyViolation);
     }

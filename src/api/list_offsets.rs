@@ -114,7 +114,7 @@ impl Found {
 }
 
 async fn find(shard: Rc<Shard>, key: PartitionKey, ask: Ask) -> Result<Found, ErrorCode> {
-    let partition = shard.partitions.get(&key)?;
+    let partition = shard.partition(&key).await?;
     let ours = partition.leader_epoch();
     locate::check_leader_epoch(ask.known_epoch, ours)?;
     if ask.version < since(ask.timestamp) {

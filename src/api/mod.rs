@@ -11,6 +11,7 @@ use crate::dispatch::{Call, Outcome};
 use crate::shard::Shard;
 
 mod alter_configs;
+mod alter_replica_log_dirs;
 mod altered;
 pub mod api_versions;
 mod auto_create;
@@ -112,6 +113,7 @@ pub static TABLE: &[&Api] = &[
     &offset_for_leader_epoch::API,
     &describe_configs::API,
     &alter_configs::API,
+    &alter_replica_log_dirs::API,
     &describe_log_dirs::API,
     &create_partitions::API,
     &delete_groups::API,

@@ -208,23 +208,29 @@ struct Done {
     log_start_offset: Offset,
 }
 
-/// On the owner's shard: append at once, then wait for the disk.
+/// On the owner's shard: append at once (or in its turn, if the log is not open yet), then wait for the disk.
 async fn append(shard: Rc<Shard>, key: PartitionKey, work: Work) -> Result<Done, ProduceError> {
-    let partition = shard.partitions.get(&key).map_err(ProduceError::Unavailable)?;
+    let partition = shard.partition(&key).await.map_err(ProduceError::Unavailable)?;
     if work.acks == ACKS_ALL {
         partition.check_in_sync(&shard.image())?;
+    }
+    if shard.node.log_dirs.get(partition.dir()).is_full() {
+        return Err(ProduceError::NoRoom);
     }
     let records = work
         .records
         .filter(|records| !records.is_empty())
         .ok_or(ProduceError::NoRecords)?;
-    let appended = partition.append(records, Origin::Client)?;
+    let appended = partition
+        .append(records, Origin::Client)
+        .inspect_err(|_| shard.disk_failed(&partition))?;
     let end = appended.commit_offset();
     if work.acks == ACKS_NONE {
         partition.commit_unawaited();
     } else {
         let began = reactor::now();
-        partition.commit(end).await?;
+        let committed = partition.commit(end).await;
+        committed.inspect_err(|_| shard.disk_failed(&partition))?;
         shard
             .metrics
             .sync_latency

@@ -42,9 +42,12 @@ async fn ask_here(
     context: RequestContext,
     request: Request,
 ) -> Result<Response, ErrorCode> {
-    match shard.coordinators.get(partition) {
-        Some(host) => host.request(context, request).await,
-        None => Err(ErrorCode::NOT_COORDINATOR),
+    match shard.coordinators.host(&shard, partition).await {
+        Ok(host) => host.request(context, request).await,
+        Err(net::error::ErrorCode::UnknownTopicOrPartition | net::error::ErrorCode::NotCoordinator) => {
+            Err(ErrorCode::NOT_COORDINATOR)
+        }
+        Err(_) => Err(ErrorCode::COORDINATOR_NOT_AVAILABLE),
     }
 }
 

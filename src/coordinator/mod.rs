@@ -12,10 +12,10 @@ use std::rc::Rc;
 
 pub use ask::{ask, ask_all, confused};
 pub use host::Host;
-pub use load::LoadError;
 
-use crate::partition::Partition;
-use crate::shard::Shard;
+use net::error::ErrorCode;
+
+use crate::shard::{PartitionKey, Shard};
 
 /// The topic that keeps groups and committed offsets.
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
@@ -35,17 +35,41 @@ impl Coordinators {
         self.hosts.borrow().values().cloned().collect()
     }
 
-    /// Takes over a partition of the offsets topic: reads it from its start, then serves its groups.
+    /// The coordinator of a partition of the offsets topic. On its first use, and at start if the partition has anything, it takes the
+    /// partition over: reads it from its start, then serves its groups. Others who ask meanwhile are told that it loads.
     ///
     /// # Errors
-    /// When the log cannot be read; the groups of this partition then stay unavailable, all others are served.
-    pub async fn load(&self, shard: &Rc<Shard>, partition: Rc<Partition>) -> Result<(), LoadError> {
-        let index = partition.id.index;
+    /// When the partition is not here, or its log cannot be read; the next who asks tries again, and all others are served.
+    pub async fn host(&self, shard: &Rc<Shard>, index: i32) -> Result<Rc<Host>, ErrorCode> {
+        if let Some(host) = self.get(index) {
+            return Ok(host);
+        }
+        let topic_id = shard
+            .image()
+            .topic_id(OFFSETS_TOPIC)
+            .ok_or(ErrorCode::NotCoordinator)?;
+        let partition = shard.partition(&PartitionKey { topic_id, index }).await?;
+        if let Some(host) = self.get(index) {
+            return Ok(host); // somebody else was quicker
+        }
         let host = Host::new(partition.clone(), shard.group_config());
         self.hosts.borrow_mut().insert(index, host.clone());
-        load::replay(&host, &partition).await?;
+        if let Err(error) = load::replay(&host, &partition).await {
+            tracing::error!(partition = index, %error, "the groups of this partition cannot be served");
+            self.unload_this(index, &host);
+            return Err(ErrorCode::CoordinatorNotAvailable);
+        }
+        if self.get(index).is_none_or(|current| !Rc::ptr_eq(&current, &host)) {
+            return Err(ErrorCode::NotCoordinator); // the partition is gone again
+        }
         host.start();
-        Ok(())
+        Ok(host)
+    }
+
+    fn unload_this(&self, index: i32, host: &Rc<Host>) {
+        if self.get(index).is_some_and(|current| Rc::ptr_eq(&current, host)) {
+            self.unload(index);
+        }
     }
 
     /// The partition is gone; everybody who waits is sent away.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use engine::types::Timestamp;
 
-use super::Shard;
+use super::{Shard, idle};
 use crate::partition::Partition;
 
 /// How often logs are rolled by time, synced by `flush.ms`, and relieved of idle files. Kafka's flush scheduler looks as often
@@ -21,6 +21,8 @@ pub fn start(shard: &Rc<Shard>) {
     reactor::spawn(async move { overflow.router.drain_overflow().await }).detach();
     reactor::spawn(upkeep(shard.clone())).detach();
     reactor::spawn(retain(shard.clone())).detach();
+    reactor::spawn(idle::close_idle(shard.clone())).detach();
+    reactor::spawn(idle::visit_closed(shard.clone())).detach();
     if shard.node.config.log.cleaner_enabled {
         reactor::spawn(clean(shard.clone())).detach();
     }
@@ -29,8 +31,16 @@ pub fn start(shard: &Rc<Shard>) {
 async fn upkeep(shard: Rc<Shard>) {
     loop {
         reactor::sleep(UPKEEP_EVERY).await;
-        for partition in shard.partitions.all() {
+        for directory in shard.directories() {
+            directory.look();
+        }
+        for key in shard.partitions.opened_keys() {
+            // One at a time: who holds a partition keeps it from being closed or moved.
+            let Some(partition) = shard.partitions.opened(&key) else {
+                continue;
+            };
             if let Err(error) = partition.log.maintain(Timestamp(reactor::wall_ms())) {
+                shard.disk_failed(&partition);
                 tracing::debug!(topic = %partition.id.topic, partition = partition.id.index, %error, "upkeep");
             }
             reactor::yield_now().await;
@@ -43,7 +53,11 @@ async fn retain(shard: Rc<Shard>) {
     let every = Duration::from_millis(shard.node.config.log.retention_check_interval_ms);
     loop {
         reactor::sleep(every).await;
-        for partition in shard.partitions.all() {
+        for key in shard.partitions.opened_keys() {
+            // One at a time: who holds a partition keeps it from being closed or moved.
+            let Some(partition) = shard.partitions.opened(&key) else {
+                continue;
+            };
             let before = partition.log.start_offset();
             retain_partition(&partition).await;
             if partition.log.start_offset() != before {
@@ -56,7 +70,7 @@ async fn retain(shard: Rc<Shard>) {
 
 /// Calls until all is gone that may go: one call removes few segments, or only begins a new one. Were the rest left for the next
 /// interval, small segments would come faster than they go.
-async fn retain_partition(partition: &Partition) {
+pub(super) async fn retain_partition(partition: &Partition) {
     for _ in 0..RETENTION_CALLS_MAX {
         match partition.log.apply_retention(Timestamp(reactor::wall_ms())) {
             Ok(retained) if retained.is_pending => {
@@ -74,7 +88,11 @@ async fn retain_partition(partition: &Partition) {
 async fn clean(shard: Rc<Shard>) {
     loop {
         reactor::sleep(Duration::from_millis(shard.dynamic().cleaner_backoff_ms)).await;
-        for partition in shard.partitions.all() {
+        for key in shard.partitions.opened_keys() {
+            // One at a time: who holds a partition keeps it from being closed or moved.
+            let Some(partition) = shard.partitions.opened(&key) else {
+                continue;
+            };
             if !partition.config().cleanup_policy.compact {
                 continue;
             }

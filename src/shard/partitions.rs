@@ -1,278 +1,328 @@
-//! The partitions that a shard owns: opened at start and when the cluster image says so, closed when it says so.
+//! The partitions that a shard owns. Most of them are idle most of the time, so a partition costs a slot of a few dozen bytes
+//! until somebody uses it; its log is opened then, and closed again when nobody does.
+//!
+//! ```text
+//!           first use              log is open, all who waited are in
+//!   Cold ------------> Busy(gate) ------------------------------------> Open
+//!    ^                  |  ^  |  cannot be opened       after a pause     |
+//!    |                  |  |  +-----------------------> Offline --+       |
+//!    +------------------+  +--------------------------------------+       |
+//!        log is closed     ^----------------------------------------------+
+//!                                    idle, or moved to another directory
+//! ```
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::path::Path;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use control::image::{ClusterImage, Delta, TopicImage};
-use control::record::PartitionId as PartitionIndex;
-use engine::log::file_name::PARTITION_METADATA;
-use engine::log::{DiskFault, Log, LogConfig, OpenError, OpenState, partition_metadata};
-use futures_util::StreamExt;
-use futures_util::stream;
+use engine::directory::{PartitionCheckpoint, TopicPartition};
+use engine::log::OpenState;
+use hashbrown::HashMap;
 use net::error::ErrorCode;
+use reactor::Instant;
+use reactor::sync::Budget;
 use uuid::Uuid;
 
-use super::Shard;
+use super::gate::{Gate, Pass};
+use super::place::Place;
 use super::scatter::PartitionKey;
-use crate::coordinator::OFFSETS_TOPIC;
-use crate::partition::{Partition, PartitionId};
-use crate::topic_config;
+use crate::log_dirs::{DirIndex, LogDirs};
+use crate::partition::{Figures, Partition};
 
 /// Logs opened at a time by one shard. A guess: enough to overlap reads, few enough to keep descriptors free.
-const OPENING_AT_ONCE: usize = 32;
+pub const OPENING_AT_ONCE: usize = 32;
 
-/// Why a partition is offline.
-#[derive(Debug, thiserror::Error)]
-enum OpenFailure {
-    #[error("{0}")]
-    Open(#[from] OpenError),
-    #[error("{0}")]
-    Disk(#[from] DiskFault),
-    #[error("partition.metadata: {0}")]
-    Metadata(#[from] std::io::Error),
-}
+/// After a log could not be opened: how long requests are refused without another try.
+const OFFLINE_PAUSE: Duration = Duration::from_secs(5);
 
 /// What is known of a partition of this shard.
-enum Slot {
-    Led(Rc<Partition>),
-    /// Its log could not be opened; told to clients as a storage error until the operator mends it.
-    Offline,
+pub(super) enum Slot {
+    /// Not open; nobody uses it.
+    Cold(Place),
+    /// Opening or closing. Once it is open and everybody who waited is in, it counts as [`Slot::Open`].
+    Busy(Rc<Gate>),
+    Open(Rc<Partition>),
+    /// Its log could not be opened. Told to clients as a storage error; tried again after a pause.
+    Offline {
+        place: Place,
+        retry_at: Instant,
+    },
+    /// It lies in a directory that is not there: known by its id alone.
+    Lost,
 }
 
+impl Slot {
+    /// A gate that is open, and that nobody stands in any more, is no gate.
+    pub(super) fn settle(&mut self) {
+        if let Slot::Busy(gate) = self
+            && !gate.has_waiters()
+            && let Some(partition) = gate.opened()
+        {
+            *self = Slot::Open(partition);
+        }
+    }
+
+    /// Where it lies, as far as no open log says it better.
+    pub(super) fn with_place<T>(&self, look: impl FnOnce(&Place) -> T) -> Option<T> {
+        match self {
+            Slot::Cold(place) | Slot::Offline { place, .. } => Some(look(place)),
+            Slot::Busy(gate) => Some(look(&gate.place.borrow())),
+            Slot::Open(_) | Slot::Lost => None,
+        }
+    }
+
+    pub(super) fn opened(&self) -> Option<Rc<Partition>> {
+        match self {
+            Slot::Open(partition) => Some(partition.clone()),
+            Slot::Busy(gate) => gate.opened(),
+            Slot::Cold(_) | Slot::Offline { .. } | Slot::Lost => None,
+        }
+    }
+}
+
+/// What [`Partitions::enter`] found.
+pub(super) enum Entry {
+    Open(Rc<Partition>),
+    Wait(Pass),
+    /// The caller sees to it that the log is opened, or [`Partitions::opening_failed`] is told.
+    Begin(Rc<Gate>, Pass),
+}
+
+type NamedFigures = (Arc<str>, Rc<Figures>);
+
 /// See the module's documentation.
-#[derive(Default)]
 pub struct Partitions {
-    slots: RefCell<HashMap<PartitionKey, Slot>>,
+    pub(super) slots: RefCell<HashMap<PartitionKey, Slot>>,
+    /// By topic, so that counts outlive the time that a log is open. Topics that were never used have none.
+    figures: RefCell<BTreeMap<Uuid, NamedFigures>>,
+    pub(super) opening: Budget,
+    /// The broker stops: nothing is opened any more.
+    is_stopping: Cell<bool>,
+}
+
+impl Default for Partitions {
+    fn default() -> Partitions {
+        Partitions {
+            slots: RefCell::default(),
+            figures: RefCell::default(),
+            opening: Budget::new(OPENING_AT_ONCE),
+            is_stopping: Cell::new(false),
+        }
+    }
 }
 
 impl Partitions {
-    /// The partition, or Kafka's error for one that is not here (any more) or cannot be served.
-    pub fn get(&self, key: &PartitionKey) -> Result<Rc<Partition>, ErrorCode> {
-        match self.slots.borrow().get(key) {
-            Some(Slot::Led(partition)) => Ok(partition.clone()),
-            Some(Slot::Offline) => Err(ErrorCode::KafkaStorageError),
-            None => Err(ErrorCode::UnknownTopicOrPartition),
+    /// The way to the partition `key`, or Kafka's error for one that is not here (any more) or cannot be served.
+    pub(super) fn enter(&self, key: &PartitionKey, dirs: &LogDirs) -> Result<Entry, ErrorCode> {
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots.get_mut(key).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        slot.settle();
+        let place = match slot {
+            Slot::Open(partition) if dirs.get(partition.dir()).is_online() => {
+                return Ok(Entry::Open(partition.clone()));
+            }
+            Slot::Busy(gate) => return Ok(Entry::Wait(gate.pass())),
+            Slot::Cold(place) => place,
+            Slot::Offline { place, retry_at } if *retry_at <= reactor::now() => place,
+            Slot::Open(_) | Slot::Offline { .. } | Slot::Lost => return Err(ErrorCode::KafkaStorageError),
+        };
+        if self.is_stopping.get() || !dirs.get(place.dir).is_online() {
+            return Err(ErrorCode::KafkaStorageError);
         }
+        let dir = place.dir;
+        let gate = Gate::new(std::mem::replace(place, Place::new(dir)));
+        *slot = Slot::Busy(gate.clone());
+        let pass = gate.pass();
+        Ok(Entry::Begin(gate, pass))
     }
 
-    pub fn all(&self) -> Vec<Rc<Partition>> {
+    /// Lets nobody in any more for whom a log would have to be opened.
+    pub(super) fn stop(&self) {
+        self.is_stopping.set(true);
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.is_stopping.get()
+    }
+
+    /// The partition if its log is open; to look at, not to use.
+    pub fn opened(&self, key: &PartitionKey) -> Option<Rc<Partition>> {
+        self.slots.borrow().get(key).and_then(Slot::opened)
+    }
+
+    pub(super) fn opened_keys(&self) -> Vec<PartitionKey> {
         let slots = self.slots.borrow();
-        let led = slots.values().filter_map(|slot| match slot {
-            Slot::Led(partition) => Some(partition.clone()),
-            Slot::Offline => None,
-        });
-        led.collect()
+        let opened = slots.iter().filter(|(_, slot)| slot.opened().is_some());
+        opened.map(|(key, _)| *key).collect()
     }
 
-    pub fn offline(&self) -> usize {
-        self.slots
-            .borrow()
-            .values()
-            .filter(|slot| matches!(slot, Slot::Offline))
-            .count()
+    /// All partitions whose logs are open; to look at now: who keeps them keeps them from being closed.
+    pub fn all_opened(&self) -> Vec<Rc<Partition>> {
+        self.slots.borrow().values().filter_map(Slot::opened).collect()
     }
-}
 
-/// How a partition's log was left by the last run, as the checkpoint files tell.
-pub trait LastRun: Send + 'static {
-    fn state(&self, topic: &str, topic_id: Uuid, index: i32) -> OpenState;
-}
+    pub fn count(&self) -> usize {
+        self.slots.borrow().len()
+    }
 
-/// Opens every partition of `image` that this shard owns, then loads the coordinators among them.
-pub async fn open_all(shard: &Rc<Shard>, image: &ClusterImage, last_run: &impl LastRun) {
-    let mut wanted = Vec::new();
-    for topic in image.topics() {
-        wanted.extend(topic.partitions.keys().map(|index| (topic.clone(), *index)));
+    /// Partitions that cannot be served.
+    pub fn offline_count(&self, dirs: &LogDirs) -> usize {
+        let slots = self.slots.borrow();
+        let is_offline = |slot: &&Slot| match slot {
+            Slot::Lost | Slot::Offline { .. } => true,
+            Slot::Open(partition) => {
+                !dirs.get(partition.dir()).is_online() || partition.log.fault().is_some()
+            }
+            Slot::Cold(place) => !dirs.get(place.dir).is_online(),
+            Slot::Busy(_) => false,
+        };
+        slots.values().filter(is_offline).count()
     }
-    open(shard, wanted, |topic, index| {
-        last_run.state(&topic.name, topic.id, index.0)
-    })
-    .await;
-}
 
-/// Follows the image: the one place where a running shard's set of partitions changes.
-pub async fn apply(shard: &Rc<Shard>, image: Arc<ClusterImage>, delta: &Delta) {
-    shard.set_image(image.clone());
-    for topic in delta.topics_deleted.values() {
-        close_deleted(shard, topic).await;
+    pub(super) fn keys(&self) -> Vec<PartitionKey> {
+        self.slots.borrow().keys().copied().collect()
     }
-    if !delta.topics_deleted.is_empty() {
-        let names: Vec<String> = delta
-            .topics_deleted
-            .values()
-            .map(|topic| topic.name.to_string())
-            .collect();
-        shard.coordinators.topics_deleted(&names);
+
+    /// Where a partition lies and what the checkpoints should say of it; `None`: nothing.
+    pub(super) fn checkpoint(
+        &self,
+        key: &PartitionKey,
+        topic: &str,
+    ) -> Option<(DirIndex, PartitionCheckpoint)> {
+        let slots = self.slots.borrow();
+        let slot = slots.get(key)?;
+        if let Some(partition) = slot.opened() {
+            let name = TopicPartition::new(topic, key.index);
+            return Some((partition.dir(), PartitionCheckpoint::of(name, &partition.log)));
+        }
+        slot.with_place(|place| Some((place.dir, place.checkpoint(topic, key.index)?)))?
     }
-    let mut added = Vec::new();
-    for (id, change) in &delta.topics {
-        let Some(topic) = image.topic(*id) else { continue };
-        added.extend(
-            change
-                .partitions_added
-                .iter()
-                .map(|index| (topic.clone(), *index)),
-        );
-        for index in &change.partitions_changed {
-            let key = PartitionKey {
-                topic_id: *id,
-                index: index.0,
+
+    /// Waits for what is being opened or closed.
+    pub(super) async fn await_gates(&self) {
+        let gates: Vec<Rc<Gate>> = {
+            let slots = self.slots.borrow();
+            let gates = slots.values().filter_map(|slot| match slot {
+                Slot::Busy(gate) => Some(gate.clone()),
+                _ => None,
+            });
+            gates.collect()
+        };
+        for gate in gates {
+            gate.finished().await;
+        }
+    }
+
+    /// Directories with a partition that may need recovery: what could not be opened was not recovered, nor was what nobody has asked
+    /// for since a crash.
+    pub(super) fn unclean_directories(&self) -> Vec<DirIndex> {
+        let mut unclean = Vec::new();
+        for slot in self.slots.borrow().values() {
+            let is_unclean =
+                slot.with_place(|place| place.kept.as_ref().is_some_and(|kept| !kept.state.clean));
+            if is_unclean == Some(true) && slot.opened().is_none() {
+                unclean.extend(slot.with_place(|place| place.dir));
+            }
+        }
+        unclean
+    }
+
+    /// Walks over the partitions that are not open, and changes what is kept of them.
+    pub(super) fn for_each_cold(&self, mut each: impl FnMut(&PartitionKey, &mut Place)) {
+        for (key, slot) in self.slots.borrow_mut().iter_mut() {
+            match slot {
+                Slot::Cold(place) | Slot::Offline { place, .. } => each(key, place),
+                Slot::Busy(_) | Slot::Open(_) | Slot::Lost => {}
+            }
+        }
+    }
+
+    /// A log did not open: requests are refused until it is tried again.
+    pub(super) fn opening_failed(&self, key: &PartitionKey, gate: &Rc<Gate>) {
+        let mut place = gate.place.replace_with(|place| Place::new(place.dir));
+        // How far it got is not known: there may be a directory now.
+        place.kept.get_or_insert_default();
+        let mut slots = self.slots.borrow_mut();
+        if let Some(slot) = slots.get_mut(key).filter(|slot| slot.is_behind(gate)) {
+            *slot = Slot::Offline {
+                place,
+                retry_at: reactor::now() + OFFLINE_PAUSE,
             };
-            if let (Ok(partition), Some(new)) = (shard.partitions.get(&key), topic.partitions.get(index)) {
-                partition.set_leader_epoch(new.leader_epoch.0);
-            }
         }
+        drop(slots);
+        gate.refuse(ErrorCode::KafkaStorageError);
     }
-    open(shard, added, |_, _| OpenState::default()).await;
-    if !delta.configs.is_empty() {
-        topic_config::refresh(shard, &image, &delta.configs);
-    }
-}
 
-async fn open(
-    shard: &Rc<Shard>,
-    wanted: Vec<(Arc<TopicImage>, PartitionIndex)>,
-    state: impl Fn(&TopicImage, PartitionIndex) -> OpenState,
-) {
-    let own = shard.id();
-    let mine = wanted.into_iter().filter(|(topic, index)| {
-        shard.owner(&PartitionKey {
-            topic_id: topic.id,
-            index: index.0,
-        }) == own
-    });
-    let opened = stream::iter(mine)
-        .map(|(topic, index)| {
-            let state = state(&topic, index);
-            async move {
-                let result = open_one(shard, &topic, index, state).await;
-                (topic, index, result)
-            }
-        })
-        .buffer_unordered(OPENING_AT_ONCE)
-        .collect::<Vec<_>>()
-        .await;
-    let mut coordinators = Vec::new();
-    for (topic, index, result) in opened {
-        let key = PartitionKey {
-            topic_id: topic.id,
-            index: index.0,
-        };
-        let slot = match result {
-            Ok(partition) => {
-                if &*topic.name == OFFSETS_TOPIC {
-                    coordinators.push(partition.clone());
-                }
-                Slot::Led(partition)
-            }
-            Err(error) => {
-                tracing::error!(topic = %topic.name, partition = index.0, %error, "the partition cannot be served");
-                Slot::Offline
-            }
-        };
-        shard.partitions.slots.borrow_mut().insert(key, slot);
+    /// Those whose pause is over.
+    pub(super) fn to_be_tried_again(&self) -> Vec<PartitionKey> {
+        let now = reactor::now();
+        let slots = self.slots.borrow();
+        let is_due = |slot: &Slot| matches!(slot, Slot::Offline { retry_at, .. } if *retry_at <= now);
+        slots
+            .iter()
+            .filter(|(_, slot)| is_due(slot))
+            .map(|(key, _)| *key)
+            .collect()
     }
-    let loads = coordinators.into_iter().map(|partition| async move {
-        let index = partition.id.index;
-        if let Err(error) = shard.coordinators.load(shard, partition).await {
-            tracing::error!(partition = index, %error, "the groups of this partition cannot be served");
+
+    /// Puts a gate before an open partition that nobody uses, to close its log or to move it.
+    pub(super) fn shut(
+        &self,
+        key: &PartitionKey,
+        may: impl FnOnce(&Partition) -> bool,
+    ) -> Option<(Rc<Gate>, Rc<Partition>)> {
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots.get_mut(key)?;
+        slot.settle();
+        let Slot::Open(partition) = slot else { return None };
+        if Rc::strong_count(partition) > 1 || !may(partition) {
+            return None;
         }
-    });
-    stream::iter(loads)
-        .buffer_unordered(OPENING_AT_ONCE)
-        .collect::<Vec<()>>()
-        .await;
-}
-
-async fn open_one(
-    shard: &Rc<Shard>,
-    topic: &TopicImage,
-    index: PartitionIndex,
-    state: OpenState,
-) -> Result<Rc<Partition>, OpenFailure> {
-    let config = topic_config::resolve(shard, &shard.image(), &topic.name);
-    let directory = shard.node.directory.join(format!("{}-{}", topic.name, index.0));
-    let log_config = Rc::new(topic_config::log_config(&config, &shard.dynamic()));
-    let log = open_log(&directory, topic.id, log_config, state).await?;
-    let leader_epoch = topic
-        .partitions
-        .get(&index)
-        .map_or(0, |partition| partition.leader_epoch.0);
-    let id = PartitionId {
-        topic: topic.name.clone(),
-        topic_id: topic.id,
-        index: index.0,
-    };
-    Ok(Rc::new(Partition::new(
-        id,
-        log,
-        leader_epoch,
-        config,
-        shard.node.config.requests.decompressed_batch_bytes as usize,
-    )))
-}
-
-/// Opens the log of this very topic. A directory of the same name may be left of a deleted one (the process ended between the
-/// decision and the deletion): its records must not come back under the new topic, so it is deleted first.
-async fn open_log(
-    directory: &Path,
-    topic_id: Uuid,
-    config: Rc<LogConfig>,
-    state: OpenState,
-) -> Result<Log, OpenFailure> {
-    name_topic(directory, topic_id).await?;
-    let (mut log, mut report) = Log::open(directory, config.clone(), state, None).await?;
-    if log.topic_id().is_some_and(|found| found != topic_id) {
-        tracing::warn!(partition = %log.partition(), "left over from a deleted topic of this name: deleting it");
-        log.delete().await?;
-        name_topic(directory, topic_id).await?;
-        (log, report) = Log::open(directory, config, OpenState::default(), None).await?;
+        let gate = Gate::new(Place::of(partition));
+        let partition = partition.clone();
+        *slot = Slot::Busy(gate.clone());
+        Some((gate, partition))
     }
-    if report.truncation.is_some() || report.segments_checked > 0 {
-        tracing::info!(partition = %log.partition(), ?report, "recovered");
+
+    /// The counts of a topic, from its first use on.
+    pub(super) fn figures(&self, topic_id: Uuid, name: &Arc<str>) -> Rc<Figures> {
+        let mut figures = self.figures.borrow_mut();
+        let entry = figures
+            .entry(topic_id)
+            .or_insert_with(|| (name.clone(), Rc::default()));
+        entry.1.clone()
     }
-    Ok(log)
-}
 
-/// Writes whose records these are, before there are any. On a helper thread: it syncs three times.
-async fn name_topic(directory: &Path, topic_id: Uuid) -> Result<(), OpenFailure> {
-    let directory = directory.to_owned();
-    Ok(reactor::background(move || write_topic_name(&directory, topic_id)).await?)
-}
-
-/// The directory's own entry is synced as well. Timeline of the loss otherwise: the topic is made, records are synced and
-/// acknowledged, power fails; the data directory does not know the partition's directory, and all of it is gone.
-fn write_topic_name(directory: &Path, topic_id: Uuid) -> std::io::Result<()> {
-    let path = directory.join(PARTITION_METADATA);
-    if reactor::disk::exists(&path) {
-        return Ok(());
+    /// The counts of all topics that were used since the start.
+    pub fn all_figures(&self) -> Vec<NamedFigures> {
+        self.figures.borrow().values().cloned().collect()
     }
-    reactor::disk::create_dir_all(directory)?;
-    // Before the file, whose being there says that all this was done.
-    directory.parent().map_or(Ok(()), reactor::disk::sync_dir)?;
-    // Atomic, since half a file would keep the partition from opening.
-    reactor::disk::write_atomic(&path, partition_metadata::encode(topic_id).as_bytes())
+
+    pub(super) fn forget_figures(&self, topic_id: Uuid) {
+        self.figures.borrow_mut().remove(&topic_id);
+    }
 }
 
-async fn close_deleted(shard: &Rc<Shard>, topic: &TopicImage) {
-    for index in topic.partitions.keys() {
-        let slot = shard.partitions.slots.borrow_mut().remove(&PartitionKey {
-            topic_id: topic.id,
-            index: index.0,
-        });
-        let Some(Slot::Led(partition)) = slot else {
-            continue;
-        };
-        if &*topic.name == OFFSETS_TOPIC {
-            shard.coordinators.unload(index.0);
-        }
-        partition.wake_waiters();
-        // Awaited, so that a topic created under the same name finds the place empty.
-        if let Err(error) = partition.log.clone().delete().await {
-            tracing::warn!(topic = %partition.id.topic, partition = partition.id.index, %error, "deleting the log");
-        }
+impl Slot {
+    pub(super) fn is_behind(&self, gate: &Rc<Gate>) -> bool {
+        matches!(self, Slot::Busy(other) if Rc::ptr_eq(other, gate))
+    }
+}
+
+/// How the last run left the partitions that were found on the disks.
+pub trait LastRun: Send + 'static {
+    /// Where the partition is to be served from; `None` when that is not there.
+    fn place(&self, topic: &str, key: &PartitionKey, assigned: control::record::DirectoryId)
+    -> Option<Place>;
+}
+
+/// When a log that the last run left like this is looked at, without anybody asking for it.
+pub fn first_visit_ms(state: &OpenState, now_ms: i64, retention_check_ms: i64) -> i64 {
+    if state.clean {
+        now_ms.saturating_add(retention_check_ms)
+    } else {
+        now_ms
     }
 }

@@ -7,15 +7,23 @@ use std::time::Duration;
 
 use control::image::{ClusterImage, Delta};
 use control::service::ControllerPort;
-use engine::directory::{PartitionCheckpoint, TopicPartition};
+use futures_util::StreamExt;
+use futures_util::stream;
 use reactor::{DetachedSocket, oneshot};
-use uuid::Uuid;
 
-use super::partitions::{self, LastRun};
+use super::partitions::LastRun;
 use super::router::serve_mailbox;
+use super::scatter::PartitionKey;
 use super::shard::{Node, Shard};
-use super::{ShardPorts, maintenance};
-use crate::partition::Partition;
+use super::{ShardPorts, follow, maintenance};
+use crate::coordinator::OFFSETS_TOPIC;
+use crate::log_dirs::{Checkpoint, DirIndex};
+
+/// Partitions whose checkpoints are gathered in one go: some 50 us.
+const CHECKPOINTS_AT_ONCE: usize = 256;
+
+/// Logs closed at a time when the broker stops: each syncs a few files.
+const CLOSING_AT_ONCE: usize = 32;
 
 /// How long connections may take to get their last answers when the broker stops.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
@@ -28,14 +36,15 @@ pub struct Setup {
     pub image: Arc<ClusterImage>,
 }
 
-/// Runs on the shard's own thread until [`end`]. `opened` is told when all partitions are open.
+/// Runs on the shard's own thread until [`end`]. `opened` is told when all partitions can be used.
 pub async fn run(setup: Setup, last_run: impl LastRun, opened: oneshot::Sender<()>) {
     let ShardPorts { router, inboxes } = setup.ports;
     let shard = Shard::new(setup.node, router, setup.controller.attach(), setup.image);
     for inbox in inboxes {
         reactor::spawn(serve_mailbox(shard.clone(), inbox)).detach();
     }
-    partitions::open_all(&shard, &shard.image(), &last_run).await;
+    follow::begin(&shard, &shard.image(), &last_run).await;
+    drop(last_run);
     let _main_may_be_gone = opened.send(());
     maintenance::start(&shard);
     shard.ended.wait().await;
@@ -53,19 +62,41 @@ pub async fn adopt(shard: Rc<Shard>, socket: DetachedSocket, peer: SocketAddr, l
 
 /// Follows the cluster to a newer image; done when every partition of it can be used.
 pub async fn apply(shard: Rc<Shard>, image: Arc<ClusterImage>, delta: Arc<Delta>) {
-    partitions::apply(&shard, image, &delta).await;
+    follow::apply(&shard, image, &delta).await;
 }
 
-/// The checkpoints of every partition of this shard, each with its topic's id.
-pub async fn checkpoints(shard: Rc<Shard>) -> Vec<(Uuid, PartitionCheckpoint)> {
-    let checkpoint = |partition: Rc<Partition>| {
-        let name = TopicPartition::new(&*partition.id.topic, partition.id.index);
-        (
-            partition.id.topic_id,
-            PartitionCheckpoint::of(name, &partition.log),
-        )
-    };
-    shard.partitions.all().into_iter().map(checkpoint).collect()
+/// The checkpoints of every partition of this shard that has anything on a disk. Gathered in portions, between which requests are
+/// served.
+pub async fn checkpoints(shard: Rc<Shard>) -> Vec<Checkpoint> {
+    let keys = shard.partitions.keys();
+    let mut checkpoints = Vec::new();
+    for keys in keys.chunks(CHECKPOINTS_AT_ONCE) {
+        for key in keys {
+            let checkpoint = checkpoint(&shard, key);
+            // A copy may get its name at any moment; from then on its directory's checkpoints are needed.
+            if let (Some(checkpoint), Some(moving)) = (&checkpoint, shard.moves.get(key)) {
+                checkpoints.push(Checkpoint {
+                    dir: moving.to,
+                    topic_id: checkpoint.topic_id,
+                    partition: checkpoint.partition.clone(),
+                });
+            }
+            checkpoints.extend(checkpoint);
+        }
+        reactor::yield_now().await;
+    }
+    checkpoints
+}
+
+fn checkpoint(shard: &Shard, key: &PartitionKey) -> Option<Checkpoint> {
+    let image = shard.image();
+    let topic = image.topic(key.topic_id)?;
+    let (dir, partition) = shard.partitions.checkpoint(key, &topic.name)?;
+    Some(Checkpoint {
+        dir,
+        topic_id: key.topic_id,
+        partition,
+    })
 }
 
 /// Closes the connections after their answers in flight.
@@ -76,17 +107,47 @@ pub async fn drain(shard: Rc<Shard>) {
 }
 
 /// Closes the logs, so that the next start has nothing to recover. After every shard has drained: connections of all of them write
-/// to these logs. False when a log could not be closed, or was never opened: then the shutdown is not a clean one.
-pub async fn close(shard: Rc<Shard>) -> bool {
-    // What could not be opened was not recovered either; a clean start would take it as it is.
-    let mut clean = shard.partitions.offline() == 0;
-    for partition in shard.partitions.all() {
-        if let Err(error) = partition.log.close().await {
+/// to these logs. Returns the directories that are not clean: with a log that could not be closed, or that was never recovered.
+pub async fn close(shard: Rc<Shard>) -> Vec<DirIndex> {
+    shard.partitions.stop();
+    shard.partitions.await_gates().await;
+    let closing = shard.partitions.all_opened().into_iter().map(|partition| async move {
+        let closed = partition.log.close().await;
+        if let Err(error) = &closed {
             tracing::error!(topic = %partition.id.topic, partition = partition.id.index, %error, "closing the log");
-            clean = false;
+        }
+        closed.is_err().then_some(partition.dir())
+    });
+    let failed: Vec<_> = stream::iter(closing)
+        .buffer_unordered(CLOSING_AT_ONCE)
+        .collect()
+        .await;
+    let mut unclean: Vec<DirIndex> = failed.into_iter().flatten().collect();
+    unclean.extend(shard.partitions.unclean_directories());
+    for directory in shard.directories() {
+        if !directory.close().await {
+            unclean.push(directory.index());
         }
     }
-    clean
+    unclean.sort_unstable();
+    unclean.dedup();
+    unclean
+}
+
+/// A directory went offline: whoever waits for its partitions looks again, and is told.
+pub async fn directories_failed(shard: Rc<Shard>) {
+    for directory in shard.directories() {
+        directory.look();
+    }
+    for partition in shard.partitions.all_opened() {
+        if shard.node.log_dirs.get(partition.dir()).is_online() {
+            continue;
+        }
+        partition.wake_waiters();
+        if &*partition.id.topic == OFFSETS_TOPIC {
+            shard.coordinators.unload(partition.id.index);
+        }
+    }
 }
 
 /// Lets the shard's thread end.

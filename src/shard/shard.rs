@@ -1,7 +1,6 @@
 //! What a shard holds, and where its handlers find it.
 
 use std::cell::{OnceCell, RefCell};
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -12,6 +11,7 @@ use control::group::GroupConfig;
 use control::image::ClusterImage;
 use control::record::{BrokerEpoch, BrokerId};
 use control::service::{CallError, ControllerHandle};
+use engine::journal::JournalConfig;
 use futures_util::future::{Either, join_all};
 use net::connection::{Connections, Limits};
 use net::error::ErrorCode;
@@ -19,6 +19,8 @@ use net::fetch::NodeEndpoint;
 use reactor::sync::Budget;
 
 use super::flag::Flag;
+use super::log_directory::LogDirectory;
+use super::moving::Moves;
 use super::partitions::Partitions;
 use super::router::{Router, ShardGone, ShardId};
 use super::scatter::PartitionKey;
@@ -26,6 +28,7 @@ use crate::api::control_error::ControlError;
 use crate::coordinator::Coordinators;
 use crate::dispatch::Dispatch;
 use crate::fetch_session::FetchSessions;
+use crate::log_dirs::{DirIndex, LogDirs};
 use crate::metrics::ShardMetrics;
 use crate::producer_ids::ProducerIds;
 use crate::topic_config;
@@ -36,7 +39,7 @@ pub struct Node {
     pub id: BrokerId,
     pub cluster_id: String,
     pub config: Arc<BrokerConfig>,
-    pub directory: PathBuf,
+    pub log_dirs: Arc<LogDirs>,
     /// Known once the broker is registered, which is before any client is let in.
     pub broker_epoch: OnceLock<BrokerEpoch>,
     /// Where clients are told to connect, by listener name.
@@ -65,6 +68,8 @@ pub struct Shard {
     pub node: Arc<Node>,
     pub router: Router,
     pub partitions: Partitions,
+    pub moves: Moves,
+    directories: Vec<LogDirectory>,
     pub coordinators: Coordinators,
     pub fetch_sessions: RefCell<FetchSessions>,
     pub producer_ids: ProducerIds,
@@ -86,9 +91,20 @@ impl Shard {
         let shard_count = router.shard_count().max(1);
         let slots = (node.config.fetch.session_count as usize).div_ceil(shard_count);
         let dynamic = topic_config::view(&node, &image).dynamic();
+        let directories = node.log_dirs.iter().map(|(index, _)| {
+            LogDirectory::new(
+                index,
+                node.log_dirs.clone(),
+                router.own().0,
+                journal_config(&node),
+            )
+        });
+        let directories = directories.collect();
         let shard = Rc::new(Shard {
             router,
             partitions: Partitions::default(),
+            moves: Moves::default(),
+            directories,
             coordinators: Coordinators::default(),
             fetch_sessions: RefCell::new(FetchSessions::new(slots)),
             producer_ids: ProducerIds::default(),
@@ -119,6 +135,15 @@ impl Shard {
         let connections = Connections::new(service, limits, budget, shard.id().0 as u64, shard_count as u64);
         let _set_once = shard.connections.set(connections);
         shard
+    }
+
+    /// What this shard has in a directory.
+    pub(super) fn directory(&self, dir: DirIndex) -> &LogDirectory {
+        &self.directories[dir.index()]
+    }
+
+    pub(super) fn directories(&self) -> &[LogDirectory] {
+        &self.directories
     }
 
     /// This shard's client connections.
@@ -239,6 +264,16 @@ impl Shard {
             rack: broker.rack.map(Into::into),
         };
         self.endpoints(listener).into_iter().map(endpoint).collect()
+    }
+}
+
+fn journal_config(node: &Node) -> JournalConfig {
+    let limits = &node.config.journal;
+    JournalConfig {
+        file_bytes: limits.file_bytes,
+        files_max: limits.file_count as usize,
+        writes_in_flight_max: limits.inflight_write_count as usize,
+        ..JournalConfig::default()
     }
 }
 

@@ -31,6 +31,7 @@ pub struct BrokerConfig {
     pub groups: GroupLimits,
     pub offsets: OffsetsTopic,
     pub log: LogUpkeep,
+    pub journal: JournalLimits,
     /// Bytes of metadata records after which a snapshot is written.
     pub metadata_snapshot_bytes: u64,
     settings: Settings,
@@ -122,6 +123,17 @@ pub struct LogUpkeep {
     pub high_watermark_checkpoint_interval_ms: u64,
     pub producer_expiry_check_interval_ms: u64,
     pub cleaner_enabled: bool,
+    /// Time without use after which a log is closed.
+    pub idle_ms: u64,
+}
+
+/// The journals of one core, one in each directory.
+#[derive(Clone, Debug)]
+pub struct JournalLimits {
+    /// Of one file; a multiple of 4096.
+    pub file_bytes: u64,
+    pub file_count: u32,
+    pub inflight_write_count: u32,
 }
 
 impl BrokerConfig {
@@ -258,6 +270,12 @@ fn read(settings: Settings) -> BrokerConfig {
                 .amount("replica.high.watermark.checkpoint.interval.ms"),
             producer_expiry_check_interval_ms: reader.amount("producer.id.expiration.check.interval.ms"),
             cleaner_enabled: reader.boolean("log.cleaner.enable"),
+            idle_ms: reader.amount("ringlog.log.idle.ms"),
+        },
+        journal: JournalLimits {
+            file_bytes: reader.amount("ringlog.journal.file.bytes") / 4096 * 4096,
+            file_count: reader.count("ringlog.journal.file.count"),
+            inflight_write_count: reader.count("ringlog.journal.inflight.writes"),
         },
         metadata_snapshot_bytes: reader.amount("metadata.log.max.record.bytes.between.snapshots"),
         settings,

@@ -41,8 +41,8 @@ mod view;
 
 pub use alter::{Change, Resource, Write};
 pub use broker::{
-    BrokerConfig, CoreList, FetchLimits, GroupLimits, IoBackend, LogUpkeep, OffsetsTopic, RequestLimits,
-    Store, TopicDefaults,
+    BrokerConfig, CoreList, FetchLimits, GroupLimits, IoBackend, JournalLimits, LogUpkeep, OffsetsTopic,
+    RequestLimits, Store, TopicDefaults,
 };
 pub use broker_dynamic::BrokerDynamic;
 pub use describe::{ConfigRow, ConfigSource, ConfigSynonym, Detail};
@@ -56,6 +56,6 @@ pub use properties::{Entry, PropertiesError, parse as parse_properties};
 pub use property::{Applies, Importance, Owner, Property, Section, Unit, Update};
 pub use settings::{Origin, Problem, Settings, SettingsError, StartError, Warning};
 pub use table::{find, rows, sections};
-pub use topic::{CleanupPolicy, Compression, TimestampType, TopicConfig};
+pub use topic::{CleanupPolicy, Compression, Durability, TimestampType, TopicConfig};
 pub use value::{Kind, Value};
 pub use view::ConfigView;

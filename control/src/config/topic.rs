@@ -21,6 +21,7 @@ pub struct TopicConfig {
     pub segment_index_bytes: u32,
     pub index_interval_bytes: u32,
     pub preallocate: bool,
+    pub durability: Durability,
     /// `None`: no sync by count.
     pub flush_messages: Option<u64>,
     /// `None`: no sync by time.
@@ -38,6 +39,15 @@ pub struct TopicConfig {
     pub max_compaction_lag_ms: Option<u64>,
     /// Life of a tombstone.
     pub delete_retention_ms: u64,
+}
+
+/// What an acknowledged record outlives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The loss of power.
+    Journal,
+    /// The end of the process.
+    PageCache,
 }
 
 /// What happens to old segments; neither: they are kept.
@@ -96,6 +106,10 @@ impl TopicConfig {
             segment_index_bytes: reader.count("segment.index.bytes"),
             index_interval_bytes: reader.count("index.interval.bytes"),
             preallocate: reader.boolean("preallocate"),
+            durability: match reader.text("ringlog.durability").as_deref() {
+                Some("page-cache") => Durability::PageCache,
+                _ => Durability::Journal,
+            },
             flush_messages: reader.limit_below_max("flush.messages"),
             flush_ms: reader.limit_below_max("flush.ms"),
             retention_ms: reader.limit("retention.ms"),

@@ -43,7 +43,7 @@ impl<'a> ConfigView<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{CleanupPolicy, Compression, Settings, TimestampType};
+    use super::super::{CleanupPolicy, Compression, Durability, Settings, TimestampType};
     use super::*;
 
     fn overrides(pairs: &[(&str, &str)]) -> Overrides {
@@ -83,6 +83,7 @@ mod tests {
             segment_index_bytes: 10_485_760,
             index_interval_bytes: 4096,
             preallocate: false,
+            durability: Durability::Journal,
             flush_messages: None,
             flush_ms: None,
             retention_ms: Some(604_800_000),

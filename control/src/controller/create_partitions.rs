@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::create_topics::{all_fenced, check_total, new_by_hand};
 use super::decider::{Context, Controller, Decision};
+use super::directories::DirectoryChoice;
 use super::error::{ApiError, ErrorCode};
 use super::placement::{self, Placement};
 use super::request::{CreatePartitions, NewPartitions};
@@ -40,11 +41,12 @@ impl Controller {
             })
             .collect();
         let mut records = Vec::new();
+        let mut choice = DirectoryChoice::default();
         for topic in request.topics {
             if twice.contains(&topic.name) {
                 continue;
             }
-            let result = add_partitions(context, &topic, image, &mut records);
+            let result = add_partitions(context, &topic, image, &mut choice, &mut records);
             results.push(NamedResult {
                 name: topic.name,
                 result,
@@ -64,6 +66,7 @@ fn add_partitions(
     context: &mut Context<'_>,
     request: &NewPartitions,
     image: &ClusterImage,
+    choice: &mut DirectoryChoice,
     records: &mut Vec<Record>,
 ) -> Result<(), ApiError> {
     let topic = image
@@ -98,7 +101,7 @@ fn add_partitions(
             .zip(assignments)
             .map(|(number, replicas)| {
                 placement::check_manual(image, replicas, Some(replication_factor))?;
-                new_by_hand(image, number, replicas)
+                new_by_hand(image, number, replicas, choice)
             })
             .collect::<Result<_, _>>()?,
         None => {
@@ -106,7 +109,7 @@ fn add_partitions(
             placement.check(replication_factor)?;
             (existing..existing + additional)
                 .map(|number| {
-                    placement::new_partition(image, placement.replicas(number, replication_factor))
+                    placement::new_partition(image, placement.replicas(number, replication_factor), choice)
                         .ok_or_else(|| all_fenced(replication_factor))
                 })
                 .collect::<Result<_, _>>()?

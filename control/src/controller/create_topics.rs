@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::decider::{Context, Controller, Decision, PARTITIONS_PER_REQUEST_MAX};
+use super::directories::DirectoryChoice;
 use super::error::{ApiError, ErrorCode};
 use super::placement::{self, Placement};
 use super::request::{AutoCreateTopics, CreateTopics, NewTopic};
@@ -159,9 +160,9 @@ impl Controller {
         }
         let configs = self.check_configs(topic, image)?;
         let partitions = if topic.assignments.is_empty() {
-            self.place(context, topic, image)?
+            self.place(context, topic, image, &mut taken.directories)?
         } else {
-            place_by_hand(topic, image)?
+            place_by_hand(topic, image, &mut taken.directories)?
         };
         let id = context.new_id();
         records.push(Record::from(TopicRecord {
@@ -206,6 +207,7 @@ impl Controller {
         context: &mut Context<'_>,
         topic: &NewTopic,
         image: &ClusterImage,
+        choice: &mut DirectoryChoice,
     ) -> Result<Vec<PartitionImage>, ApiError> {
         let replication_factor = match topic.replication_factor {
             -1 => self.config.topics.replication_factor as usize,
@@ -231,24 +233,28 @@ impl Controller {
         placement.check(replication_factor)?;
         (0..count)
             .map(|number| {
-                placement::new_partition(image, placement.replicas(number, replication_factor))
+                placement::new_partition(image, placement.replicas(number, replication_factor), choice)
                     .ok_or_else(|| all_fenced(replication_factor))
             })
             .collect()
     }
 }
 
-/// Names given out earlier in the same request, under their form with all dots as underscores.
+/// What was given out earlier in the same request.
 #[derive(Default)]
-struct Taken(BTreeMap<String, String>);
+struct Taken {
+    /// Names, under their form with all dots as underscores.
+    names: BTreeMap<String, String>,
+    directories: DirectoryChoice,
+}
 
 impl Taken {
     fn colliding(&self, name: &str) -> Option<&str> {
-        self.0.get(&name.replace('.', "_")).map(String::as_str)
+        self.names.get(&name.replace('.', "_")).map(String::as_str)
     }
 
     fn insert(&mut self, name: &str) {
-        self.0.insert(name.replace('.', "_"), name.to_owned());
+        self.names.insert(name.replace('.', "_"), name.to_owned());
     }
 }
 
@@ -263,7 +269,11 @@ fn existing(name: &str, image: &ClusterImage) -> Option<CreatedTopic> {
     })
 }
 
-fn place_by_hand(topic: &NewTopic, image: &ClusterImage) -> Result<Vec<PartitionImage>, ApiError> {
+fn place_by_hand(
+    topic: &NewTopic,
+    image: &ClusterImage,
+    choice: &mut DirectoryChoice,
+) -> Result<Vec<PartitionImage>, ApiError> {
     let invalid = |message: &str| Err(ApiError::new(ErrorCode::INVALID_REQUEST, message));
     if topic.replication_factor != -1 {
         return invalid(
@@ -293,7 +303,7 @@ fn place_by_hand(topic: &NewTopic, image: &ClusterImage) -> Result<Vec<Partition
                 "partitions should be a consecutive 0-based integer sequence",
             ));
         }
-        partitions.push(new_by_hand(image, number, replicas)?);
+        partitions.push(new_by_hand(image, number, replicas, choice)?);
     }
     Ok(partitions)
 }
@@ -303,8 +313,9 @@ pub(super) fn new_by_hand(
     image: &ClusterImage,
     number: PartitionId,
     replicas: &[BrokerId],
+    choice: &mut DirectoryChoice,
 ) -> Result<PartitionImage, ApiError> {
-    placement::new_partition(image, replicas.to_vec()).ok_or_else(|| {
+    placement::new_partition(image, replicas.to_vec(), choice).ok_or_else(|| {
         ApiError::new(
             ErrorCode::INVALID_REPLICA_ASSIGNMENT,
             format!(

@@ -90,10 +90,11 @@ impl Controller {
             Request::AllocateProducerIds(request) => self.allocate_producer_ids(&request, image),
             Request::RegisterBroker(request) => self.register_broker(context, request, image),
             Request::UnfenceBroker(request) => self.unfence_broker(&request, image),
+            Request::AssignDirectories(request) => self.assign_directories(request, image),
         }?;
         let is_registration = matches!(
             decision.response,
-            Response::RegisterBroker(_) | Response::UnfenceBroker
+            Response::RegisterBroker(_) | Response::UnfenceBroker | Response::AssignDirectories
         );
         // What a broker's coming and going changes is not the fault of a request, and must not be refused.
         if decision.records.len() > RECORDS_PER_REQUEST_MAX && !is_registration {

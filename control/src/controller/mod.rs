@@ -8,6 +8,7 @@ mod create_partitions;
 mod create_topics;
 mod decider;
 mod delete_topics;
+mod directories;
 mod elections;
 mod error;
 mod internal_topics;
@@ -22,8 +23,8 @@ pub use error::{ApiError, ErrorCode};
 pub use internal_topics::InternalTopic;
 pub use producer_ids::PRODUCER_ID_BLOCK;
 pub use request::{
-    AllocateProducerIds, AlterConfigs, AlterConfigsResource, AutoCreateTopics, CreatePartitions,
-    CreateTopics, DeleteTopics, IncrementalAlterConfigs, IncrementalAlterConfigsResource,
+    AllocateProducerIds, AlterConfigs, AlterConfigsResource, AssignDirectories, AutoCreateTopics,
+    CreatePartitions, CreateTopics, DeleteTopics, IncrementalAlterConfigs, IncrementalAlterConfigsResource,
     IncrementalOperation, NewPartitions, NewTopic, PreviousShutdown, RegisterBroker, Request, TopicSelector,
     UnfenceBroker,
 };

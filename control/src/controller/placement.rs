@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 
+use super::directories::DirectoryChoice;
 use super::error::{ApiError, ErrorCode};
 use crate::image::{BrokerImage, ClusterImage, PartitionImage};
-use crate::record::{BrokerId, DirectoryId, PartitionEpoch};
+use crate::record::{BrokerId, PartitionEpoch};
 use engine::types::LeaderEpoch;
 
 /// Brokers in the order they take replicas.
@@ -85,11 +86,15 @@ fn alternate_racks<'a>(brokers: impl Iterator<Item = &'a BrokerImage>) -> Vec<Br
 }
 
 /// The first state of a partition with these replicas, led by the first of them that is active; `None` when none is.
-pub(super) fn new_partition(image: &ClusterImage, replicas: Vec<BrokerId>) -> Option<PartitionImage> {
+pub(super) fn new_partition(
+    image: &ClusterImage,
+    replicas: Vec<BrokerId>,
+    choice: &mut DirectoryChoice,
+) -> Option<PartitionImage> {
     let is_active = |id: &BrokerId| image.broker(*id).is_some_and(|broker| broker.is_active());
     let isr: Vec<_> = replicas.iter().copied().filter(|id| is_active(id)).collect();
     let leader = *isr.first()?;
-    let directories = replicas.iter().map(|id| default_directory(image, *id)).collect();
+    let directories = replicas.iter().map(|id| choice.choose(image, *id)).collect();
     Some(PartitionImage {
         replicas,
         directories,
@@ -99,14 +104,6 @@ pub(super) fn new_partition(image: &ClusterImage, replicas: Vec<BrokerId>) -> Op
         partition_epoch: PartitionEpoch(0),
         ..PartitionImage::default()
     })
-}
-
-/// With one directory there is nothing to choose; with several the broker does, and says so later.
-fn default_directory(image: &ClusterImage, id: BrokerId) -> DirectoryId {
-    match image.broker(id).map(|broker| broker.log_dirs.as_slice()) {
-        Some([only]) => *only,
-        _ => DirectoryId::UNASSIGNED,
-    }
 }
 
 /// Kafka's rules for replicas named by hand. `replication_factor` is that of the topic's other partitions, if known.

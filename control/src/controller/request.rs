@@ -16,6 +16,7 @@ pub enum Request {
     AllocateProducerIds(AllocateProducerIds),
     RegisterBroker(RegisterBroker),
     UnfenceBroker(UnfenceBroker),
+    AssignDirectories(AssignDirectories),
 }
 
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -131,6 +132,17 @@ pub struct RegisterBroker {
     pub rack: Option<String>,
     pub log_dirs: Vec<DirectoryId>,
     pub previous_shutdown: PreviousShutdown,
+}
+
+/// A broker tells which of its directories it can use, and which of its partitions lie where (KIP-858: heartbeats and
+/// AssignReplicasToDirs).
+#[derive(Clone, Debug, PartialEq)]
+pub struct AssignDirectories {
+    pub broker_id: BrokerId,
+    pub broker_epoch: BrokerEpoch,
+    /// All that are online; new partitions go there.
+    pub online: Vec<DirectoryId>,
+    pub assignments: Vec<(Uuid, PartitionId, DirectoryId)>,
 }
 
 /// A registered broker has caught up and may have partitions.

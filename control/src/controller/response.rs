@@ -19,6 +19,7 @@ pub enum Response {
     AllocateProducerIds(ProducerIdBlock),
     RegisterBroker(RegisteredBroker),
     UnfenceBroker,
+    AssignDirectories,
 }
 
 /// What became of the item with this name.

@@ -49,13 +49,13 @@ pub enum DirectoryError {
     PartitionExists { dir: PathBuf },
 }
 
-/// What a log tells for the checkpoints.
+/// What a log tells for the checkpoints, or what they tell of one that is not open; `None`: no entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionCheckpoint {
     pub partition: TopicPartition,
-    pub recovery_point: Offset,
-    pub log_start: Offset,
-    pub high_watermark: Offset,
+    pub recovery_point: Option<Offset>,
+    pub log_start: Option<Offset>,
+    pub high_watermark: Option<Offset>,
     pub cleaned: Option<Offset>,
 }
 
@@ -63,13 +63,13 @@ impl PartitionCheckpoint {
     pub fn of(partition: TopicPartition, log: &crate::log::Log) -> Self {
         PartitionCheckpoint {
             partition,
-            recovery_point: if planted::is(Bug::RecoveryPointAhead) {
+            recovery_point: Some(if planted::is(Bug::RecoveryPointAhead) {
                 log.end_offset()
             } else {
                 log.recovery_point()
-            },
-            log_start: log.start_offset(),
-            high_watermark: log.high_watermark(),
+            }),
+            log_start: Some(log.start_offset()),
+            high_watermark: Some(log.high_watermark()),
             cleaned: log.cleaned_offset(),
         }
     }
@@ -139,7 +139,7 @@ impl DataDirectory {
         for (name, kind) in self.dirs()? {
             match kind {
                 DirName::Partition(partition) => partitions.push(partition),
-                DirName::Deleted | DirName::Other => {
+                DirName::Deleted | DirName::Future | DirName::Other => {
                     tracing::debug!(dir = name, "not a partition");
                 }
             }
@@ -210,6 +210,31 @@ impl DataDirectory {
         Ok(())
     }
 
+    /// Takes one partition into the checkpoints, of which nobody has told them yet.
+    pub fn add_checkpoint(&mut self, checkpoint: &PartitionCheckpoint) -> Result<(), DirectoryError> {
+        let dir = self.path.clone();
+        for (current, offset, name) in [
+            (&mut self.log_starts, checkpoint.log_start, LOG_START),
+            (
+                &mut self.recovery_points,
+                checkpoint.recovery_point,
+                RECOVERY_POINT,
+            ),
+            (
+                &mut self.high_watermarks,
+                checkpoint.high_watermark,
+                HIGH_WATERMARK,
+            ),
+            (&mut self.cleaned, checkpoint.cleaned, CLEANER),
+        ] {
+            let Some(offset) = offset else { continue };
+            if current.0.insert(checkpoint.partition.clone(), offset) != Some(offset) {
+                write(&dir.join(name), &current.encode())?;
+            }
+        }
+        Ok(())
+    }
+
     /// Replaces the checkpoints by what these partitions tell; all partitions of the directory must be among them.
     /// Each file is replaced as a whole. A file that has not changed is not written.
     pub fn write_checkpoints(&mut self, partitions: &[PartitionCheckpoint]) -> Result<(), DirectoryError> {
@@ -224,17 +249,17 @@ impl DataDirectory {
         for (current, next, name) in [
             (
                 &mut self.log_starts,
-                collect(|checkpoint| Some(checkpoint.log_start)),
+                collect(|checkpoint| checkpoint.log_start),
                 LOG_START,
             ),
             (
                 &mut self.recovery_points,
-                collect(|checkpoint| Some(checkpoint.recovery_point)),
+                collect(|checkpoint| checkpoint.recovery_point),
                 RECOVERY_POINT,
             ),
             (
                 &mut self.high_watermarks,
-                collect(|checkpoint| Some(checkpoint.high_watermark)),
+                collect(|checkpoint| checkpoint.high_watermark),
                 HIGH_WATERMARK,
             ),
             (
@@ -280,10 +305,10 @@ impl DataDirectory {
             .collect())
     }
 
-    /// Finishes deletions that a stop interrupted.
+    /// Finishes deletions that a stop interrupted, and takes moves back that it did: the partition is whole where it was.
     fn remove_deleted(&self) -> Result<(), DirectoryError> {
         for (name, kind) in self.dirs()? {
-            if kind == DirName::Deleted {
+            if matches!(kind, DirName::Deleted | DirName::Future) {
                 let dir = self.path.join(name);
                 disk::remove_dir_all(&dir).map_err(|error| io_error("remove", &dir, error))?;
             }
@@ -349,9 +374,9 @@ mod tests {
     fn checkpoint(topic: &str, offset: i64) -> PartitionCheckpoint {
         PartitionCheckpoint {
             partition: TopicPartition::new(topic, 0),
-            recovery_point: Offset(offset),
-            log_start: Offset(offset / 10),
-            high_watermark: Offset(offset),
+            recovery_point: Some(Offset(offset)),
+            log_start: Some(Offset(offset / 10)),
+            high_watermark: Some(Offset(offset)),
             cleaned: None,
         }
     }

@@ -10,15 +10,19 @@
 //! cleaner-offset-checkpoint          partition -> everything below was compacted
 //! orders-0/                          a partition; see `log::file_name`
 //! orders-0.<uuid>-delete/            a partition on its way out
+//! orders-0.<uuid>-future/            a partition on its way in, from another directory
 //! ```
 
 mod clean_shutdown;
+pub mod closed_log;
 mod data_directory;
 mod meta_properties;
+mod mirror;
 mod offset_checkpoint;
 mod topic_partition;
 
 pub use data_directory::{DataDirectory, DirectoryError, PartitionCheckpoint, read_meta_properties};
 pub use meta_properties::{MetaProperties, MetaPropertiesError};
+pub use mirror::Mirror;
 pub use offset_checkpoint::OffsetCheckpoint;
 pub use topic_partition::{DirName, TopicPartition};

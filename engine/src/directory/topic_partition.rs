@@ -31,17 +31,21 @@ pub enum DirName {
     Partition(TopicPartition),
     /// `topic-partition.<uuid>-delete`: deleted, not yet unlinked.
     Deleted,
-    /// `-future` (a move between directories), `-stray`, or nothing of ours.
+    /// `topic-partition.<uuid>-future`: a copy on its way from another directory, not yet whole.
+    Future,
+    /// `-stray`, or nothing of ours.
     Other,
 }
 
 impl DirName {
     pub fn parse(name: &str) -> DirName {
-        if name.ends_with("-delete") && name.contains('.') {
-            let partition = name
-                .rsplit_once('.')
-                .and_then(|(partition, _)| parse_partition(partition));
-            return partition.map_or(DirName::Other, |_| DirName::Deleted);
+        for (suffix, kind) in [("-delete", DirName::Deleted), ("-future", DirName::Future)] {
+            if name.ends_with(suffix) && name.contains('.') {
+                let partition = name
+                    .rsplit_once('.')
+                    .and_then(|(partition, _)| parse_partition(partition));
+                return partition.map_or(DirName::Other, |_| kind);
+            }
         }
         match parse_partition(name) {
             Some(partition) => DirName::Partition(partition),
@@ -80,6 +84,8 @@ mod tests {
         }
         let deleted = "my-topic-12.0123456789abcdef0123456789abcdef-delete";
         assert_eq!(DirName::parse(deleted), DirName::Deleted);
+        let future = "my-topic-12.0123456789abcdef0123456789abcdef-future";
+        assert_eq!(DirName::parse(future), DirName::Future);
         for name in [
             "",
             "orders",
@@ -89,7 +95,7 @@ mod tests {
             "orders-+1",
             "orders-01",
             "orders-99999999999",
-            "orders-0.0123-future",
+            "x-future",
             "lost+found",
             "x-delete",
         ] {

@@ -60,7 +60,8 @@ pub(super) struct Files {
     /// Greatest sequence in the current file.
     last_sequence: u64,
     full: VecDeque<Full>,
-    free: Vec<Open>,
+    /// Used again in the order they were freed, so that what is left of an earlier round is always its newest part.
+    free: VecDeque<Open>,
     next_number: u32,
     files_max: usize,
     is_making: bool,
@@ -81,7 +82,7 @@ impl Files {
         let dir = layout.dir.clone();
         let failed = |operation| move |source| JournalError::io(&dir, operation, source);
         disk::create_dir_all(&layout.dir).map_err(failed.clone()("create directory"))?;
-        let mut free = Vec::new();
+        let mut free = VecDeque::new();
         let mut next_number = 0;
         for entry in disk::read_dir(&layout.dir).map_err(failed.clone()("list directory"))? {
             let Some(number) = file_number(&entry.name) else {
@@ -90,12 +91,12 @@ impl Files {
             next_number = next_number.max(number.saturating_add(1));
             let path = layout.dir.join(&entry.name);
             if let Some(open) = layout.take_over(&path, number)? {
-                free.push(open);
+                free.push_back(open);
             } else {
                 disk::remove_file(&path).map_err(|source| JournalError::io(&path, "remove", source))?;
             }
         }
-        let current = match free.pop() {
+        let current = match free.pop_front() {
             Some(open) => open,
             None => {
                 let open = layout.make(next_number)?;
@@ -122,7 +123,7 @@ impl Files {
     /// Where a frame of `bytes` goes; `None` while no file is free.
     pub(super) fn place(&mut self, bytes: u64, sequence: u64) -> Option<(DirectFile, u64)> {
         if self.position + bytes > self.layout.file_bytes {
-            let next = match self.free.pop() {
+            let next = match self.free.pop_front() {
                 None if planted::is(Bug::JournalReusedBeforeCheckpoint) => self.full.pop_front()?.open,
                 free => free?,
             };
@@ -146,7 +147,7 @@ impl Files {
             && full.last_sequence < replay_from
         {
             if let Some(full) = self.full.pop_front() {
-                self.free.push(full.open);
+                self.free.push_back(full.open);
                 is_freed = true;
             }
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use reactor::disk;
 use uuid::Uuid;
 
+use super::append::is_full;
 use super::fault::DiskFault;
 use super::file_name::FileKind;
 use super::handle::Log;
@@ -27,9 +28,14 @@ impl Log {
         {
             let mut state = self.inner.state.borrow_mut();
             state.check_online()?;
-            state
-                .write_derived()
-                .map_err(|error| state.fail("close", error))?;
+            if let Err(error) = state.write_derived() {
+                // On a full disk the journal keeps what the files lack: nothing has failed, but this is no clean stop.
+                return Err(if is_full(&error) {
+                    state.fault_of("close", error)
+                } else {
+                    state.fail("close", error)
+                });
+            }
             // Makes the next commit a sync even if no record waits for one.
             state.flush.directory_changed();
             state.flush.epochs_changed();
@@ -120,7 +126,7 @@ impl State {
     fn set_closed(&mut self, reason: io::Error) {
         self.fault.get_or_insert(DiskFault {
             partition: self.partition.clone(),
-            operation: "use of a log that is gone",
+            operation: DiskFault::GONE,
             offset: self.end_offset,
             source: Arc::new(reason),
         });
@@ -138,7 +144,7 @@ pub(crate) fn aside_dir_name(partition: &str) -> String {
     format!("{topic}{suffix}")
 }
 
-fn remove_dir_later(dir: PathBuf, delay_ms: i64) {
+pub(crate) fn remove_dir_later(dir: PathBuf, delay_ms: i64) {
     let delay = Duration::from_millis(u64::try_from(delay_ms).unwrap_or(0));
     reactor::spawn(async move {
         reactor::sleep(delay).await;

@@ -246,6 +246,15 @@ impl Log {
         Ok(retained)
     }
 
+    /// When time alone gives [`Log::apply_retention`] something to remove; `None`: never.
+    pub fn next_expiry(&self) -> Result<Option<Timestamp>, ReadError> {
+        let mut state = self.inner.state.borrow_mut();
+        let log_start = state.log_start;
+        state
+            .next_expiry()
+            .map_err(|error| state.read_error(log_start, error))
+    }
+
     /// Closes the active segment if it is older than `segment.ms`; whether it was.
     pub fn roll_if_due(&self, now: Timestamp) -> Result<bool, DiskFault> {
         let mut state = self.inner.state.borrow_mut();

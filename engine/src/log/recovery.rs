@@ -11,7 +11,7 @@
 //! |---|---|---|
 //! | a batch is torn, has a wrong CRC, magic or size, falls back in offset or epoch, at or behind the recovery point | truncate there; remove later segments, last one first | a sync that covered the batch or anything behind it would have put its bytes on the disk whole, and what the journal had was put there before; so neither was acknowledged |
 //! | the same before the recovery point | the same, loudly; what is cut off is kept beside the log as `*.damaged` | the disk lost acknowledged data; truncating loses no more than can be served, since offsets must not have holes |
-//! | a segment begins behind the end of the one before, at or behind the recovery point, without compaction | remove it and those behind it | the missing batches come first and were not synced; see above |
+//! | a segment begins behind the end of the one before, at or behind the recovery point | remove it and those behind it | the missing batches come first and were not synced; see above |
 //! | file longer than its batches (zeros, reserved blocks) | truncate | zeros are no batch; first row |
 //! | index missing, torn or wrong | rebuild it from the log; for closed segments when it is first asked | indexes are derived |
 //! | leader-epoch-checkpoint missing or torn | rebuild from the batch headers of all segments | the epoch is in every batch |
@@ -24,6 +24,11 @@
 //!
 //! Interrupted at any point and run again it ends the same: segments are removed from the end, before the truncation that
 //! made them superfluous.
+//!
+//! What is checked is read from the disk, not from pages that the page cache believes clean. Timeline of the loss otherwise: a sync
+//! fails, the kernel marks the pages clean although the disk has not got them, the log goes offline, the broker is started again;
+//! recovery reads the batches from the cache, its own sync succeeds, the producers' retries are answered as duplicates; the
+//! pages are evicted, and acknowledged records are gone.
 //!
 //! Everything kept is synced before the log opens: bytes that a crash of the process left in the page cache may not be on
 //! the disk, and the recovery point starts behind them.
@@ -441,7 +446,9 @@ impl Recovery {
         let mut at = first;
         while let Some(segment) = self.segments.get(at).cloned() {
             let base_offset = segment.base_offset;
-            let has_hole = at > first && base_offset > end_offset && !self.rules.is_compacted;
+            // Behind the recovery point nothing was compacted: there even a compacted log has no hole between two segments.
+            let may_have_holes = self.rules.is_compacted && end_offset < recovery_point;
+            let has_hole = at > first && base_offset > end_offset && !may_have_holes;
             if has_hole || base_offset < end_offset {
                 let damage = Damage::Gap {
                     expected: end_offset,
@@ -462,6 +469,7 @@ impl Recovery {
                 leader_epoch = self.epochs.epoch_before(recovery_point).unwrap_or(leader_epoch);
             }
             let (index_before, position) = known.unwrap_or_else(|| (SegmentIndex::new(base_offset), 0));
+            file.drop_clean_pages(position);
             let checked = check_source_from(
                 &file,
                 position,

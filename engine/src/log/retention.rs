@@ -59,6 +59,23 @@ impl State {
         Ok((retained, removed))
     }
 
+    /// When the first segment becomes too old, by its youngest record; `None`: never.
+    pub(crate) fn next_expiry(&mut self) -> Result<Option<Timestamp>, ScanError> {
+        let retention_ms = self.config.retention_ms;
+        let Some(first) = self.base_offsets().into_iter().next() else {
+            return Ok(None);
+        };
+        if !self.config.cleanup_policy.delete || retention_ms < 0 {
+            return Ok(None);
+        }
+        let known_since = self
+            .closed
+            .get(&first)
+            .map_or(self.active.created, |segment| segment.known_since);
+        let age_ms = self.age_ms(first, known_since, Timestamp(0))?;
+        Ok(Some(Timestamp(retention_ms.saturating_sub(age_ms))))
+    }
+
     /// Moves log start forward, with all that goes by it.
     pub(crate) fn advance_log_start(&mut self, log_start: Offset) {
         if log_start <= self.log_start {

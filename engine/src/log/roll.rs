@@ -34,7 +34,11 @@ impl State {
             || relative(segment.base_offset, last_offset).is_none();
         let is_old = segment.size_bytes > 0 && self.waited_ms(max_timestamp, now) > self.roll_after_ms();
         if is_full || is_old {
-            self.roll_at(base_offset, now)
+            // At the end of the log, though the batch may lie further on (replicated from a compacted log): a start takes a
+            // segment that begins behind the end of the one before for what power left of a longer log.
+            let end_offset = self.end_offset;
+            let is_within_reach = relative(end_offset, last_offset).is_some();
+            self.roll_at(if is_within_reach { end_offset } else { base_offset }, now)
         } else {
             Ok(())
         }
@@ -175,6 +179,7 @@ pub(crate) fn create_segment(
 ) -> io::Result<Segment> {
     let segment = Segment::new(id, base_offset, 0, now);
     let file = File::open(&segment.path(dir, FileKind::Log), OpenMode::Create)?;
+    file.advise_random();
     // A file that is there already is a leftover of a roll that failed half way; it holds nothing.
     file.set_len(0)?;
     Ok(segment.with_file(file))

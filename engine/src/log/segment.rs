@@ -69,6 +69,7 @@ impl Segment {
             return Ok(file.clone());
         }
         let file = File::open(&self.path(dir, FileKind::Log), OpenMode::ReadWrite)?;
+        file.advise_random();
         self.file = Some(file.clone());
         Ok(file)
     }

@@ -172,17 +172,22 @@ impl State {
         }
     }
 
+    pub(crate) fn fault_of(&self, operation: &'static str, error: io::Error) -> DiskFault {
+        DiskFault {
+            partition: self.partition.clone(),
+            operation,
+            offset: self.end_offset,
+            source: Arc::new(error),
+        }
+    }
+
     /// Takes the log offline. The first fault is the one that is told.
     pub(crate) fn fail(&mut self, operation: &'static str, error: io::Error) -> DiskFault {
-        let fault = self.fault.get_or_insert_with(|| {
+        if self.fault.is_none() {
             tracing::error!(partition = %self.partition, operation, %error, "log goes offline");
-            DiskFault {
-                partition: self.partition.clone(),
-                operation,
-                offset: self.end_offset,
-                source: Arc::new(error),
-            }
-        });
+        }
+        let new = self.fault_of(operation, error);
+        let fault = self.fault.get_or_insert(new);
         // The other logs of the directory are on the same disk.
         if let Some(port) = &self.journal {
             port.journal

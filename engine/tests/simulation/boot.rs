@@ -133,15 +133,13 @@ impl Boot {
                 None => {
                     // not open in this life: what was known stays
                     let state = directory.open_state(&partition);
-                    if let Some(recovery_point) = state.recovery_point {
-                        told.push(PartitionCheckpoint {
-                            recovery_point,
-                            log_start: state.log_start.unwrap_or_default(),
-                            high_watermark: directory.high_watermark(&partition).unwrap_or_default(),
-                            cleaned: state.cleaned,
-                            partition,
-                        });
-                    }
+                    told.push(PartitionCheckpoint {
+                        recovery_point: state.recovery_point,
+                        log_start: state.log_start,
+                        high_watermark: directory.high_watermark(&partition),
+                        cleaned: state.cleaned,
+                        partition,
+                    });
                 }
             }
         }
@@ -158,7 +156,7 @@ impl Boot {
             let mut model = cell.borrow_mut();
             let row = told.iter().find(|row| row.partition == model.partition);
             if let Some(row) = row.filter(|_| log.is_some()) {
-                model.start_durable = model.start_durable.max(row.log_start);
+                model.start_durable = model.start_durable.max(row.log_start.unwrap_or_default());
             }
         }
         Ok(())

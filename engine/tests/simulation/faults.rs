@@ -60,7 +60,7 @@ impl Mix {
             write_error_ppm: rate(self.write_errors, 20_000),
             sync_error_ppm: rate(self.sync_errors, 40_000),
             directory_error_ppm: rate(self.directory_errors, 20_000),
-            lost_pages_stay: false, // finding 3
+            lost_pages_stay: true,
         }
     }
 

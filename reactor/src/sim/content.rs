@@ -139,10 +139,15 @@ impl Content {
         let changes = self.take_before(mark);
         settle(&mut self.durable, changes.iter(), fate, chance);
         if evict {
-            self.cached.clone_from(&self.durable);
-            for (_, change) in &self.pending {
-                change.apply(&mut self.cached);
-            }
+            self.drop_clean();
+        }
+    }
+
+    /// Reads no longer see what is lost and counts as clean.
+    pub(super) fn drop_clean(&mut self) {
+        self.cached.clone_from(&self.durable);
+        for (_, change) in &self.pending {
+            change.apply(&mut self.cached);
         }
     }
 

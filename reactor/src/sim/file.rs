@@ -183,6 +183,14 @@ impl SimFile {
         Err(io::Error::from_raw_os_error(libc::EBADF))
     }
 
+    /// See [`crate::File::drop_clean_pages`]; fails with nothing, as the advice to the kernel does.
+    pub(crate) fn drop_clean_pages(&self) {
+        let _advice = self.with(|machine, file| {
+            machine.file(file.node)?.drop_clean();
+            Ok(())
+        });
+    }
+
     /// Waits as long as the disk takes for one operation.
     async fn wait(&self) -> io::Result<()> {
         let latency = self.with(|machine, _| Ok(machine.take_latency_ns()))?;

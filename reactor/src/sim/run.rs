@@ -16,6 +16,7 @@ use crate::filling::Filling;
 use crate::remote::Remote;
 use crate::run::fire_timers;
 use crate::slab::Key;
+use crate::sync::Budget;
 use crate::task::Header;
 
 /// How a run ended.
@@ -55,7 +56,7 @@ pub fn run<F: Future>(disk: &SimDisk, config: SimConfig, main: F) -> io::Result<
         "simulated".to_owned(),
         remote,
         Filling::Sim(driver.clone()),
-        crate::sync::Budget::new(0),
+        Budget::new(0), // its page cache holds everything
     );
     let Some(entered) = core::enter(&core) else {
         return Err(io::Error::other("this thread runs a reactor already"));

@@ -36,6 +36,19 @@ pub(crate) fn pages_cached(fd: &impl AsRawFd, offset: u64, len: u64) -> io::Resu
     Ok(stat.cached)
 }
 
+/// Best effort: a file system that knows no such advice does without.
+pub(crate) fn advise_random(fd: &impl AsRawFd) {
+    // SAFETY: no pointers; a range of length 0 is the whole file.
+    let _ignored = unsafe { libc::posix_fadvise(fd.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) };
+}
+
+/// Best effort, too.
+pub(crate) fn drop_clean(fd: &impl AsRawFd, offset: u64) {
+    let Ok(offset) = offset_of(offset) else { return };
+    // SAFETY: no pointers; a length of 0 means to the end.
+    let _ignored = unsafe { libc::posix_fadvise(fd.as_raw_fd(), offset, 0, libc::POSIX_FADV_DONTNEED) };
+}
+
 /// Starts writing the dirty pages of a range to the disk, which may block while the device's queue is full. No promise
 /// of durability.
 pub(crate) fn start_writeback(fd: &impl AsRawFd, offset: u64, len: u64) -> io::Result<()> {

@@ -87,6 +87,6 @@ fn place_of(path: &Path) -> Option<(PathBuf, TopicPartition)> {
     let dir = directory_of(path)?;
     match DirName::parse(dir.file_name()?.to_str()?) {
         DirName::Partition(partition) => Some((dir.parent()?.to_owned(), partition)),
-        DirName::Deleted | DirName::Other => None,
+        DirName::Deleted | DirName::Future | DirName::Other => None,
     }
 }

@@ -76,5 +76,43 @@ pub(super) const SECTION: Section = Section {
                  more is refused. It is also how long one batch can keep a core busy. A topic whose \
                  max.message.bytes is larger than a quarter of it may unpack to four times that.",
             ),
+        string("ringlog.durability")
+            .default("journal")
+            .one_of(&["journal", "page-cache"])
+            .high()
+            .cluster_wide()
+            .doc(
+                "What an acknowledged record outlives. journal: the loss of power; page-cache: only the \
+                 end of the process, as with Kafka, where log.flush.interval.messages and \
+                 log.flush.interval.ms bound the loss.",
+            ),
+        long("ringlog.journal.file.bytes")
+            .default("33554432")
+            .between(1_048_576, 1_073_741_824)
+            .bytes()
+            .doc(
+                "Size of a journal file, rounded down to a multiple of 4096. Each core has a journal of its own in each \
+                 of log.dirs.",
+            ),
+        int("ringlog.journal.file.count")
+            .default("8")
+            .between(2, 1024)
+            .doc(
+                "Files of a journal. More: segments are synced less often, and a start after a crash reads \
+                 more.",
+            ),
+        int("ringlog.journal.inflight.writes")
+            .default("4")
+            .between(1, 256)
+            .doc("Journal writes of one core that may be on their way to the disk at a time."),
+        // Guess to be measured: a log that is opened again costs about a millisecond.
+        long("ringlog.log.idle.ms")
+            .default("300000")
+            .at_least(1)
+            .ms()
+            .doc(
+                "Time without use after which a partition's log is closed, so that it holds neither memory \
+                 nor descriptors. It is opened again when it is used.",
+            ),
     ],
 };

@@ -239,6 +239,14 @@ pub(super) const SECTION: Section = Section {
                 "Bytes after a closed segment at which it may be copied to remote storage; 0: at \
                  once; -1: local.retention.bytes. New in Kafka 4.4.",
             ),
+        string("ringlog.durability")
+            .default("journal")
+            .one_of(&["journal", "page-cache"])
+            .synonyms(&[same("ringlog.durability")])
+            .doc(
+                "What an acknowledged record outlives. journal: the loss of power; page-cache: only the \
+                 end of the process, as with Kafka, where flush.messages and flush.ms bound the loss.",
+            ),
         boolean("errors.deadletterqueue.group.enable")
             .default("false")
             .no_effect(reason::NO_SHARE_GROUPS)

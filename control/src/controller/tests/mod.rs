@@ -13,6 +13,7 @@ use crate::record::*;
 
 mod brokers;
 mod configs;
+mod directories;
 mod topics;
 
 const CLUSTER: &str = "4L6g3nShT-eMCtK--X86sw";

@@ -1,0 +1,156 @@
+//! The open directories, as the main thread has them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use control::record::{BrokerEpoch, DirectoryId};
+use engine::directory::{DataDirectory, PartitionCheckpoint};
+use engine::log::partition_metadata::{from_base64, to_base64};
+use uuid::Uuid;
+
+use super::error::DirectoryError;
+use super::set::{DirIndex, LogDirs};
+
+/// Beside Kafka's checkpoint files: which topic ids their entries are about.
+///
+/// Timeline of the loss it prevents: topic `t` is deleted and made anew; the broker dies before the next checkpoint; at the
+/// start the old `t`'s log start, far behind the new log's end, would be taken for the new one's, and the log be emptied. So an entry
+/// counts only for the id that is written here, and this file is written last.
+const TOPIC_IDS: &str = "ringlog-checkpoint-topic-ids";
+
+/// See the module's documentation. Cheap to clone; lives on the main thread.
+#[derive(Clone)]
+pub struct Directories {
+    shared: Rc<Shared>,
+}
+
+struct Shared {
+    cluster_id: String,
+    set: Arc<LogDirs>,
+}
+
+impl Directories {
+    pub(super) fn new(cluster_id: String, set: Arc<LogDirs>) -> Directories {
+        Directories {
+            shared: Rc::new(Shared { cluster_id, set }),
+        }
+    }
+
+    pub fn cluster_id(&self) -> &str {
+        &self.shared.cluster_id
+    }
+
+    pub fn set(&self) -> &Arc<LogDirs> {
+        &self.shared.set
+    }
+
+    /// Those that can be used.
+    pub(super) fn online(&self) -> impl Iterator<Item = (DirIndex, Arc<Mutex<Directory>>)> {
+        self.shared
+            .set
+            .online()
+            .filter_map(|(index, dir)| Some((index, dir.files()?)))
+    }
+
+    pub fn online_ids(&self) -> Vec<DirectoryId> {
+        self.shared.set.online().filter_map(|(_, dir)| dir.id()).collect()
+    }
+
+    /// The last run ended cleanly, and all checkpoints are exact.
+    pub fn were_clean(&self) -> bool {
+        self.online()
+            .all(|(_, directory)| lock(&directory).directory.was_clean())
+    }
+
+    /// The next start will find these directories clean. After the last write to them.
+    pub fn mark_clean(&self, epoch: BrokerEpoch, unclean: &[DirIndex]) -> Result<(), DirectoryError> {
+        for (index, directory) in self.online() {
+            if !unclean.contains(&index) {
+                lock(&directory).directory.mark_clean(epoch.0)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One directory, and which topics its checkpoints are about.
+#[derive(Debug)]
+pub struct Directory {
+    pub(super) directory: DataDirectory,
+    /// `None`: nobody has written it, as in a directory that Kafka has used.
+    pub(super) topic_ids: Option<BTreeMap<String, Uuid>>,
+}
+
+impl Directory {
+    pub(super) fn new(directory: DataDirectory) -> Directory {
+        Directory {
+            topic_ids: read_topic_ids(directory.path()),
+            directory,
+        }
+    }
+
+    /// Whether the checkpoints' entries for a topic of this name are about this topic. Without our file it is another broker's
+    /// directory; if that has stopped cleanly, it has left no entries of deleted topics.
+    pub(super) fn speaks_of(&self, topic: &str, topic_id: Uuid) -> bool {
+        match &self.topic_ids {
+            Some(ids) => ids.get(topic) == Some(&topic_id),
+            None => self.directory.was_clean(),
+        }
+    }
+
+    /// Blocking; syncs several times.
+    pub(super) fn write(
+        &mut self,
+        checkpoints: &[PartitionCheckpoint],
+        topic_ids: BTreeMap<String, Uuid>,
+    ) -> Result<(), DirectoryError> {
+        self.directory.write_checkpoints(checkpoints)?;
+        self.write_topic_ids(topic_ids)
+    }
+
+    pub(super) fn add(
+        &mut self,
+        checkpoint: &PartitionCheckpoint,
+        topic_id: Uuid,
+    ) -> Result<(), DirectoryError> {
+        self.directory.add_checkpoint(checkpoint)?;
+        let mut topic_ids = self.topic_ids.clone().unwrap_or_default();
+        topic_ids.insert(checkpoint.partition.topic.clone(), topic_id);
+        self.write_topic_ids(topic_ids)
+    }
+
+    fn write_topic_ids(&mut self, topic_ids: BTreeMap<String, Uuid>) -> Result<(), DirectoryError> {
+        if self.topic_ids.as_ref() == Some(&topic_ids) {
+            return Ok(());
+        }
+        let path = self.directory.path().join(TOPIC_IDS);
+        let lines: String = topic_ids
+            .iter()
+            .map(|(topic, id)| format!("{topic} {}\n", to_base64(*id)))
+            .collect();
+        reactor::disk::write_atomic(&path, lines.as_bytes())
+            .map_err(|source| DirectoryError::TopicIds { path, source })?;
+        self.topic_ids = Some(topic_ids);
+        Ok(())
+    }
+}
+
+/// No code of others runs under the lock, so what a panic left is whole.
+pub(super) fn lock(directory: &Mutex<Directory>) -> MutexGuard<'_, Directory> {
+    directory.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// An unreadable file is an empty one: its topics are then recovered without checkpoints, which is slower and as correct.
+fn read_topic_ids(directory: &Path) -> Option<BTreeMap<String, Uuid>> {
+    let bytes = match reactor::disk::read(&directory.join(TOPIC_IDS)) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        Err(_) => Vec::new(),
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let pairs = text.lines().filter_map(|line| line.split_once(' '));
+    let ids = pairs.filter_map(|(topic, id)| Some((topic.to_owned(), from_base64(id)?)));
+    Some(ids.collect())
+}

@@ -1,0 +1,215 @@
+//! From `log.dirs` to directories that are locked and known to be ours: the first thing a broker does.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use control::config::BrokerConfig;
+use control::image::ClusterImage;
+use control::record::{BrokerId, DirectoryId};
+use engine::directory::{DataDirectory, DirectoryError as EngineError, MetaProperties};
+use engine::log::partition_metadata::to_base64;
+use uuid::Uuid;
+
+use super::directories::{Directories, Directory};
+use super::error::DirectoryError;
+use super::set::{LogDir, LogDirs};
+
+/// The directories before the cluster metadata, which lies in the first of them, has been read.
+pub struct Locked {
+    node_id: i32,
+    cluster_id: String,
+    dirs: Vec<(PathBuf, Attempt)>,
+}
+
+enum Attempt {
+    Open(Box<Directory>, DirectoryId),
+    Failed(String),
+    /// It is not there. Whether it is new or lost, the metadata tells.
+    Missing,
+}
+
+impl Locked {
+    /// Locks every directory that is there. The first is made if need be, and must be usable.
+    pub fn open(config: &BrokerConfig) -> Result<Locked, DirectoryError> {
+        if config.log_dirs.len() > usize::from(u16::MAX) {
+            return Err(DirectoryError::TooMany {
+                found: config.log_dirs.len(),
+            });
+        }
+        let mut locked = Locked {
+            node_id: config.node_id,
+            cluster_id: String::new(),
+            dirs: Vec::with_capacity(config.log_dirs.len()),
+        };
+        for path in &config.log_dirs {
+            // As Kafka shows them, and as tools name them.
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            if locked.dirs.iter().any(|(other, _)| *other == path) {
+                return Err(DirectoryError::Twice { dir: path });
+            }
+            let is_first = locked.dirs.is_empty();
+            let attempt = if !is_first && is_missing(&path) {
+                Attempt::Missing
+            } else {
+                match locked.take(&path) {
+                    Ok((directory, id)) => Attempt::Open(Box::new(directory), id),
+                    Err(error) if is_first || !is_of_one_directory(&error) => return Err(error),
+                    Err(error) => Attempt::Failed(error.to_string()),
+                }
+            };
+            locked.dirs.push((path, attempt));
+        }
+        Ok(locked)
+    }
+
+    /// Where the metadata log is.
+    pub fn first(&self) -> &Path {
+        self.dirs.first().map_or(Path::new(""), |(path, _)| path)
+    }
+
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// Locks a directory and reads whose it is; a new one gets its identity here.
+    fn take(&mut self, path: &Path) -> Result<(Directory, DirectoryId), DirectoryError> {
+        let directory = DataDirectory::open(path)?;
+        let found = directory.meta_properties()?;
+        if let Some(found) = &found {
+            self.check(path, found)?;
+        }
+        if self.cluster_id.is_empty() {
+            self.cluster_id = match &found {
+                Some(found) => found.cluster_id.clone(),
+                None => to_base64(random_id()),
+            };
+        }
+        let id = found.as_ref().and_then(|found| found.directory_id);
+        let identity = MetaProperties {
+            cluster_id: self.cluster_id.clone(),
+            node_id: self.node_id,
+            directory_id: Some(id.unwrap_or_else(random_id)),
+        };
+        if found.as_ref() != Some(&identity) {
+            directory.write_meta_properties(&identity)?;
+        }
+        let id = DirectoryId(identity.directory_id.unwrap_or_default());
+        let same = self
+            .dirs
+            .iter()
+            .find(|(_, other)| matches!(other, Attempt::Open(_, other) if *other == id));
+        if let Some((other, _)) = same {
+            return Err(DirectoryError::SameId {
+                dir: path.to_owned(),
+                other: other.clone(),
+            });
+        }
+        Ok((Directory::new(directory), id))
+    }
+
+    fn check(&self, path: &Path, found: &MetaProperties) -> Result<(), DirectoryError> {
+        if found.node_id != self.node_id {
+            return Err(DirectoryError::OtherNode {
+                configured: self.node_id,
+                found: found.node_id,
+                dir: path.to_owned(),
+            });
+        }
+        if !self.cluster_id.is_empty() && found.cluster_id != self.cluster_id {
+            return Err(DirectoryError::OtherCluster {
+                dir: path.to_owned(),
+                found: found.cluster_id.clone(),
+                other: self.first().to_owned(),
+                expected: self.cluster_id.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    /// All of them, now that it is known which there should be.
+    ///
+    /// A directory that is missing may be new: then it is made. But if the metadata knows partitions in a directory that none of the
+    /// present ones is, it is taken for that one - a disk that was not mounted, say - and left alone.
+    pub fn complete(mut self, image: &ClusterImage) -> Result<Directories, DirectoryError> {
+        let lost = self.lost(image);
+        for position in 0..self.dirs.len() {
+            let Some((path, Attempt::Missing)) = self.dirs.get(position) else {
+                continue;
+            };
+            let path = path.clone();
+            let attempt = match lost {
+                Some(lost) => Attempt::Failed(format!(
+                    "not found, and partitions of this broker lie in directory {}, which is none of the others",
+                    to_base64(lost.0)
+                )),
+                None => match self.take(&path) {
+                    Ok((directory, id)) => Attempt::Open(Box::new(directory), id),
+                    Err(error) if !is_of_one_directory(&error) => return Err(error),
+                    Err(error) => Attempt::Failed(error.to_string()),
+                },
+            };
+            self.dirs[position].1 = attempt;
+        }
+        let mut set = Vec::with_capacity(self.dirs.len());
+        for (path, attempt) in self.dirs {
+            let failed = match attempt {
+                Attempt::Open(directory, id) => {
+                    set.push(LogDir::online(path, id, Some(*directory)));
+                    continue;
+                }
+                Attempt::Failed(why) => why,
+                Attempt::Missing => "not found".to_owned(),
+            };
+            tracing::error!(dir = %path.display(), why = failed, "the log directory is offline, with all of its partitions");
+            set.push(LogDir::failed(path, failed));
+        }
+        Ok(Directories::new(self.cluster_id, Arc::new(LogDirs::new(set))))
+    }
+
+    /// A directory that partitions of this broker lie in, and that is not here.
+    fn lost(&self, image: &ClusterImage) -> Option<DirectoryId> {
+        let here: Vec<DirectoryId> = self
+            .dirs
+            .iter()
+            .filter_map(|(_, attempt)| match attempt {
+                Attempt::Open(_, id) => Some(*id),
+                Attempt::Failed(_) | Attempt::Missing => None,
+            })
+            .collect();
+        let own = BrokerId(self.node_id);
+        let partitions = image.topics().flat_map(|topic| topic.partitions.values());
+        let mut assigned = partitions.filter_map(|partition| {
+            let position = partition.replicas.iter().position(|replica| *replica == own)?;
+            partition.directories.get(position).copied()
+        });
+        assigned.find(|id| !id.is_reserved() && !here.contains(id))
+    }
+}
+
+pub(super) fn random_id() -> Uuid {
+    Uuid::from_u64_pair(reactor::random_u64(), reactor::random_u64())
+}
+
+/// Not there. What cannot be looked at is something else.
+fn is_missing(path: &Path) -> bool {
+    reactor::disk::stat(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// Whether the broker can go on with the others. Directories that are somebody else's, or in use, are a mistake of the
+/// operator, who must hear of it.
+fn is_of_one_directory(error: &DirectoryError) -> bool {
+    match error {
+        DirectoryError::Engine(EngineError::Io { .. } | EngineError::MetaProperties { .. }) => true,
+        DirectoryError::Engine(
+            EngineError::InUse { .. } | EngineError::PartitionExists { .. } | EngineError::Checkpoint { .. },
+        ) => false,
+        DirectoryError::Twice { .. }
+        | DirectoryError::TooMany { .. }
+        | DirectoryError::OtherNode { .. }
+        | DirectoryError::OtherCluster { .. }
+        | DirectoryError::SameId { .. }
+        | DirectoryError::MetadataDirectoryLost { .. }
+        | DirectoryError::Controller(_) => false,
+        DirectoryError::Stray { .. } | DirectoryError::TopicIds { .. } => true,
+    }
+}

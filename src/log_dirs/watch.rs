@@ -1,0 +1,83 @@
+//! Watching over the directories: what follows when one goes offline.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use control::controller::{AssignDirectories, Request};
+use control::record::{BrokerEpoch, BrokerId};
+use control::service::ControllerHandle;
+use futures_util::future::join_all;
+
+use super::error::DirectoryError;
+use super::set::{DirIndex, LogDirs};
+use crate::shard::{self, Router, ShardId};
+
+/// How often the main thread looks. The shards themselves know at once.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// How often a directory is measured that has plenty of room, and how much that is: more than producers fill in that time.
+const PLENTY_EVERY: u32 = 10;
+const PLENTY_BYTES: u64 = 8 << 30;
+
+/// Keeps looking how much room there is.
+pub async fn watch_room(dirs: std::sync::Arc<LogDirs>, shard_count: usize) {
+    let mut rounds = vec![0u32; dirs.len()];
+    loop {
+        for ((_, dir), rounds) in dirs.online().zip(&mut rounds) {
+            if *rounds > 0 {
+                *rounds -= 1;
+                continue;
+            }
+            let path = dir.path().to_owned();
+            // A disk that does not say how full it is will say so when it is written to.
+            if let Ok(space) = reactor::background(move || reactor::disk::space(&path)).await {
+                dir.set_free(space.free, shard_count);
+                if space.free > PLENTY_BYTES {
+                    *rounds = PLENTY_EVERY;
+                }
+            }
+        }
+        reactor::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Why the broker cannot go on: the directory with the metadata log has failed.
+pub fn metadata_lost(dirs: &LogDirs) -> Option<DirectoryError> {
+    let first = dirs.get(DirIndex::FIRST);
+    let why = first.failure()?.to_owned();
+    let dir = first.path().to_owned();
+    Some(DirectoryError::MetadataDirectoryLost { dir, why })
+}
+
+/// Tells the shards and the controller of each directory that goes offline; returns when the broker cannot go on: without the
+/// first there is no metadata log.
+pub async fn watch(
+    dirs: &LogDirs,
+    main: Rc<Router>,
+    controller: ControllerHandle,
+    (broker_id, broker_epoch): (BrokerId, BrokerEpoch),
+) -> DirectoryError {
+    let mut offline = dirs.offline_count();
+    loop {
+        if let Some(lost) = metadata_lost(dirs) {
+            return lost;
+        }
+        let now = dirs.offline_count();
+        if now != offline {
+            offline = now;
+            let told =
+                (0..main.shard_count()).map(|index| main.send(ShardId(index), shard::directories_failed));
+            join_all(told).await;
+            let request = AssignDirectories {
+                broker_id,
+                broker_epoch,
+                online: dirs.online().filter_map(|(_, dir)| dir.id()).collect(),
+                assignments: Vec::new(),
+            };
+            if let Err(error) = controller.call(Request::AssignDirectories(request)).await {
+                tracing::error!(%error, "the controller does not know that a directory is offline");
+            }
+        }
+        reactor::sleep(LOOK_EVERY).await;
+    }
+}
