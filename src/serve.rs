@@ -66,7 +66,7 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
     // Armed before anything can be stopped half-way.
     let mut signal = pin!(reactor::shutdown_signal());
     let probe = reactor::probe(backend).map_err(ServeError::Backend)?;
-    let config = Arc::new(config);
+    let config = Arc::new(log_dirs::adopt_node_id(config)?);
     let locked = Locked::open(&config)?;
     let listeners = listen(&config).await?;
     let admin_listener = listen_admin(&config).await?;
@@ -91,9 +91,17 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
         },
         ShardPublisher::new(control),
     )
-    .await?;
+    .await;
+    let started = match started {
+        Ok(started) => started,
+        Err(refused) => {
+            locked.leave_as_found()?;
+            return Err(refused.into());
+        }
+    };
     let own = BrokerId(config.node_id);
     let directories = locked.complete(&started.image)?;
+    directories.adopt_checkpoints(&started.image, own)?;
     let retention_check_ms = i64::try_from(config.log.retention_check_interval_ms).unwrap_or(i64::MAX);
     let mut last_run = directories.look(&started.image, own, retention_check_ms)?;
     log_dirs::replay_journals(&mut last_run, &started.image, &config).await;

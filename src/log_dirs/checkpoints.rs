@@ -82,7 +82,7 @@ fn is_disk_fault(error: &DirectoryError) -> bool {
 
 /// Which topic each name stood for. Shards are not asked at the same moment: a name that one knew as a topic since deleted
 /// and another as its successor stands for none, and its checkpoints count for neither.
-fn ids_by_topic(named: impl Iterator<Item = (String, Uuid)>) -> BTreeMap<String, Uuid> {
+pub(super) fn ids_by_topic(named: impl Iterator<Item = (String, Uuid)>) -> BTreeMap<String, Uuid> {
     let mut ids = BTreeMap::new();
     for (topic, id) in named {
         let known = ids.entry(topic).or_insert(id);

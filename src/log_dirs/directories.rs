@@ -79,8 +79,7 @@ impl Directories {
 #[derive(Debug)]
 pub struct Directory {
     pub(super) directory: DataDirectory,
-    /// `None`: nobody has written it, as in a directory that Kafka has used.
-    pub(super) topic_ids: Option<BTreeMap<String, Uuid>>,
+    topic_ids: BTreeMap<String, Uuid>,
 }
 
 impl Directory {
@@ -91,13 +90,9 @@ impl Directory {
         }
     }
 
-    /// Whether the checkpoints' entries for a topic of this name are about this topic. Without our file it is another broker's
-    /// directory; if that has stopped cleanly, it has left no entries of deleted topics.
+    /// Whether the checkpoints' entries for a topic of this name are about this topic.
     pub(super) fn speaks_of(&self, topic: &str, topic_id: Uuid) -> bool {
-        match &self.topic_ids {
-            Some(ids) => ids.get(topic) == Some(&topic_id),
-            None => self.directory.was_clean(),
-        }
+        self.topic_ids.get(topic) == Some(&topic_id)
     }
 
     /// Blocking; syncs several times.
@@ -116,13 +111,16 @@ impl Directory {
         topic_id: Uuid,
     ) -> Result<(), DirectoryError> {
         self.directory.add_checkpoint(checkpoint)?;
-        let mut topic_ids = self.topic_ids.clone().unwrap_or_default();
+        let mut topic_ids = self.topic_ids.clone();
         topic_ids.insert(checkpoint.partition.topic.clone(), topic_id);
         self.write_topic_ids(topic_ids)
     }
 
-    fn write_topic_ids(&mut self, topic_ids: BTreeMap<String, Uuid>) -> Result<(), DirectoryError> {
-        if self.topic_ids.as_ref() == Some(&topic_ids) {
+    pub(super) fn write_topic_ids(
+        &mut self,
+        topic_ids: BTreeMap<String, Uuid>,
+    ) -> Result<(), DirectoryError> {
+        if self.topic_ids == topic_ids {
             return Ok(());
         }
         let path = self.directory.path().join(TOPIC_IDS);
@@ -132,7 +130,7 @@ impl Directory {
             .collect();
         reactor::disk::write_atomic(&path, lines.as_bytes())
             .map_err(|source| DirectoryError::TopicIds { path, source })?;
-        self.topic_ids = Some(topic_ids);
+        self.topic_ids = topic_ids;
         Ok(())
     }
 }
@@ -143,14 +141,11 @@ pub(super) fn lock(directory: &Mutex<Directory>) -> MutexGuard<'_, Directory> {
 }
 
 /// An unreadable file is an empty one: its topics are then recovered without checkpoints, which is slower and as correct.
-fn read_topic_ids(directory: &Path) -> Option<BTreeMap<String, Uuid>> {
-    let bytes = match reactor::disk::read(&directory.join(TOPIC_IDS)) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
-        Err(_) => Vec::new(),
-    };
+fn read_topic_ids(directory: &Path) -> BTreeMap<String, Uuid> {
+    let bytes = reactor::disk::read(&directory.join(TOPIC_IDS)).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let pairs = text.lines().filter_map(|line| line.split_once(' '));
-    let ids = pairs.filter_map(|(topic, id)| Some((topic.to_owned(), from_base64(id)?)));
-    Some(ids.collect())
+    pairs
+        .filter_map(|(topic, id)| Some((topic.to_owned(), from_base64(id)?)))
+        .collect()
 }

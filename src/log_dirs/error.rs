@@ -27,6 +27,17 @@ pub enum DirectoryError {
     },
     #[error("{} and {} have the same directory.id: one is a copy of the other", dir.display(), other.display())]
     SameId { dir: PathBuf, other: PathBuf },
+    #[error(
+        "{} has partitions, {partition} for one, but no {missing}: without it nobody can tell whose they are",
+        dir.display()
+    )]
+    Headless {
+        dir: PathBuf,
+        partition: String,
+        missing: &'static str,
+    },
+    #[error("cannot list {}: {source}", path.display())]
+    List { path: PathBuf, source: std::io::Error },
     #[error("cannot put aside {}, a partition of no known topic: {source}", path.display())]
     Stray { path: PathBuf, source: std::io::Error },
     #[error("cannot write {}: {source}", path.display())]

@@ -1,19 +1,17 @@
 //! What lies where at start.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use control::image::{ClusterImage, TopicImage};
 use control::record::{BrokerId, DirectoryId, PartitionId as PartitionIndex};
 use control::store::embedded::LOG_DIR;
-use engine::directory::{DataDirectory, TopicPartition};
+use engine::directory::{DataDirectory, TopicPartition, stray_dir};
 use engine::log::OpenState;
 use engine::types::Offset;
 
 use super::directories::{Directories, Directory, lock};
 use super::error::DirectoryError;
-use super::locked::random_id;
 use super::set::{Assigned, DirIndex, LogDirs};
 use crate::shard::{Kept, LastRun, PartitionKey, Place, first_visit_ms};
 
@@ -47,35 +45,10 @@ impl Directories {
     ) -> Result<LastOffsets, DirectoryError> {
         let mut found: HashMap<String, BTreeMap<i32, Found>> = HashMap::new();
         for (index, directory) in self.online() {
-            let directory = lock(&directory);
-            for partition in directory.directory.partitions()? {
-                if partition.to_string() == LOG_DIR {
-                    continue; // the controller's, no topic's
-                }
-                let topic = image.topic_by_name(&partition.topic).filter(|topic| {
-                    topic
-                        .partitions
-                        .contains_key(&PartitionIndex(partition.partition))
-                });
-                let Some(topic) = topic else {
-                    put_aside(&directory.directory, &partition)?;
-                    continue;
-                };
-                let assigned = assigned(topic, partition.partition, own);
-                let of_topic = found.entry(partition.topic.clone()).or_default();
-                let other = of_topic.get(&partition.partition);
-                if is_left_over(
-                    self.set(),
-                    &directory,
-                    &partition,
-                    topic,
-                    (index, assigned),
-                    other,
-                )? {
-                    put_aside(&directory.directory, &partition)?;
-                    continue;
-                }
-                of_topic.insert(partition.partition, read(index, &directory, &partition, topic));
+            let looked = self.look_into(index, &lock(&directory), image, own, &mut found);
+            match looked {
+                Err(error) if index != DirIndex::FIRST => self.set().get(index).fail(&error),
+                looked => looked?,
             }
         }
         self.put_second_copies_aside(&found)?;
@@ -85,6 +58,39 @@ impl Directories {
             began_ms: reactor::wall_ms(),
             retention_check_ms,
         })
+    }
+
+    fn look_into(
+        &self,
+        index: DirIndex,
+        directory: &Directory,
+        image: &ClusterImage,
+        own: BrokerId,
+        found: &mut HashMap<String, BTreeMap<i32, Found>>,
+    ) -> Result<(), DirectoryError> {
+        for partition in directory.directory.partitions()? {
+            if partition.to_string() == LOG_DIR {
+                continue; // the controller's, no topic's
+            }
+            let topic = image.topic_by_name(&partition.topic).filter(|topic| {
+                topic
+                    .partitions
+                    .contains_key(&PartitionIndex(partition.partition))
+            });
+            let Some(topic) = topic else {
+                put_aside(&directory.directory, &partition)?;
+                continue;
+            };
+            let assigned = assigned(topic, partition.partition, own);
+            let of_topic = found.entry(partition.topic.clone()).or_default();
+            let other = of_topic.get(&partition.partition);
+            if is_left_over(self.set(), directory, &partition, topic, (index, assigned), other)? {
+                put_aside(&directory.directory, &partition)?;
+                continue;
+            }
+            of_topic.insert(partition.partition, read(index, directory, &partition, topic));
+        }
+        Ok(())
     }
 
     /// Where a later directory was preferred, the copy in the earlier one is still there.
@@ -162,21 +168,9 @@ fn assigned(topic: &TopicImage, index: i32, own: BrokerId) -> DirectoryId {
 
 fn put_aside(directory: &DataDirectory, partition: &TopicPartition) -> Result<(), DirectoryError> {
     let from = directory.partition_dir(partition);
-    let to = stray_name(&from);
+    let to = stray_dir(&from);
     tracing::warn!(partition = %from.display(), stray = %to.display(), "a partition that is not served from here: put aside");
     reactor::disk::rename(&from, &to).map_err(|source| DirectoryError::Stray { path: from, source })
-}
-
-/// `topic-partition.<id>-stray`, cut as the names of deleted partitions are: file systems take 255 bytes.
-fn stray_name(partition: &Path) -> PathBuf {
-    const NAME_BYTES_MAX: usize = 255;
-    let name = partition
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
-    let suffix = format!(".{}-stray", random_id().simple());
-    let room = name.len().min(NAME_BYTES_MAX - suffix.len());
-    partition.with_file_name(format!("{}{suffix}", name.get(..room).unwrap_or_default()))
 }
 
 impl LastRun for LastOffsets {

@@ -10,6 +10,7 @@ use engine::directory::{DataDirectory, DirectoryError as EngineError, MetaProper
 use engine::log::partition_metadata::to_base64;
 use uuid::Uuid;
 
+use super::adoption::{Metadata, check_whole};
 use super::directories::{Directories, Directory};
 use super::error::DirectoryError;
 use super::set::{LogDir, LogDirs};
@@ -51,7 +52,12 @@ impl Locked {
             let attempt = if !is_first && is_missing(&path) {
                 Attempt::Missing
             } else {
-                match locked.take(&path) {
+                let metadata = if is_first {
+                    Metadata::Here
+                } else {
+                    Metadata::Elsewhere
+                };
+                match check_whole(&path, metadata).and_then(|()| locked.take(&path)) {
                     Ok((directory, id)) => Attempt::Open(Box::new(directory), id),
                     Err(error) if is_first || !is_of_one_directory(&error) => return Err(error),
                     Err(error) => Attempt::Failed(error.to_string()),
@@ -69,6 +75,19 @@ impl Locked {
 
     pub fn cluster_id(&self) -> &str {
         &self.cluster_id
+    }
+
+    /// Nothing was done to the partitions: the next one to open the directories finds them as clean as they were.
+    pub fn leave_as_found(&self) -> Result<(), DirectoryError> {
+        for (_, attempt) in &self.dirs {
+            if let Attempt::Open(directory, _) = attempt
+                && directory.directory.was_clean()
+            {
+                let epoch = directory.directory.last_broker_epoch().unwrap_or(-1);
+                directory.directory.mark_clean(epoch)?;
+            }
+        }
+        Ok(())
     }
 
     /// Locks a directory and reads whose it is; a new one gets its identity here.
@@ -208,8 +227,9 @@ fn is_of_one_directory(error: &DirectoryError) -> bool {
         | DirectoryError::OtherNode { .. }
         | DirectoryError::OtherCluster { .. }
         | DirectoryError::SameId { .. }
+        | DirectoryError::Headless { .. }
         | DirectoryError::MetadataDirectoryLost { .. }
         | DirectoryError::Controller(_) => false,
-        DirectoryError::Stray { .. } | DirectoryError::TopicIds { .. } => true,
+        DirectoryError::List { .. } | DirectoryError::Stray { .. } | DirectoryError::TopicIds { .. } => true,
     }
 }

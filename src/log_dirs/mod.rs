@@ -4,6 +4,7 @@
 //! Each directory stands for itself: its own lock, `meta.properties`, checkpoints and mark of a clean stop. One that fails takes
 //! its own partitions with it and nothing else; only the first, which has the metadata log, is needed for anything.
 
+mod adoption;
 mod checkpoints;
 mod directories;
 mod error;
@@ -13,6 +14,7 @@ mod replay;
 mod set;
 mod watch;
 
+pub use adoption::adopt_node_id;
 pub use checkpoints::{Checkpoint, keep_checkpoints, write_checkpoints};
 pub use directories::Directories;
 pub use error::DirectoryError;

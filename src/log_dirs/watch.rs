@@ -29,16 +29,26 @@ pub async fn watch_room(dirs: std::sync::Arc<LogDirs>, shard_count: usize) {
                 continue;
             }
             let path = dir.path().to_owned();
-            // A disk that does not say how full it is will say so when it is written to.
-            if let Ok(space) = reactor::background(move || reactor::disk::space(&path)).await {
-                dir.set_free(space.free, shard_count);
-                if space.free > PLENTY_BYTES {
-                    *rounds = PLENTY_EVERY;
+            match reactor::background(move || reactor::disk::space(&path)).await {
+                Ok(space) => {
+                    dir.set_free(space.free, shard_count);
+                    if space.free > PLENTY_BYTES {
+                        *rounds = PLENTY_EVERY;
+                    }
                 }
+                Err(error) if is_gone(&error) => dir.fail(&error),
+                // A disk that does not say how full it is will say so when it is written to.
+                Err(_) => {}
             }
         }
         reactor::sleep(LOOK_EVERY).await;
     }
+}
+
+/// The directory was taken away, or its disk answers no more.
+fn is_gone(error: &std::io::Error) -> bool {
+    const EIO: i32 = 5;
+    error.kind() == std::io::ErrorKind::NotFound || error.raw_os_error() == Some(EIO)
 }
 
 /// Why the broker cannot go on: the directory with the metadata log has failed.

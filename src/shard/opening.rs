@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use control::image::TopicImage;
 use control::record::PartitionId as PartitionIndex;
+use engine::directory::stray_dir;
 use engine::journal::Journal;
 use engine::log::file_name::PARTITION_METADATA;
 use engine::log::{DiskFault, Log, LogConfig, OpenError, OpenState, partition_metadata};
@@ -111,13 +112,13 @@ async fn open(
     }
     let path = shard.partition_path(dir, &topic.name, key.index);
     let config = topic_config::resolve(shard, &shard.image(), &topic.name);
-    let log_config = Rc::new(topic_config::log_config(&config, &shard.dynamic()));
+    let log_config = Rc::new(topic_config::log_config(&config, &shard.dynamic(), shard.router.shard_count()));
     let journal = shard.directory(dir).journal().await;
     let log = open_log(&path, topic.id, log_config, state, journal.as_ref()).await?;
     // The cluster may have gone on: what counts is what is so now, for from here on the partition is told of changes.
     let topic = topic_of(shard, key)?;
     let config = topic_config::resolve(shard, &shard.image(), &topic.name);
-    log.set_config(Rc::new(topic_config::log_config(&config, &shard.dynamic())));
+    log.set_config(Rc::new(topic_config::log_config(&config, &shard.dynamic(), shard.router.shard_count())));
     let leader_epoch = topic
         .partitions
         .get(&PartitionIndex(key.index))
@@ -147,7 +148,8 @@ fn topic_of(shard: &Shard, key: &PartitionKey) -> Result<std::sync::Arc<TopicIma
 }
 
 /// Opens the log of this very topic. A directory of the same name may be left of a deleted one (the process ended between the
-/// decision and the deletion): its records must not come back under the new topic, so it is deleted first.
+/// decision and the deletion): its records must not come back under the new topic, so it is put aside first. Not deleted: were it
+/// the id that is damaged, they would be all there is.
 async fn open_log(
     directory: &Path,
     topic_id: Uuid,
@@ -156,13 +158,7 @@ async fn open_log(
     journal: Option<&Journal>,
 ) -> Result<Log, OpenFailure> {
     name_topic(directory, topic_id).await?;
-    let (mut log, mut report) = Log::open(directory, config.clone(), state, journal).await?;
-    if log.topic_id().is_some_and(|found| found != topic_id) {
-        tracing::warn!(partition = %log.partition(), "left over from a deleted topic of this name: deleting it");
-        log.delete().await?;
-        name_topic(directory, topic_id).await?;
-        (log, report) = Log::open(directory, config, OpenState::default(), journal).await?;
-    }
+    let (log, report) = Log::open(directory, config, state, journal).await?;
     if report.truncation.is_some() || report.segments_checked > 0 {
         tracing::debug!(partition = %log.partition(), ?report, "recovered");
     }
@@ -180,7 +176,14 @@ async fn name_topic(directory: &Path, topic_id: Uuid) -> Result<(), OpenFailure>
 fn write_topic_name(directory: &Path, topic_id: Uuid) -> std::io::Result<()> {
     let path = directory.join(PARTITION_METADATA);
     if reactor::disk::exists(&path) {
-        return Ok(());
+        // One that cannot be read keeps the log from opening, and says why.
+        let found = partition_metadata::parse(&reactor::disk::read(&path)?);
+        if found.map_or(true, |found| found == topic_id) {
+            return Ok(());
+        }
+        let stray = stray_dir(directory);
+        tracing::warn!(dir = %directory.display(), stray = %stray.display(), "of another topic of this name: put aside");
+        reactor::disk::rename(directory, &stray)?;
     }
     if let Some(parent) = directory.parent()
         && !reactor::disk::exists(parent)

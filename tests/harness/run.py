@@ -18,7 +18,8 @@ from suite import Suite  # noqa: E402
 TESTS = HERE.parent
 # Cheap and basic first: when `lifecycle` fails, the rest need not be read.
 SUITES = ["lifecycle", "clients/kcat", "clients/confluent", "clients/aiokafka", "clients/java", "clients/go",
-          "clients/kafkajs", "protocol/walk", "protocol/hostile", "adoption", "dataset"]
+          "clients/kafkajs", "protocol/walk", "protocol/hostile", "storage/many",
+          "storage/directories", "storage/full_disk", "adoption", "dataset"]
 
 
 def load(path):

@@ -102,6 +102,8 @@ pub struct LogModel {
     pub flushed: Offset,
     /// What was acknowledged by a log that promises the page cache only.
     pub acked_cached: Offset,
+    /// The power was cut since the log was last checked.
+    pub power_lost: bool,
     /// Log start as last seen, and as last known to outlive everything.
     pub start: Offset,
     pub start_durable: Offset,
@@ -129,6 +131,7 @@ impl LogModel {
             acked: Offset(0),
             flushed: Offset(0),
             acked_cached: Offset(0),
+            power_lost: false,
             start: Offset(0),
             start_durable: Offset(0),
             start_max: Offset(0),

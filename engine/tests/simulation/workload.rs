@@ -34,6 +34,7 @@ pub async fn run(boot: &Rc<Boot>) {
 fn take_step(boot: &Boot) -> bool {
     let left = boot.steps_left.get();
     if left == 0 || boot.world.is_violated() {
+        boot.world.disk.set_limit(None); // whoever waits for room gets it
         return false;
     }
     boot.steps_left.set(left - 1);
@@ -195,7 +196,7 @@ fn retry(boot: &Boot, number: usize, log: &Log, id: ProducerId) -> Option<Promis
     if model.producers.get(&id).map(|producer| producer.last) != last.producer.map(|producer| producer.last) {
         return None; // written before the log start
     }
-    if last.last < log.start_offset() || model.rotted {
+    if last.base < log.start_offset() || model.rotted {
         return None; // its state may have gone with its records
     }
     let context = AppendContext {

@@ -38,7 +38,7 @@ fn decoded_and_encoded(key: i16, version: i16, body: &Bytes) -> Option<Bytes> {
         20 => theirs::DeleteTopicsRequest, 21 => theirs::DeleteRecordsRequest,
         22 => theirs::InitProducerIdRequest, 23 => theirs::OffsetForLeaderEpochRequest,
         32 => theirs::DescribeConfigsRequest, 33 => theirs::AlterConfigsRequest,
-        35 => ours::DescribeLogDirsRequest, 37 => theirs::CreatePartitionsRequest,
+        34 => theirs::AlterReplicaLogDirsRequest, 35 => ours::DescribeLogDirsRequest, 37 => theirs::CreatePartitionsRequest,
         42 => ours::DeleteGroupsRequest, 44 => theirs::IncrementalAlterConfigsRequest,
         47 => theirs::OffsetDeleteRequest, 60 => theirs::DescribeClusterRequest,
         61 => theirs::DescribeProducersRequest, 74 => theirs::ListConfigResourcesRequest,
