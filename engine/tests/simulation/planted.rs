@@ -8,10 +8,15 @@ use crate::world::Violation;
 /// Seeds a bug may hide in.
 const SEEDS_MAX: u64 = 5_000;
 
+fn seeds_max() -> u64 {
+    let asked = std::env::var("SEEDS").ok().and_then(|text| text.parse().ok());
+    asked.unwrap_or(SEEDS_MAX)
+}
+
 /// The first seed that finds the bug, and what it found.
 pub fn hunt(bug: Bug) -> Option<(u64, Violation)> {
     plant(Some(bug));
-    let found = (0..SEEDS_MAX).find_map(|seed| Some((seed, run_seed(seed, false).violation?)));
+    let found = (0..seeds_max()).find_map(|seed| Some((seed, run_seed(seed, false).violation?)));
     plant(None);
     found
 }
@@ -37,7 +42,7 @@ pub fn hunt_all(threads: usize) -> bool {
                     match hunt(bug) {
                         Some((seed, violation)) => println!("{bug:?}: found by seed {seed}: {violation}"),
                         None => {
-                            println!("{bug:?}: NOT FOUND in {SEEDS_MAX} seeds");
+                            println!("{bug:?}: NOT FOUND in {} seeds", seeds_max());
                             all_found.store(false, std::sync::atomic::Ordering::Relaxed);
                         }
                     }

@@ -102,6 +102,8 @@ struct Promise {
     commit: Offset,
     /// What the producer then believes durable.
     promised: Offset,
+    /// How often the log had been cut.
+    cuts: u32,
 }
 
 /// Appends a new batch; what to commit, if it was taken.
@@ -150,6 +152,7 @@ fn append(boot: &Boot, number: usize, log: &Log, id: Option<ProducerId>) -> Opti
             Some(Promise {
                 commit: appended.commit_offset(),
                 promised: appended.last_offset.next(),
+                cuts: model.cuts,
             })
         }
         Err(AppendError::DiskFull { .. }) => {
@@ -219,6 +222,7 @@ fn retry(boot: &Boot, number: usize, log: &Log, id: ProducerId) -> Option<Promis
             is_right.then(|| Promise {
                 commit: appended.commit_offset(),
                 promised: last.next(),
+                cuts: model.cuts,
             })
         }
         Err(AppendError::Offline(fault)) => {
@@ -265,7 +269,7 @@ fn refuse_gap(boot: &Boot, log: &Log, last: &Entry, context: &AppendContext) -> 
 
 /// Waits for durability, and notes the promise.
 async fn commit(boot: Rc<Boot>, number: usize, log: Log, promise: Promise) {
-    let cuts = boot.world.logs[number].borrow().cuts;
+    let had_failed = log.fault().is_some();
     let committed = log.commit(promise.commit).await;
     let up_to = promise.promised;
     let world = &boot.world;
@@ -273,11 +277,11 @@ async fn commit(boot: Rc<Boot>, number: usize, log: Log, promise: Promise) {
     let name = model.partition.clone();
     match committed {
         // cut meanwhile: nobody is answered
-        _ if model.cuts != cuts => {}
+        _ if model.cuts != promise.cuts => {}
         Ok(()) => {
             world.count(|figures| figures.acknowledged += 1);
             world.disk.note(&format!("{name} acknowledged up to {up_to}"));
-            world.require(log.fault().is_none(), FAILED_SYNC, || {
+            world.require(!had_failed, FAILED_SYNC, || {
                 format!("{name}: {up_to} was acknowledged after the log had failed")
             });
             match model.config.durability {
@@ -353,7 +357,9 @@ async fn upkeep_steps(boot: Rc<Boot>) {
             upkeep(&boot, number, &log).await;
             let mut model = boot.world.logs[number].borrow_mut();
             model.start = model.start.max(log.start_offset());
-            model.flushed = model.flushed.max(log.recovery_point());
+            if !model.is_frozen {
+                model.flushed = model.flushed.max(log.recovery_point());
+            }
         }
         pause(&boot).await;
     }
@@ -402,7 +408,8 @@ async fn upkeep(boot: &Boot, number: usize, log: &Log) {
             None
         }
     };
-    if let Some(text) = failed {
+    // what was flipped is found by whoever reads it
+    if let Some(text) = failed.filter(|_| !world.logs[number].borrow().rotted) {
         boot.check_fault(&text);
     }
 }
@@ -415,6 +422,12 @@ async fn truncate(boot: &Boot, number: usize, log: &Log) -> Option<String> {
         let (start, end) = (log.start_offset(), log.end_offset());
         let span = (end.0 - start.0).max(0) as u64;
         let to = Offset(end.0 - world.chance(|chance| chance.below(span.min(30) + 1)) as i64);
+        // what compaction has seen is never cut: it stays below the high watermark, and a follower keeps all below that
+        let to = if model.is_compacted() {
+            to.max(log.high_watermark())
+        } else {
+            to
+        };
         // from here on what is cut may be gone or there
         let cut = model.entries.iter().find(|entry| entry.next() > to);
         let bound = cut.map_or(to, |entry| entry.base.min(to));
