@@ -31,7 +31,10 @@ mod tests {
         let dir = PathBuf::from("/data").join(format!("{}-7", "t".repeat(249)));
         let stray = stray_dir(&dir);
         let name = stray.file_name().unwrap().to_str().unwrap();
-        assert!(name.len() <= NAME_BYTES_MAX && name.ends_with(STRAY_DIR_SUFFIX), "{name}");
+        assert!(
+            name.len() <= NAME_BYTES_MAX && name.ends_with(STRAY_DIR_SUFFIX),
+            "{name}"
+        );
         assert_eq!(stray.parent(), dir.parent());
     }
 }
