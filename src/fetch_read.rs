@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::log::{ReadError, ReadSlice};
+use engine::log::{AbortedTransaction, ReadError, ReadSlice};
 use engine::types::{LeaderEpoch, Offset};
 use net::error::ErrorCode;
 use reactor::Piece;
@@ -41,6 +41,8 @@ pub struct PartitionRead {
     pub log_start_offset: i64,
     pub records: Vec<Piece>,
     pub bytes: u32,
+    /// With read_committed: transactions whose records may be among `records` and never happened.
+    pub aborted: Vec<AbortedTransaction>,
     /// Where the client's log and ours part (KIP-595): our (epoch, end offset) of the epoch that it named.
     pub diverging: Option<(i32, i64)>,
 }
@@ -54,6 +56,7 @@ impl PartitionRead {
             log_start_offset: -1,
             records: Vec::new(),
             bytes: 0,
+            aborted: Vec::new(),
             diverging: None,
         }
     }
@@ -183,10 +186,20 @@ fn read_here(
         log.high_watermark()
     };
     let max_bytes = bounds.max_bytes.min(u32::try_from(spec.max_bytes).unwrap_or(0));
-    match partition.read(Offset(spec.fetch_offset), max_bytes, below) {
-        Ok(ReadSlice { pieces, bytes, .. }) => {
+    let from = Offset(spec.fetch_offset);
+    let slice = partition.read(from, max_bytes, below).and_then(|slice| {
+        let aborted = if bounds.read_committed && slice.bytes > 0 {
+            log.aborted_transactions(from, slice.next_offset)?
+        } else {
+            Vec::new()
+        };
+        Ok((slice, aborted))
+    });
+    match slice {
+        Ok((ReadSlice { pieces, bytes, .. }, aborted)) => {
             read.records = pieces;
             read.bytes = bytes;
+            read.aborted = aborted;
             if let Some(waiter) = waiter {
                 waiter.add(i64::from(bytes));
                 if !waiter.is_satisfied() {
@@ -197,7 +210,12 @@ fn read_here(
         Err(ReadError::OffsetOutOfRange { .. }) => read.code = ErrorCode::OffsetOutOfRange,
         Err(error) => {
             tracing::error!(topic = %partition.id.topic, partition = partition.id.index, %error, "read");
-            read.code = ErrorCode::KafkaStorageError;
+            read.code = match error {
+                // Consumers stop with an error that names the offset, and can seek past it; a storage error they would retry
+                // for ever.
+                ReadError::Damaged { .. } => ErrorCode::CorruptMessage,
+                _ => ErrorCode::KafkaStorageError,
+            };
         }
     }
     read

@@ -56,7 +56,7 @@ pub fn refresh(shard: &Rc<Shard>, image: &ClusterImage, changed: &BTreeSet<Confi
         if all || topics.contains(&*partition.id.topic) {
             let (config, log_config) = resolved.entry(partition.id.topic_id).or_insert_with(|| {
                 let config = resolve(shard, image, &partition.id.topic);
-                let log_config = Rc::new(log_config(&config, &dynamic));
+                let log_config = Rc::new(log_config(&config, &dynamic, shard.router.shard_count()));
                 (config, log_config)
             });
             partition.set_config(config.clone(), log_config.clone());
@@ -72,8 +72,8 @@ pub fn refresh(shard: &Rc<Shard>, image: &ClusterImage, changed: &BTreeSet<Confi
     }
 }
 
-/// What the log of a topic's partition must know.
-pub fn log_config(config: &TopicConfig, dynamic: &BrokerDynamic) -> LogConfig {
+/// What the log of a topic's partition must know. Each shard compacts one log at a time, at its share of the broker's rate.
+pub fn log_config(config: &TopicConfig, dynamic: &BrokerDynamic, shard_count: usize) -> LogConfig {
     LogConfig {
         segment_bytes: config.segment_bytes,
         segment_ms: ms(config.segment_ms),
@@ -106,6 +106,8 @@ pub fn log_config(config: &TopicConfig, dynamic: &BrokerDynamic) -> LogConfig {
         producer_id_expiration_ms: ms(dynamic.producer_id_expiration_ms),
         cleaner_dedupe_buffer_bytes: usize::try_from(dynamic.cleaner_dedupe_buffer_bytes)
             .unwrap_or(usize::MAX),
+        cleaner_load_factor: dynamic.cleaner_load_factor,
+        cleaner_bytes_per_second: dynamic.cleaner_bytes_per_second / shard_count.max(1) as f64,
     }
 }
 

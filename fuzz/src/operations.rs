@@ -9,7 +9,7 @@ use engine::types::Offset;
 use self::stage::Stage;
 
 /// Steps of one run; more only makes runs slower.
-const STEPS_MAX: usize = 200;
+const STEPS_MAX: usize = 60;
 
 /// Bytes that decide, read from the front. When they end, everything is 0 and the run is over.
 pub struct Choices<'d> {

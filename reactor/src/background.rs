@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
-use crate::{oneshot, sim, sleep, spawn};
+use crate::{oneshot, sim, sleep, spawn, sys};
 
 /// Several syncs must be able to wait for the disk side by side; more only queue in the kernel. A guess.
 const THREADS_MAX: usize = 8;
@@ -13,6 +13,8 @@ const THREADS_MAX: usize = 8;
 const QUEUE_MAX: usize = 1024;
 const FULL_RETRY: Duration = Duration::from_millis(1);
 const IDLE_MAX: Duration = Duration::from_secs(10);
+/// Idle work has one thread: more would only compete with each other for what is left over.
+const IDLE_THREADS_MAX: usize = 1;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -23,15 +25,32 @@ struct State {
     idle: usize,
 }
 
-#[derive(Default)]
+/// What the threads of a pool are for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Ordinary,
+    /// Takes the disk and the processor only when nobody else wants them.
+    Idle,
+}
+
 struct Pool {
+    class: Class,
     state: Mutex<State>,
     work: Condvar,
 }
 
-fn pool() -> &'static Pool {
-    static POOL: OnceLock<Pool> = OnceLock::new();
-    POOL.get_or_init(Pool::default)
+fn pool(class: Class) -> &'static Pool {
+    static ORDINARY: OnceLock<Pool> = OnceLock::new();
+    static IDLE: OnceLock<Pool> = OnceLock::new();
+    let pool = match class {
+        Class::Ordinary => &ORDINARY,
+        Class::Idle => &IDLE,
+    };
+    pool.get_or_init(|| Pool {
+        class,
+        state: Mutex::default(),
+        work: Condvar::new(),
+    })
 }
 
 impl Pool {
@@ -47,10 +66,14 @@ impl Pool {
             return Err(job);
         }
         state.queue.push_back(job);
-        if state.idle < state.queue.len() && state.threads < THREADS_MAX {
+        let (name, threads_max) = match self.class {
+            Class::Ordinary => ("helper", THREADS_MAX),
+            Class::Idle => ("idle-helper", IDLE_THREADS_MAX),
+        };
+        if state.idle < state.queue.len() && state.threads < threads_max {
             let spawned = std::thread::Builder::new()
-                .name("helper".to_owned())
-                .spawn(|| pool().work());
+                .name(name.to_owned())
+                .spawn(|| self.work());
             match spawned {
                 Ok(_) => state.threads += 1,
                 // the threads there are will get to it; with none the job comes back and is tried again
@@ -69,6 +92,11 @@ impl Pool {
     }
 
     fn work(&self) {
+        if self.class == Class::Idle
+            && let Err(error) = sys::thread::be_idle()
+        {
+            tracing::warn!(%error, "background work runs at ordinary priority");
+        }
         let mut state = self.lock();
         loop {
             if let Some(job) = state.queue.pop_front() {
@@ -98,6 +126,19 @@ impl Pool {
 /// # Panics
 /// With the panic of `f`, in the task that awaits.
 pub async fn background<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    run_on(Class::Ordinary, f).await
+}
+
+/// The same on a thread that takes the disk (`IOPRIO_CLASS_IDLE`) and the processor (nice 19) only when nobody else wants
+/// them. There is one such thread in the process: give it slices of some milliseconds, so that everybody gets a turn.
+///
+/// # Panics
+/// With the panic of `f`, in the task that awaits.
+pub async fn background_idle<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    run_on(Class::Idle, f).await
+}
+
+async fn run_on<T: Send + 'static>(class: Class, f: impl FnOnce() -> T + Send + 'static) -> T {
     let (sender, receiver) = oneshot::channel();
     if let Some(delay) = sim::helper_delay() {
         // a task of its own, so that it runs as well when nobody waits any more
@@ -111,7 +152,7 @@ pub async fn background<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'stati
     let mut job: Job = Box::new(move || {
         let _ = sender.send(catch_unwind(AssertUnwindSafe(f)));
     });
-    while let Err(refused) = pool().submit(job) {
+    while let Err(refused) = pool(class).submit(job) {
         job = refused;
         sleep(FULL_RETRY).await;
     }

@@ -4,6 +4,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
@@ -12,7 +13,7 @@ use crate::filling::sim_only;
 use crate::opened::{Opened, OsFile};
 use crate::residency::{self, Residency};
 use crate::sim::{self, SimFile};
-use crate::{cold, sys};
+use crate::{cold, sys, wall_ms};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenMode {
@@ -81,6 +82,61 @@ impl File {
         match &self.kind {
             Kind::Os(os) => os.read_at(buf, offset),
             Kind::Sim(file) => file.read_at(buf, offset),
+        }
+    }
+
+    /// Opens a file to be read once, from one end to the other: nothing is read ahead of [`File::read_once_at`].
+    pub fn open_once(path: &Path) -> io::Result<File> {
+        let file = File::open(path, OpenMode::Read)?;
+        if let Kind::Os(os) = &file.kind {
+            // best effort: a file system that takes no advice reads as it likes
+            let _ = sys::file::no_readahead(os);
+        }
+        Ok(file)
+    }
+
+    /// [`File::read_at`] for who reads large amounts once: what was not in the page cache is not there afterwards either, so
+    /// that what others read again and again stays.
+    pub fn read_once_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let os = match &self.kind {
+            Kind::Os(os) => os,
+            Kind::Sim(file) => return file.read_at(buf, offset),
+        };
+        if let Ok(count) = sys::file::read_resident_at(os, buf, offset)
+            && count == buf.len()
+        {
+            return Ok(count);
+        }
+        let count = os.read_at(buf, offset)?;
+        let _ = sys::file::drop_cached(os, offset, count as u64);
+        Ok(count)
+    }
+
+    /// Drops the file from the page cache, as far as it is written back: for a file that was written for later.
+    pub fn drop_cached(&self) {
+        if let Kind::Os(os) = &self.kind {
+            // best effort: the kernel may keep what it likes
+            let _ = sys::file::drop_cached(os, 0, 0);
+        }
+    }
+
+    /// When the content last changed, in milliseconds since 1970. The simulated disk keeps no times: there it is now.
+    pub fn modified_ms(&self) -> io::Result<i64> {
+        let modified = match &self.kind {
+            Kind::Os(os) => os.metadata()?.modified()?,
+            Kind::Sim(_) => return Ok(wall_ms()),
+        };
+        let since = modified.duration_since(SystemTime::UNIX_EPOCH);
+        Ok(since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    /// Says when the content last changed.
+    pub fn set_modified_ms(&self, ms: i64) -> io::Result<()> {
+        let since = Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+        match (&self.kind, SystemTime::UNIX_EPOCH.checked_add(since)) {
+            (Kind::Os(os), Some(time)) => os.set_modified(time),
+            (Kind::Os(_), None) => Err(io::ErrorKind::InvalidInput.into()),
+            (Kind::Sim(_), _) => Ok(()),
         }
     }
 

@@ -46,7 +46,7 @@ mod turn;
 mod uring;
 
 pub use aligned::{AlignedBuf, BLOCK_BYTES};
-pub use background::background;
+pub use background::{background, background_idle};
 pub use clock::{Instant, now, random_u64, wall_ms};
 pub use config::{Backend, BackendChoice, Config, allowed_cores};
 pub use direct::DirectFile;

@@ -173,6 +173,17 @@ async fn topics(shard: &Rc<Shard>, out: &mut Snapshot) {
         &[],
         partitions.offline_count(&shard.node.log_dirs) as f64,
     );
+    let bad_ranges: usize = partitions
+        .all_opened()
+        .iter()
+        .map(|partition| partition.log.bad_ranges().len())
+        .sum();
+    out.gauge(
+        "log_bad_ranges",
+        "Ranges of log that are quarantined: reads of them fail.",
+        &[],
+        bad_ranges as f64,
+    );
     let mut sums: BTreeMap<Arc<str>, [u64; 5]> = BTreeMap::new();
     for (topic, figures) in partitions.all_figures() {
         let values = [

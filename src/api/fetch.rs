@@ -7,7 +7,8 @@ use kafka_protocol::protocol::StrBytes;
 use net::connection::Reply;
 use net::error::ErrorCode;
 use net::fetch::{
-    EpochEndOffset, FetchPartitionResponse, FetchRequest, FetchResponse, FetchTopicResponse, LeaderIdAndEpoch,
+    AbortedTransaction, EpochEndOffset, FetchPartitionResponse, FetchRequest, FetchResponse,
+    FetchTopicResponse, LeaderIdAndEpoch,
 };
 use uuid::Uuid;
 
@@ -191,8 +192,8 @@ fn push(
             .diverging
             .map(|(epoch, end_offset)| EpochEndOffset { epoch, end_offset }),
         current_leader: if wrong_leader { leader_of(shard, key) } else { None },
-        // There are no transactions: read_committed consumers get an empty list, others none, as from Kafka.
-        aborted_transactions: (read_committed && read.code.is_ok()).then(Vec::new),
+        // As from Kafka: read_committed consumers get a list, be it empty, others none.
+        aborted_transactions: (read_committed && read.code.is_ok()).then(|| aborted(&read)),
         records: read.records,
         ..FetchPartitionResponse::failed(key.partition, read.code)
     };
@@ -204,6 +205,14 @@ fn push(
             partitions: vec![partition],
         }),
     }
+}
+
+fn aborted(read: &PartitionRead) -> Vec<AbortedTransaction> {
+    let entries = read.aborted.iter().map(|entry| AbortedTransaction {
+        producer_id: entry.producer_id.0,
+        first_offset: entry.first_offset.0,
+    });
+    entries.collect()
 }
 
 fn leader_of(shard: &Shard, key: &FetchKey) -> Option<LeaderIdAndEpoch> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use net::error::ErrorCode;
 
-use super::{Histogram, Snapshot};
+use super::{Histogram, Snapshot, Upkeep};
 use crate::api;
 
 /// One API's row.
@@ -23,6 +23,7 @@ pub struct ShardMetrics {
     pub sync_latency: RefCell<Histogram>,
     pub unknown_requests: Cell<u64>,
     pub fetches_waiting: Cell<u64>,
+    pub upkeep: Upkeep,
 }
 
 impl ShardMetrics {
@@ -68,6 +69,7 @@ impl ShardMetrics {
                 );
             }
         }
+        self.upkeep.collect(out);
         let sync = self.sync_latency.borrow();
         out.histogram(
             "sync_seconds",

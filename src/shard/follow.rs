@@ -150,6 +150,7 @@ async fn delete(shard: &Rc<Shard>, topic: &TopicImage) {
     let log_config = topic_config::log_config(
         &topic_config::resolve(shard, &shard.image(), &topic.name),
         &shard.dynamic(),
+        shard.router.shard_count(),
     );
     if let Err(error) = closed_log::delete(closed, log_config.file_delete_delay_ms).await {
         tracing::warn!(topic = %topic.name, %error, "deleting the logs");

@@ -7,7 +7,7 @@ use engine::types::Timestamp;
 
 use super::Shard;
 use super::gate::Gate;
-use super::maintenance::retain_partition;
+use super::maintenance::{retain_partition, scrub_partition, scrub_rules};
 use super::opening::open_behind;
 use super::partitions::Slot;
 use super::place::{Kept, Place};
@@ -55,6 +55,9 @@ pub async fn visit_closed(shard: Rc<Shard>) {
                 && let Err(error) = partition.log.compact(Timestamp(reactor::wall_ms())).await
             {
                 tracing::error!(topic = %partition.id.topic, partition = key.index, %error, "compaction");
+            }
+            if let Some(rules) = scrub_rules(&shard) {
+                scrub_partition(&shard, &partition, rules).await;
             }
             drop(partition);
             close(&shard, &key, Partition::was_never_used).await;
@@ -129,7 +132,11 @@ fn next_visit_ms(shard: &Shard, partition: &Partition) -> i64 {
         Ok(expiry) => expiry.map_or(i64::MAX, |at| at.0),
         Err(_) => now,
     };
-    expiry.min(compaction).max(now.saturating_add(check_ms))
+    let scrub = match scrub_rules(shard) {
+        Some(rules) if log.segment_count() > 1 => now.saturating_add(rules.interval_ms),
+        _ => i64::MAX,
+    };
+    expiry.min(compaction).min(scrub).max(now.saturating_add(check_ms))
 }
 
 impl super::Partitions {

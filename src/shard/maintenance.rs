@@ -1,8 +1,10 @@
-//! What a shard does by the clock: rolling, retention, compaction, forgetting idle producers, and the mailboxes' overflow.
+//! What a shard does by the clock: rolling, retention, compaction, scrubbing, forgetting idle producers, and the mailboxes'
+//! overflow.
 
 use std::rc::Rc;
 use std::time::Duration;
 
+use engine::log::ScrubRules;
 use engine::types::Timestamp;
 
 use super::{Shard, idle};
@@ -11,6 +13,9 @@ use crate::partition::Partition;
 /// How often logs are rolled by time, synced by `flush.ms`, and relieved of idle files. Kafka's flush scheduler looks as often
 /// as `log.flush.scheduler.interval.ms` says; its roll check is part of the append.
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// How often logs are asked whether a segment is due to be verified. What it costs when none is: a look at the segments.
+const SCRUB_EVERY: Duration = Duration::from_secs(60);
 
 /// Calls of retention for one partition in a row, so that the others get their turn. A guess: 64 segments go with each.
 const RETENTION_CALLS_MAX: usize = 100;
@@ -25,6 +30,9 @@ pub fn start(shard: &Rc<Shard>) {
     reactor::spawn(idle::visit_closed(shard.clone())).detach();
     if shard.node.config.log.cleaner_enabled {
         reactor::spawn(clean(shard.clone())).detach();
+    }
+    if let Some(rules) = scrub_rules(shard) {
+        reactor::spawn(scrub(shard.clone(), rules)).detach();
     }
 }
 
@@ -75,7 +83,7 @@ pub(super) async fn retain_partition(partition: &Partition) {
         match partition.log.apply_retention(Timestamp(reactor::wall_ms())) {
             Ok(retained) if retained.is_pending => {
                 // the next call needs the directory on the disk; a fault is told by it
-                let _ = partition.commit(partition.log.end_offset()).await;
+                let _ = partition.log.sync().await;
                 reactor::yield_now().await;
             }
             Ok(_) => return,
@@ -96,9 +104,51 @@ async fn clean(shard: Rc<Shard>) {
             if !partition.config().cleanup_policy.compact {
                 continue;
             }
-            if let Err(error) = partition.log.compact(Timestamp(reactor::wall_ms())).await {
-                report(&partition, &error, "compaction");
+            match partition.log.compact(Timestamp(reactor::wall_ms())).await {
+                Ok(Some(compacted)) => shard.metrics.upkeep.compacted(&compacted),
+                Ok(None) => {}
+                Err(error) => report(&partition, &error, "compaction"),
             }
+        }
+    }
+}
+
+/// Verifies every log once per `ringlog.scrub.interval.ms`, one after the other. Which is first is left to chance: a broker that
+/// is often started again would never come to those at the end.
+async fn scrub(shard: Rc<Shard>, rules: ScrubRules) {
+    let mut skip = reactor::random_u64();
+    loop {
+        reactor::sleep(SCRUB_EVERY).await;
+        let mut keys = shard.partitions.opened_keys();
+        let first = usize::try_from(skip % keys.len().max(1) as u64).unwrap_or(0);
+        skip = 0;
+        keys.rotate_left(first);
+        for key in keys {
+            // One at a time: who holds a partition keeps it from being closed or moved.
+            let Some(partition) = shard.partitions.opened(&key) else {
+                continue;
+            };
+            scrub_partition(&shard, &partition, rules).await;
+            reactor::yield_now().await;
+        }
+    }
+}
+
+/// How the logs of one shard are verified; `None`: not at all.
+pub(super) fn scrub_rules(shard: &Shard) -> Option<ScrubRules> {
+    let log = &shard.node.config.log;
+    let shards = shard.router.shard_count().max(1) as f64;
+    Some(ScrubRules {
+        interval_ms: i64::try_from(log.scrub_interval_ms?).unwrap_or(i64::MAX),
+        bytes_per_second: log.scrub_bytes_per_second as f64 / shards,
+    })
+}
+
+pub(super) async fn scrub_partition(shard: &Shard, partition: &Partition, rules: ScrubRules) {
+    match partition.log.scrub(Timestamp(reactor::wall_ms()), rules).await {
+        Ok(scrubbed) => shard.metrics.upkeep.scrubbed(&scrubbed),
+        Err(error) => {
+            tracing::debug!(topic = %partition.id.topic, partition = partition.id.index, %error, "scrub")
         }
     }
 }

@@ -152,7 +152,24 @@ def fill_cluster():
 
 # -- what a client sees ---------------------------------------------------------------------------------------------
 
+def wait_for_leaders():
+    """A broker that says it is ready may still elect, and describe_topics of librdkafka 2.16 crashes on a partition without a
+    leader, or with a replica on no known broker. Settled means: twice in a row."""
+    def is_settled():
+        view = admin.list_topics(timeout=30)
+        partitions = [partition for topic in view.topics.values() for partition in topic.partitions.values()]
+        return all(partition.leader in view.brokers and partition.isrs and set(partition.replicas) <= set(view.brokers)
+                   for partition in partitions)
+
+    end, settled = time.monotonic() + 30, 0
+    while settled < 2:
+        settled = settled + 1 if is_settled() else 0
+        check(time.monotonic() < end, "partitions without leader after 30 s")
+        time.sleep(0.3)
+
+
 def seen():
+    wait_for_leaders()
     topics = {}
     names = [name for name in admin.list_topics(timeout=30).topics if not name.startswith("__")]
     for name, described in done(admin.describe_topics(TopicCollection(names))).items():

@@ -51,7 +51,7 @@ class Hands:
         self.state = self.kafka.home / "state.json"
 
     def program(self, mode, label, expect):
-        self.t.program([PYTHON, "program.py", self.kafka.bootstrap, mode, self.state], label=label, expect=expect)
+        self.t.program([PYTHON, "-X", "faulthandler", "program.py", self.kafka.bootstrap, mode, self.state], label=label, expect=expect)
 
     def remove(self):
         self.ringlog.remove()
@@ -108,7 +108,7 @@ def there_and_back(t):
         assert "producer_byte_rate=1048576" in out and "SCRAM-SHA-256" in out, out
         _, out, _ = command(java(TOOLS, "kafka.admin.ConfigCommand", *at, "--entity-type", "brokers", "--entity-default"))
         assert "log.retention.ms=700000000" in out, out
-        _, out, _ = command(java(TOOLS, "kafka.admin.AclCommand", "--bootstrap-server", kafka.bootstrap, "--list"))
+        _, out, _ = command(java(TOOLS, "org.apache.kafka.tools.AclCommand", "--bootstrap-server", kafka.bootstrap, "--list"))
         assert "User:alice" in out and "READ" in out, out
     still_idempotent(t, kafka, idempotent)
     hands.program("go-on", "back in Kafka, gone on:", WENT_ON)

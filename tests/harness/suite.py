@@ -98,7 +98,7 @@ class Suite:
         for name in expect:
             if name not in seen:
                 failed = True
-                self._fail(prefix + name, "the program never reported this case")
+                self._fail(prefix + name, f"the program never reported this case (exit code {code})")
         if code is None:
             self._fail(prefix + "program", f"still running after {timeout} s")
         elif code != 0 and not failed:

@@ -4,9 +4,11 @@ what was acknowledged to them, and a reader that compares. Started by powercut.r
   go            produce until told otherwise
   verify new    pause, let everything in flight be acknowledged, read what came since the last verification
   verify all    the same, from the first offset on
+  cutting       the power is about to be cut: what is acknowledged from now on, nobody could have got
+  dead          the broker is gone
 """
 
-import collections, json, random, struct, sys, threading, time, zlib
+import collections, itertools, json, random, struct, sys, threading, time, zlib
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -28,8 +30,11 @@ READ_S = 120
 
 acked = collections.defaultdict(dict)  # (topic, partition) -> offset -> checksum of the value
 failed = collections.Counter()
+recent = []  # (when, topic, partition, offset) of what was acknowledged since the last verification
+twice = []  # (topic, partition, offset) acknowledged for a second record: the first is gone
+cut = [float("inf"), float("inf")]  # when the power was cut, when the broker was gone
+identities = itertools.count()
 going = threading.Event()
-idle = threading.Semaphore(0)
 pauses = [threading.Event() for _ in PRODUCERS]
 log = open(ACK_LOG, "wb", buffering=0)
 lock = threading.Lock()
@@ -48,11 +53,23 @@ def delivered(error, message):
     place = (message.topic(), message.partition())
     checksum = zlib.crc32(message.value())
     with lock:
+        if message.offset() in acked[place]:
+            twice.append((*place, message.offset()))
         acked[place][message.offset()] = checksum
+        recent.append((time.monotonic(), *place, message.offset()))
     log.write(struct.pack("<10sIqI", place[0].encode(), place[1], message.offset(), checksum))
 
 
-def produce(me, topic, size_min, size_max, config):
+def produce(at, topic, size_min, size_max, config):
+    while True:
+        try:
+            produce_as(next(identities), at, topic, size_min, size_max, config)
+        except (KafkaException, SystemError) as error:
+            # a fatal error of the producer: it says itself that it cannot go on; the next one has sequences of its own
+            failed[f"fatal: {error.__cause__ or error}"[:300]] += 1
+
+
+def produce_as(me, at, topic, size_min, size_max, config):
     producer = Producer(
         {
             **QUIET,
@@ -75,9 +92,9 @@ def produce(me, topic, size_min, size_max, config):
         if not going.is_set():
             if producer.flush(FLUSH_S) > 0:
                 failed["still in flight"] += 1
-            pauses[me].set()
+            pauses[at].set()
             going.wait()
-            pauses[me].clear()
+            pauses[at].clear()
         partition = chance.randrange(TOPICS[topic])
         value = value_of(me, partition, sequence[partition], chance.randint(size_min, max(size_min, size_max)))
         try:
@@ -99,13 +116,29 @@ class Check:
 
     def run(self):
         found = collections.Counter()
-        examples = []
+        examples, late_lost = [], []
 
         def wrong(what, *where):
             found[what] += 1
             if len(examples) < 20:
                 examples.append([what, *where])
 
+        known = {}
+        for when, *where in recent:
+            known.setdefault(tuple(where), when)
+
+        def lost(where, *more):
+            """Nobody can have got an acknowledgement after the cut, if the power is really gone."""
+            when = known.get(where)
+            since = None if when is None else f"acknowledged {(when - cut[0]) * 1e3:.1f} ms after the cut"
+            if when is None or not cut[0] <= when <= cut[1]:
+                wrong("lost", *where, *more, since)
+            else:
+                found["lost, acknowledged after the cut"] += 1
+                late_lost.append([*where, since])
+
+        for where in twice:
+            lost(where, "offset acknowledged twice")
         reader = Consumer({**QUIET, "group.id": "powercut", "enable.auto.commit": False, "check.crcs": True,
                            "auto.offset.reset": "error", "fetch.wait.max.ms": 10, "queued.max.messages.kbytes": 65_536})
         for topic, count in TOPICS.items():
@@ -145,10 +178,13 @@ class Check:
                 if at < end:
                     wrong("not readable to the end", *place, at, end)
                 for offset in sorted(wanted):
-                    wrong("lost", *place, offset, end)
+                    lost((*place, offset), end)
+                    del acked[place][offset]
                 self.next[place] = at
         reader.close()
-        return found, examples
+        recent.clear()
+        twice.clear()
+        return found, examples, late_lost
 
 
 def main():
@@ -161,7 +197,12 @@ def main():
     check = Check()
     for line in sys.stdin:
         if line.strip() == "go":
+            cut[:] = [float("inf"), float("inf")]
             going.set()
+            print("{}", flush=True)
+            continue
+        if line.strip() in ("cutting", "dead"):
+            cut["cutting dead".split().index(line.strip())] = time.monotonic()
             print("{}", flush=True)
             continue
         going.clear()
@@ -170,10 +211,11 @@ def main():
         if line.strip() == "verify all":
             check = Check()
         try:
-            found, examples = check.run()
+            found, examples, late_lost = check.run()
         except KafkaException as error:
-            found, examples = collections.Counter({"unreadable": 1}), [str(error)]
+            found, examples, late_lost = collections.Counter({"unreadable": 1}), [str(error)], []
         answer = {"acknowledged": sum(len(of) for of in acked.values()), "read": found.pop("read", 0),
+                  "late": found.pop("lost, acknowledged after the cut", 0), "late_lost": late_lost[:20],
                   "wrong": dict(found), "failed": dict(failed), "examples": examples}
         print(json.dumps(answer), flush=True)
 

@@ -125,6 +125,9 @@ pub struct LogUpkeep {
     pub cleaner_enabled: bool,
     /// Time without use after which a log is closed.
     pub idle_ms: u64,
+    /// `None`: segments are not verified.
+    pub scrub_interval_ms: Option<u64>,
+    pub scrub_bytes_per_second: u64,
 }
 
 /// The journals of one core, one in each directory.
@@ -271,6 +274,10 @@ fn read(settings: Settings) -> BrokerConfig {
             producer_expiry_check_interval_ms: reader.amount("producer.id.expiration.check.interval.ms"),
             cleaner_enabled: reader.boolean("log.cleaner.enable"),
             idle_ms: reader.amount("ringlog.log.idle.ms"),
+            scrub_interval_ms: reader
+                .limit("ringlog.scrub.interval.ms")
+                .filter(|interval_ms| *interval_ms > 0),
+            scrub_bytes_per_second: reader.amount("ringlog.scrub.bytes.per.second"),
         },
         journal: JournalLimits {
             file_bytes: reader.amount("ringlog.journal.file.bytes") / 4096 * 4096,

@@ -2,7 +2,7 @@
 
 use super::read::Reader;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BrokerDynamic {
     pub connection_count: u32,
     pub connection_count_per_ip: u32,
@@ -11,6 +11,10 @@ pub struct BrokerDynamic {
     pub cleaner_backoff_ms: u64,
     /// Memory for the map of keys of one compaction.
     pub cleaner_dedupe_buffer_bytes: u64,
+    /// How full that map may get.
+    pub cleaner_load_factor: f64,
+    /// Of all compactions together, reads and writes.
+    pub cleaner_bytes_per_second: f64,
 }
 
 impl BrokerDynamic {
@@ -21,6 +25,8 @@ impl BrokerDynamic {
             producer_id_expiration_ms: reader.amount("producer.id.expiration.ms"),
             cleaner_backoff_ms: reader.amount("log.cleaner.backoff.ms"),
             cleaner_dedupe_buffer_bytes: reader.amount("log.cleaner.dedupe.buffer.size"),
+            cleaner_load_factor: reader.ratio("log.cleaner.io.buffer.load.factor"),
+            cleaner_bytes_per_second: reader.ratio("log.cleaner.io.max.bytes.per.second"),
         }
     }
 }

@@ -13,12 +13,13 @@ use super::config::Durability;
 use super::fault::DiskFault;
 use super::producer_state::{self, ProducerError, Verdict};
 use super::state::State;
+use super::transaction_index;
 use crate::batch::{
     Batch, BatchInfo, EndTransactionMarker, Origin, TimestampType, assign, set_log_append_time,
     set_max_timestamp,
 };
 use crate::journal::format::{EntryHeader, EntryKind};
-use crate::types::{LeaderEpoch, Offset, Timestamp};
+use crate::types::{LeaderEpoch, Offset, ProducerId, Timestamp};
 
 /// What the log cannot see in the batch.
 #[derive(Copy, Clone, Debug)]
@@ -161,6 +162,7 @@ impl State {
         self.roll_for(base_offset, last_offset, max_timestamp, size_bytes, context.now)
             .map_err(|error| self.append_failed("create segment", error, size_bytes))?;
         let marker = self.marker_of(batch, info);
+        let is_abort = info.is_control && transaction_index::is_abort(batch);
         let gap = base_offset.0 - self.end_offset.0;
         let position = self.active.segment.size_bytes;
         let sequence = self.store(buffer.freeze(), base_offset, last_offset.next(), gap)?;
@@ -176,7 +178,14 @@ impl State {
         if self.epochs.assign(leader_epoch, base_offset) {
             self.flush.epochs_changed();
         }
-        self.record_producer(marker, info, base_offset, last_offset, max_timestamp, context.now);
+        let ended = self.record_producer(marker, info, base_offset, last_offset, max_timestamp, context.now);
+        if is_abort
+            && let Some((producer_id, first_offset)) = ended
+            && let Err(error) = self.transaction_aborted(producer_id, first_offset, last_offset)
+        {
+            // Without the entry readers would take what was aborted for committed.
+            return Err(self.fail("write transaction index", error).into());
+        }
         self.flush.note_append(context.now);
         match sequence {
             Some(sequence) => self.is_newly_dirty |= self.flush.note_journaled(sequence),
@@ -252,6 +261,7 @@ impl State {
         })
     }
 
+    /// Which producer's transaction the batch ended, and where that began.
     fn record_producer(
         &mut self,
         marker: Option<Option<i32>>,
@@ -260,9 +270,10 @@ impl State {
         last_offset: Offset,
         max_timestamp: Timestamp,
         now: Timestamp,
-    ) {
+    ) -> Option<(ProducerId, Offset)> {
+        let mut ended = None;
         if let Some(producer) = info.producer {
-            self.producers.record(&producer_state::Appended {
+            ended = self.producers.record(&producer_state::Appended {
                 producer,
                 base_offset,
                 last_offset,
@@ -273,6 +284,7 @@ impl State {
             });
         }
         self.producers.advance_to(last_offset.next());
+        info.producer.map(|producer| producer.id).zip(ended)
     }
 
     /// Refuses a producer's batch before the disk is full to the last block: the metadata log, group offsets, checkpoints and

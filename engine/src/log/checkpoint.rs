@@ -14,6 +14,9 @@ use thiserror::Error;
 pub enum CheckpointError {
     #[error("not text")]
     NotText,
+    /// Every line is written with its end: without it the last number may have lost digits.
+    #[error("the last line has no end")]
+    Torn,
     #[error("version {found:?}, expected {expected}")]
     Version { expected: i32, found: String },
     #[error("{announced:?} entries announced, {found} found")]
@@ -46,15 +49,16 @@ pub fn parse_lines(bytes: &[u8], version: i32) -> Result<Vec<(usize, &str)>, Che
             found: found.to_owned(),
         });
     }
-    let Some((_, announced)) = lines.next() else {
-        return Ok(Vec::new());
-    };
+    let announced = lines.next().map_or("", |(_, announced)| announced);
     let entries: Vec<_> = lines.collect();
     if announced.parse() != Ok(entries.len()) {
         return Err(CheckpointError::Count {
             announced: announced.to_owned(),
             found: entries.len(),
         });
+    }
+    if !text.ends_with('\n') {
+        return Err(CheckpointError::Torn);
     }
     Ok(entries)
 }
@@ -81,7 +85,12 @@ mod tests {
             parse_lines(b"0\nx\n", 0),
             Err(CheckpointError::Count { .. })
         ));
+        assert_eq!(parse_lines(b"0\n2\na 0 1\nb 0 2", 0), Err(CheckpointError::Torn));
         assert_eq!(parse_lines(b"\xff", 0), Err(CheckpointError::NotText));
         assert_eq!(parse_lines(b"", 0), Ok(vec![]));
+        assert!(matches!(
+            parse_lines(b"0\n", 0),
+            Err(CheckpointError::Count { .. })
+        ));
     }
 }

@@ -40,7 +40,7 @@ impl Log {
             state.flush.directory_changed();
             state.flush.epochs_changed();
         }
-        self.flush().await?;
+        self.sync().await?;
         self.wait_idle().await;
         let mut state = self.inner.state.borrow_mut();
         state.check_online()?;

@@ -436,14 +436,14 @@ impl State {
 }
 
 /// What a commit waits for.
-enum Waits {
-    ForNothing(Result<(), DiskFault>),
-    ForJournal {
+enum WaitsFor {
+    Nothing(Result<(), DiskFault>),
+    Journal {
         journal: Journal,
         sequence: u64,
         truncations: u64,
     },
-    ForSegments,
+    Segments,
 }
 
 impl Log {
@@ -452,13 +452,13 @@ impl Log {
     pub fn commit(&self, up_to: Offset) -> impl Future<Output = Result<(), DiskFault>> + use<> {
         let inner = self.inner.clone();
         let (up_to, waits) = inner.state.borrow().waits(up_to);
-        if let Waits::ForSegments = waits {
+        if let WaitsFor::Segments = waits {
             request(&inner, up_to);
         }
         async move {
             match waits {
-                Waits::ForNothing(result) => result,
-                Waits::ForJournal {
+                WaitsFor::Nothing(result) => result,
+                WaitsFor::Journal {
                     journal,
                     sequence,
                     truncations,
@@ -474,7 +474,7 @@ impl Log {
                         Err(fault) => Err(state.fail(fault.operation, fault.to_io())),
                     }
                 }
-                Waits::ForSegments => loop {
+                WaitsFor::Segments => loop {
                     let synced = inner.synced.notified();
                     if let Some(result) = standing(&inner.state, up_to) {
                         return result;
@@ -505,8 +505,8 @@ impl Log {
         request(&self.inner, end_offset);
     }
 
-    /// Syncs the segments, whatever the journal holds.
-    pub(crate) async fn flush(&self) -> Result<(), DiskFault> {
+    /// Syncs segments and directory, whatever the journal holds.
+    pub async fn sync(&self) -> Result<(), DiskFault> {
         let end_offset = self.inner.state.borrow().end_offset;
         request(&self.inner, end_offset);
         loop {
@@ -524,17 +524,17 @@ impl Log {
 }
 
 impl State {
-    fn waits(&self, up_to: Offset) -> (Offset, Waits) {
+    fn waits(&self, up_to: Offset) -> (Offset, WaitsFor) {
         let up_to = up_to.min(self.end_offset);
         let waits = match &self.journal {
-            _ if self.fault.is_some() => Waits::ForNothing(self.check_online()),
-            _ if self.flush.committed >= up_to => Waits::ForNothing(Ok(())),
-            Some(port) if !self.flush.has_gap() => Waits::ForJournal {
+            _ if self.fault.is_some() => WaitsFor::Nothing(self.check_online()),
+            _ if self.flush.committed >= up_to => WaitsFor::Nothing(Ok(())),
+            Some(port) if !self.flush.has_gap() => WaitsFor::Journal {
                 journal: port.journal.clone(),
                 sequence: self.flush.sequence,
                 truncations: self.flush.truncations,
             },
-            _ => Waits::ForSegments,
+            _ => WaitsFor::Segments,
         };
         (up_to, waits)
     }

@@ -79,6 +79,10 @@ pub struct LogConfig {
     pub producer_id_expiration_ms: i64,
     /// `log.cleaner.dedupe.buffer.size`: memory of one compaction round's key map.
     pub cleaner_dedupe_buffer_bytes: usize,
+    /// `log.cleaner.io.buffer.load.factor`: how full that map gets. Fuller: fewer rounds, longer searches.
+    pub cleaner_load_factor: f64,
+    /// What a compaction may read and write. Not a positive number: as much as it can.
+    pub cleaner_bytes_per_second: f64,
 }
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -110,6 +114,8 @@ impl Default for LogConfig {
             preallocate: false,
             producer_id_expiration_ms: DAY_MS,
             cleaner_dedupe_buffer_bytes: 128 << 20,
+            cleaner_load_factor: 0.9,
+            cleaner_bytes_per_second: f64::INFINITY,
         }
     }
 }

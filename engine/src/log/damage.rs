@@ -30,6 +30,11 @@ pub enum Damage {
     RecordCount { last_offset_delta: i32, found: i32 },
     #[error("the segment begins at offset {found}, the one before it ends at {expected}")]
     Gap { expected: Offset, found: Offset },
+    #[error("the disk does not give the bytes: {kind}")]
+    Unreadable { kind: std::io::ErrorKind },
+    /// The scrubber found the range bad before.
+    #[error("quarantined up to position {end}, the log goes on at offset {next_offset}")]
+    Quarantined { end: u64, next_offset: Offset },
 }
 
 /// Damage and where it is in the segment.

@@ -4,6 +4,8 @@
 //! 00000000000000000042.log         batches from offset 42 on
 //! 00000000000000000042.index       offset -> position
 //! 00000000000000000042.timeindex   timestamp -> offset
+//! 00000000000000000042.txnindex    aborted transactions
+//! 00000000000000000042.quarantine  ranges that the scrubber found bad
 //! 00000000000000000042.snapshot    producer state before offset 42
 //! leader-epoch-checkpoint          epoch -> first offset
 //! partition.metadata               topic id
@@ -25,15 +27,17 @@ pub enum FileKind {
     OffsetIndex,
     TimeIndex,
     TransactionIndex,
+    Quarantine,
     ProducerSnapshot,
 }
 
 impl FileKind {
     /// The files that make up a segment; the snapshot belongs to the offset, not to the segment.
-    pub const OF_SEGMENT: [FileKind; 4] = [
+    pub const OF_SEGMENT: [FileKind; 5] = [
         FileKind::OffsetIndex,
         FileKind::TimeIndex,
         FileKind::TransactionIndex,
+        FileKind::Quarantine,
         FileKind::Log,
     ];
 
@@ -43,6 +47,7 @@ impl FileKind {
             FileKind::OffsetIndex => "index",
             FileKind::TimeIndex => "timeindex",
             FileKind::TransactionIndex => "txnindex",
+            FileKind::Quarantine => "quarantine",
             FileKind::ProducerSnapshot => "snapshot",
         }
     }
@@ -53,6 +58,7 @@ impl FileKind {
             FileKind::OffsetIndex,
             FileKind::TimeIndex,
             FileKind::TransactionIndex,
+            FileKind::Quarantine,
             FileKind::ProducerSnapshot,
         ]
         .into_iter()

@@ -5,7 +5,8 @@
 //! | `*.deleted`                            | replaced or expired, not yet unlinked   | remove |
 //! | `*.cleaned`                            | compaction was writing; the originals are all there | remove |
 //! | `N.log.swap`                           | compaction's result is complete and synced; some of what it replaces may be gone | finish: remove the segments it covers, rename it into place |
-//! | `N.index.swap` without `N.log.swap`    | the rename into place was under way, the log went last and is there, or compaction was just starting | remove; a missing index is rebuilt |
+//! | `N.index.swap` without `N.log.swap`    | compaction was about to say that its result is complete | remove, the originals are all there |
+//! | `N.log.swap`, and its `N.index`, `N.timeindex`, `N.txnindex` without suffix | the rename into place was under way, the log goes last | they are the new ones, keep them |
 //! | `*.tmp`                                | a checkpoint file was being replaced    | remove, the old content stands |
 //!
 //! No acknowledged record is lost: only a `.log.swap` removes live segments, it exists only after its content and its
@@ -89,7 +90,13 @@ fn finish_swap(
     let end = end_of(&path, base_offset)?;
     for name in live {
         let is_covered = name.base_offset >= base_offset && name.base_offset < end;
-        if is_covered && name.kind != FileKind::ProducerSnapshot {
+        // What is derived from the log goes into place before it: at its base offset it may be the new one already.
+        let may_be_new = name.base_offset == base_offset
+            && matches!(
+                name.kind,
+                FileKind::OffsetIndex | FileKind::TimeIndex | FileKind::TransactionIndex
+            );
+        if is_covered && !may_be_new && name.kind != FileKind::ProducerSnapshot {
             remove(&name.in_dir(dir))?;
         }
     }
@@ -133,7 +140,10 @@ pub(crate) fn remove_orphans(dir: &Path, base_offsets: &[Offset]) -> io::Result<
         match name.kind {
             FileKind::Log => {}
             FileKind::ProducerSnapshot => stray_snapshots.push(name),
-            FileKind::OffsetIndex | FileKind::TimeIndex | FileKind::TransactionIndex => {
+            FileKind::OffsetIndex
+            | FileKind::TimeIndex
+            | FileKind::TransactionIndex
+            | FileKind::Quarantine => {
                 remove(&name.in_dir(dir))?;
                 removed += 1;
             }

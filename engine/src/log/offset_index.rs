@@ -122,6 +122,10 @@ impl OffsetIndex {
         self.entries.is_empty()
     }
 
+    pub fn entries(&self) -> &[IndexEntry] {
+        &self.entries
+    }
+
     pub fn last(&self) -> Option<IndexEntry> {
         self.entries.last().copied()
     }

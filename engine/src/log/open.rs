@@ -86,7 +86,7 @@ impl Identity {
             index: loaded.active_index,
             created: now,
             allocated_bytes: loaded.active.size_bytes,
-            jitter_ms: jitter_ms(self.config.segment_jitter_ms),
+            jitter_ms: jitter_ms(&self.config),
             tail: TailCache::new(loaded.active.size_bytes),
             saved_index: (0, 0),
         };
@@ -113,6 +113,9 @@ impl Identity {
             memos: ReadMemos::default(),
             cleaned_to: self.cleaned_to.filter(|cleaned| *cleaned <= loaded.end_offset),
             is_compacting: false,
+            compaction_stop: None,
+            transactions: loaded.transactions,
+            quarantines: loaded.quarantines,
             next_segment_id,
         };
         state.assert_invariants();

@@ -1,6 +1,6 @@
 //! Producer state at start: the newest snapshot that holds, and the headers of the batches behind it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
@@ -10,51 +10,172 @@ use super::append::coordinator_epoch;
 use super::file_name::{FileKind, FileName, Suffix};
 use super::producer_snapshot;
 use super::producer_state::{Appended, ProducerStates};
-use super::recovery::{Found, RecoveryRules};
+use super::recovery::{Found, OpenState, RecoveryRules};
+use super::scrub::Quarantine;
 use super::segment::read_batch;
 use super::tail::floor_position;
+use super::transaction_index::{self, AbortedTransaction, Marker, TransactionIndexes};
 use super::window::{BatchAt, SCAN_BYTES, ScanError, Window};
-use crate::batch::Batch;
+use crate::batch::{Batch, ControlRecordType};
 use crate::types::{Offset, Timestamp};
 
 /// A marker's batch is about 80 bytes; a larger control batch is none of a transaction's.
 const MARKER_BATCH_BYTES_MAX: u64 = 4096;
 
-/// State of all producers at `end_offset`, and the snapshots that stay.
-pub(crate) fn load(
-    dir: &Path,
-    segments: &[Found],
-    log_start: Offset,
-    end_offset: Offset,
-    clean: bool,
-    rules: &RecoveryRules,
-) -> Result<(ProducerStates, BTreeSet<Offset>), ScanError> {
-    let mut snapshots = list(dir, end_offset)?;
-    let mut states = None;
-    while let Some(offset) = snapshots.last().copied() {
-        match read(dir, offset, rules) {
-            Ok(read) => {
-                states = Some(read);
-                break;
-            }
-            Err(error) => {
-                tracing::warn!(dir = %dir.display(), %offset, %error, "producer snapshot removed");
-                disk::remove_file(&path(dir, offset))?;
-                snapshots.remove(&offset);
+/// What recovery knows of a log before its producers.
+pub(crate) struct Known<'r> {
+    pub(crate) dir: &'r Path,
+    pub(crate) segments: &'r [Found],
+    pub(crate) quarantines: &'r BTreeMap<Offset, Quarantine>,
+    pub(crate) rules: &'r RecoveryRules,
+    pub(crate) log_start: Offset,
+    pub(crate) end_offset: Offset,
+}
+
+impl Known<'_> {
+    /// State of all producers at the end, and the snapshots that stay. Transaction indexes are brought in line with the log.
+    pub(crate) fn load(
+        &self,
+        start: OpenState,
+        transactions: &mut TransactionIndexes,
+    ) -> Result<(ProducerStates, BTreeSet<Offset>), ScanError> {
+        let mut snapshots = list(self.dir, self.end_offset)?;
+        let mut states = None;
+        // Behind the recovery point transaction indexes may have been lost, while a snapshot was not: then the markers in
+        // between are read again.
+        let synced = match start.recovery_point {
+            _ if start.clean => self.end_offset,
+            Some(recovery_point) => recovery_point.max(self.log_start),
+            None => self.log_start,
+        };
+        while let Some(offset) = snapshots.range(..=synced).next_back().copied() {
+            match read(self.dir, offset, self.rules) {
+                Ok(read) => {
+                    states = Some(read);
+                    break;
+                }
+                Err(error) => {
+                    tracing::warn!(dir = %self.dir.display(), %offset, %error, "producer snapshot removed");
+                    disk::remove_file(&path(self.dir, offset))?;
+                    snapshots.remove(&offset);
+                }
             }
         }
+        let mut states = match states {
+            Some(states) => states,
+            // Kafka as well takes a cleanly stopped log without any snapshot for one without producers: reading all of it
+            // to find that out would make a start as long as the log.
+            None if start.clean => ProducerStates::new(self.end_offset),
+            None => ProducerStates::new(self.log_start),
+        };
+        self.replay(&mut states, transactions)?;
+        transactions.base_offsets.retain(|base| {
+            let at = self
+                .segments
+                .binary_search_by_key(base, |segment| segment.base_offset);
+            at.is_ok()
+        });
+        states.advance_to(self.end_offset);
+        states.expire(self.rules.now, self.rules.producer_id_expiration_ms);
+        Ok((states, snapshots))
     }
-    let mut states = match states {
-        Some(states) => states,
-        // Kafka as well takes a cleanly stopped log without any snapshot for one without producers: reading all of it
-        // to find that out would make a start as long as the log.
-        None if clean => ProducerStates::new(end_offset),
-        None => ProducerStates::new(log_start),
-    };
-    replay(dir, segments, end_offset, rules, &mut states)?;
-    states.advance_to(end_offset);
-    states.expire(rules.now, rules.producer_id_expiration_ms);
-    Ok((states, snapshots))
+
+    /// Notes every batch between what `states` knows and the end.
+    fn replay(
+        &self,
+        states: &mut ProducerStates,
+        transactions: &mut TransactionIndexes,
+    ) -> Result<(), ScanError> {
+        let from = states.end_offset();
+        let first = self
+            .segments
+            .partition_point(|segment| segment.base_offset <= from)
+            .saturating_sub(1);
+        for segment in self.segments.iter().skip(first) {
+            let base_offset = segment.base_offset;
+            let mut aborted = Vec::new();
+            if from < self.end_offset {
+                self.replay_segment(segment, from, states, &mut aborted)?;
+            }
+            // also entries of markers that are not in the log any more
+            let is_there = transactions.base_offsets.contains(&base_offset);
+            if (is_there || !aborted.is_empty())
+                && transaction_index::restore(self.dir, base_offset, from, &aborted)?
+            {
+                transactions.base_offsets.insert(base_offset);
+            }
+        }
+        Ok(())
+    }
+
+    fn replay_segment(
+        &self,
+        segment: &Found,
+        from: Offset,
+        states: &mut ProducerStates,
+        aborted: &mut Vec<AbortedTransaction>,
+    ) -> Result<(), ScanError> {
+        let base_offset = segment.base_offset;
+        let file = File::open(
+            &FileName::new(base_offset, FileKind::Log, Suffix::Live).in_dir(self.dir),
+            OpenMode::Read,
+        )?;
+        let stretches = match self.quarantines.get(&base_offset) {
+            Some(quarantine) => quarantine.stretches(segment.size_bytes),
+            None => {
+                let start = floor_position(self.dir, base_offset, &file, segment.size_bytes, from);
+                std::iter::once(start..segment.size_bytes).collect()
+            }
+        };
+        for stretch in stretches {
+            let mut window = Window::new(&file, stretch.end, SCAN_BYTES);
+            let mut position = stretch.start;
+            loop {
+                let batch = match window.header(position) {
+                    Ok(Some(batch)) => batch,
+                    Ok(None) => break,
+                    // Whether a log can be read with that is judged elsewhere; its producers are those of what can be read.
+                    Err(ScanError::Damaged(damage)) => {
+                        tracing::warn!(dir = %self.dir.display(), segment = %base_offset, %damage, "producers not read");
+                        break;
+                    }
+                    Err(error) => return Err(error),
+                };
+                if batch.header.base_offset() >= from {
+                    aborted.extend(self.note(&file, &batch, states));
+                }
+                position = batch.end();
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes a batch; the transaction it aborted, if it did.
+    fn note(&self, file: &File, batch: &BatchAt, states: &mut ProducerStates) -> Option<AbortedTransaction> {
+        let producer = batch.header.producer()?;
+        let attributes = batch.header.attributes();
+        let (kind, coordinator_epoch) = if attributes.is_control() {
+            marker(file, batch)
+        } else {
+            (Marker::Unreadable, None)
+        };
+        let last_offset = batch.header.last_offset();
+        let first_offset = states.record(&Appended {
+            producer,
+            base_offset: batch.header.base_offset(),
+            last_offset,
+            max_timestamp: batch.header.max_timestamp(),
+            now: self.rules.now,
+            is_transactional: attributes.is_transactional(),
+            marker: attributes.is_control().then_some(coordinator_epoch),
+        })?;
+        (kind == Marker::Of(ControlRecordType::Abort)).then(|| AbortedTransaction {
+            producer_id: producer.id,
+            first_offset,
+            last_offset,
+            last_stable_offset: states.first_unstable_offset().unwrap_or(last_offset.next()),
+        })
+    }
 }
 
 fn path(dir: &Path, offset: Offset) -> std::path::PathBuf {
@@ -91,53 +212,16 @@ fn read(dir: &Path, offset: Offset, rules: &RecoveryRules) -> io::Result<Produce
     ))
 }
 
-/// Notes every batch between what `states` knows and `end_offset`.
-fn replay(
-    dir: &Path,
-    segments: &[Found],
-    end_offset: Offset,
-    rules: &RecoveryRules,
-    states: &mut ProducerStates,
-) -> Result<(), ScanError> {
-    let from = states.end_offset();
-    if from >= end_offset {
-        return Ok(());
-    }
-    let first = segments
-        .partition_point(|segment| segment.base_offset <= from)
-        .saturating_sub(1);
-    for segment in segments.iter().skip(first) {
-        let file = File::open(
-            &FileName::new(segment.base_offset, FileKind::Log, Suffix::Live).in_dir(dir),
-            OpenMode::Read,
-        )?;
-        let mut window = Window::new(&file, segment.size_bytes, SCAN_BYTES);
-        let mut position = floor_position(dir, segment.base_offset, &file, segment.size_bytes, from);
-        while let Some(batch) = window.header(position)? {
-            if batch.header.base_offset() >= from
-                && let Some(producer) = batch.header.producer()
-            {
-                let attributes = batch.header.attributes();
-                states.record(&Appended {
-                    producer,
-                    base_offset: batch.header.base_offset(),
-                    last_offset: batch.header.last_offset(),
-                    max_timestamp: batch.header.max_timestamp(),
-                    now: rules.now,
-                    is_transactional: attributes.is_transactional(),
-                    marker: attributes.is_control().then(|| marker(&file, &batch)),
-                });
-            }
-            position = batch.end();
-        }
-    }
-    Ok(())
-}
-
-fn marker(file: &File, batch: &BatchAt) -> Option<i32> {
+/// Kind and coordinator epoch of a marker, as far as it is one.
+fn marker(file: &File, batch: &BatchAt) -> (Marker, Option<i32>) {
     if batch.size_bytes > MARKER_BATCH_BYTES_MAX {
-        return None;
+        return (Marker::Unreadable, None);
     }
-    let bytes = read_batch(file, batch).ok()?;
-    coordinator_epoch(&Batch::only(&bytes).ok()?)
+    let Ok(bytes) = read_batch(file, batch) else {
+        return (Marker::Unreadable, None);
+    };
+    match Batch::only(&bytes) {
+        Ok(batch) => (transaction_index::marker(&batch), coordinator_epoch(&batch)),
+        Err(_) => (Marker::Unreadable, None),
+    }
 }

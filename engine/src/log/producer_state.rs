@@ -288,8 +288,10 @@ impl ProducerStates {
         }
     }
 
-    /// Notes a batch that was appended, or is found in the log while it is read back.
-    pub fn record(&mut self, batch: &Appended) {
+    /// Notes a batch that was appended, or is found in the log while it is read back. A marker that ends a transaction gives
+    /// back where that began.
+    pub fn record(&mut self, batch: &Appended) -> Option<Offset> {
+        let mut ended = None;
         let producer = &batch.producer;
         let entry = self
             .producers
@@ -301,7 +303,8 @@ impl ProducerStates {
                 entry.move_to_epoch(producer.epoch);
                 entry.coordinator_epoch = coordinator_epoch.unwrap_or(entry.coordinator_epoch);
                 entry.last_timestamp = batch.max_timestamp;
-                if let Some(start) = entry.current_transaction_start.take() {
+                ended = entry.current_transaction_start.take();
+                if let Some(start) = ended {
                     self.open_transactions.remove(&start);
                 }
             }
@@ -325,6 +328,7 @@ impl ProducerStates {
         if self.producers.len() > PRODUCERS_MAX {
             self.forget_oldest();
         }
+        ended
     }
 
     /// Notes that everything below `end_offset` has been seen, also batches without a producer.

@@ -152,6 +152,9 @@ impl State {
             .tail
             .first_unwritten_offset()
             .map_or(below, |unwritten| below.min(unwritten));
+        if let Some(read) = self.read_beside_damage(from, max_bytes, below, at_least_one) {
+            return read;
+        }
         let slice = self.slice(from, max_bytes, below, at_least_one);
         self.limit_open_files();
         slice.map_err(|error| self.read_error(from, error))
@@ -283,7 +286,7 @@ impl State {
         let (segment_id, batch) = if base_offset == self.active.segment.base_offset {
             let floor =
                 relative(base_offset, from).and_then(|offset| self.active.index.offsets.floor(offset));
-            let position = floor.map_or(0, |entry| entry.position.into());
+            let position = self.active_floor(floor);
             let end = self.active.tail.written();
             let segment = &mut self.active.segment;
             let found = segment.find_from(&self.dir, position, end, |batch| {
@@ -366,11 +369,8 @@ impl State {
         let target = start.position + u64::from(max_bytes);
         let floor = if start.base_offset == self.active.segment.base_offset {
             let position = u32::try_from(target).unwrap_or(u32::MAX);
-            self.active
-                .index
-                .offsets
-                .floor_by_position(position)
-                .map_or(0, |entry| entry.position.into())
+            let floor = self.active.index.offsets.floor_by_position(position);
+            self.active_floor(floor)
         } else {
             match self.closed.get_mut(&start.base_offset) {
                 Some(segment) => segment.floor_by_position(&self.dir, interval_bytes, target)?,

@@ -33,7 +33,7 @@
 //! Everything kept is synced before the log opens: bytes that a crash of the process left in the page cache may not be on
 //! the disk, and the recovery point starts behind them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,15 +46,17 @@ use super::check::{CheckStart, check_source_from};
 use super::commit::write_epochs;
 use super::config::LogConfig;
 use super::damage::{Damage, DamageAt};
-use super::epoch_cache::EpochCache;
+use super::epoch_cache::{EpochCache, EpochEntry};
 use super::file_name::{FileKind, FileName, LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, Suffix};
 use super::leftovers::{self, Leftovers};
 use super::partition_metadata::{self, PartitionMetadataError};
 use super::producer_recovery;
 use super::producer_state::ProducerStates;
+use super::scrub::{self, Quarantine};
 use super::segment::{scan_index, write_whole};
 use super::segment_index::SegmentIndex;
 use super::tail::{last_batch_end, read_tail, read_until};
+use super::transaction_index::TransactionIndexes;
 use super::window::{SCAN_BYTES, ScanError, Window};
 use crate::types::{LeaderEpoch, Offset, Timestamp};
 
@@ -156,6 +158,8 @@ pub(crate) struct Loaded {
     pub(crate) epochs: EpochCache,
     pub(crate) producers: ProducerStates,
     pub(crate) snapshots: BTreeSet<Offset>,
+    pub(crate) transactions: TransactionIndexes,
+    pub(crate) quarantines: BTreeMap<Offset, Quarantine>,
     pub(crate) report: RecoveryReport,
 }
 
@@ -212,6 +216,8 @@ struct Recovery {
     epochs: EpochCache,
     /// What the checkpoint file says.
     epochs_on_disk: EpochCache,
+    transactions: TransactionIndexes,
+    quarantines: BTreeMap<Offset, Quarantine>,
     report: RecoveryReport,
     purpose: Purpose,
 }
@@ -232,6 +238,8 @@ impl Recovery {
             segments: Vec::new(),
             epochs: EpochCache::default(),
             epochs_on_disk: EpochCache::default(),
+            transactions: TransactionIndexes::default(),
+            quarantines: BTreeMap::new(),
             report: RecoveryReport::default(),
             purpose,
         }
@@ -265,14 +273,15 @@ impl Recovery {
         self.report.orphans_removed = leftovers::remove_orphans(&self.dir, &base_offsets)
             .map_err(|source| self.io("remove orphans", source))?;
         self.save_epochs(log_start, end_offset)?;
-        let (producers, snapshots) = producer_recovery::load(
-            &self.dir,
-            &self.segments,
+        let (producers, snapshots) = producer_recovery::Known {
+            dir: &self.dir,
+            segments: &self.segments,
+            quarantines: &self.quarantines,
+            rules: &self.rules,
             log_start,
             end_offset,
-            self.start.clean,
-            &self.rules,
-        )
+        }
+        .load(self.start, &mut self.transactions)
         .map_err(|error| self.scan_error(error))?;
         disk::sync_dir(&self.dir).map_err(|source| self.io("sync directory", source))?;
         let Some(active) = self.segments.pop() else {
@@ -288,6 +297,8 @@ impl Recovery {
             epochs: std::mem::take(&mut self.epochs),
             producers,
             snapshots,
+            transactions: std::mem::take(&mut self.transactions),
+            quarantines: std::mem::take(&mut self.quarantines),
             report: std::mem::take(&mut self.report),
         })
     }
@@ -336,8 +347,15 @@ impl Recovery {
 
     fn list_segments(&mut self) -> Result<(), OpenError> {
         let entries = disk::read_dir(&self.dir).map_err(|source| self.io("list directory", source))?;
+        let mut quarantined = Vec::new();
         for entry in entries {
             match FileName::parse(&entry.name) {
+                Some(name) if name.kind == FileKind::TransactionIndex && name.suffix == Suffix::Live => {
+                    self.transactions.base_offsets.insert(name.base_offset);
+                }
+                Some(name) if name.kind == FileKind::Quarantine && name.suffix == Suffix::Live => {
+                    quarantined.push(name.base_offset);
+                }
                 Some(name) if name.kind == FileKind::Log && name.suffix == Suffix::Live => {
                     let size_bytes = File::open(&name.in_dir(&self.dir), OpenMode::Read)
                         .and_then(|file| file.len())
@@ -351,6 +369,15 @@ impl Recovery {
             }
         }
         self.segments.sort_by_key(|segment| segment.base_offset);
+        self.quarantines = scrub::load(&self.dir, quarantined.into_iter());
+        self.quarantines.retain(|base, _| {
+            // only closed segments have one
+            self.segments
+                .iter()
+                .rev()
+                .skip(1)
+                .any(|segment| segment.base_offset == *base)
+        });
         Ok(())
     }
 
@@ -360,6 +387,11 @@ impl Recovery {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err("missing".to_owned()),
             Err(source) => return Err(self.io("read leader epochs", source)),
         };
+        // every batch has an epoch: a file that knows none lost them
+        let parsed = parsed.and_then(|epochs| match epochs.entries().is_empty() {
+            true => Err("empty".to_owned()),
+            false => Ok(epochs),
+        });
         match parsed {
             Ok(epochs) => {
                 self.epochs = epochs.clone();
@@ -373,6 +405,20 @@ impl Recovery {
             }
         }
         Ok(())
+    }
+
+    /// Whether the checkpoint gives the batch that begins an epoch to another one. It has no checksum; one that is merely older
+    /// than the log does not know the epoch.
+    fn contradicts_epochs(&self, found: &EpochEntry) -> bool {
+        let is_known = self
+            .epochs
+            .latest()
+            .is_some_and(|latest| found.epoch <= latest.epoch);
+        let is_deleted = self
+            .start
+            .log_start
+            .is_some_and(|log_start| found.start_offset < log_start);
+        is_known && !is_deleted && self.epochs.epoch_of(found.start_offset) != Some(found.epoch)
     }
 
     fn rebuild_epochs(&mut self) -> Result<(), OpenError> {
@@ -442,6 +488,7 @@ impl Recovery {
             .map_or(Offset::ZERO, |segment| segment.base_offset);
         let mut index = SegmentIndex::new(end_offset);
         let mut leader_epoch = LeaderEpoch::NONE;
+        let mut epochs_lie = false;
         let mut at = first;
         while let Some(segment) = self.segments.get(at).cloned() {
             let base_offset = segment.base_offset;
@@ -455,6 +502,14 @@ impl Recovery {
                 };
                 self.cut(at, DamageAt { position: 0, damage }, end_offset, 0)?;
                 break;
+            }
+            if let Some(next) = self.segments.get(at + 1)
+                && self.quarantines.contains_key(&base_offset)
+            {
+                // Its damage is known: cutting the log there would take all that lies behind it as well.
+                end_offset = next.base_offset;
+                at += 1;
+                continue;
             }
             let file = File::open(&self.path(base_offset, FileKind::Log), OpenMode::ReadWrite)
                 .map_err(|source| self.io("open segment", source))?;
@@ -487,6 +542,7 @@ impl Recovery {
             end_offset = checked.next_offset;
             leader_epoch = checked.leader_epoch;
             for entry in &checked.epochs {
+                epochs_lie |= self.contradicts_epochs(entry);
                 if self
                     .epochs
                     .latest()
@@ -519,6 +575,12 @@ impl Recovery {
                 finished.finish();
                 self.save_index(base_offset, &finished)?;
             }
+        }
+        if epochs_lie {
+            tracing::warn!(partition = %self.partition, "leader epochs contradict the batches: rebuilt from the log");
+            self.report.epochs_rebuilt = true;
+            self.epochs = EpochCache::default();
+            self.rebuild_epochs()?;
         }
         Ok((index, end_offset))
     }

@@ -1,5 +1,11 @@
 //! Letting old segments go: those before log start, those the log is too big for, those too old.
 //!
+//! Rules, as Kafka has them:
+//! - `retention.bytes` takes a segment only if what is left is still as much as was asked for;
+//! - `retention.ms` counts from the youngest record of a segment, from the last change of its file where no record has a
+//!   timestamp. A record from the future keeps its segment until then;
+//! - what lies before log start goes whatever the policy.
+//!
 //! Whole segments from the front, never beyond the high watermark, and never the last one: the active segment is rolled
 //! first and goes next time. No file is removed before the directory entry of a later segment is on the disk:
 //! - all segments expire, a new one is created, the old ones are removed; power fails and only the removals were
@@ -52,6 +58,9 @@ impl State {
                 retained.segments_removed += 1;
                 retained.bytes_removed += segment.size_bytes;
                 removed.push(segment);
+                self.transactions.base_offsets.remove(&base_offset);
+                self.quarantines.remove(&base_offset);
+                self.compaction_stop.take_if(|stop| *stop <= base_offset);
                 self.advance_log_start(end);
             }
         }
@@ -67,12 +76,8 @@ impl State {
         if !self.config.cleanup_policy.delete || retention_ms < 0 {
             return Ok(None);
         }
-        let known_since = self
-            .closed
-            .get(&first)
-            .map_or(self.active.created, |segment| segment.known_since);
-        let age_ms = self.age_ms(first, known_since, Timestamp(0))?;
-        Ok(Some(Timestamp(retention_ms.saturating_sub(age_ms))))
+        let youngest = self.youngest(first)?;
+        Ok(Some(Timestamp(youngest.0.saturating_add(retention_ms))))
     }
 
     /// Moves log start forward, with all that goes by it.
@@ -101,16 +106,11 @@ impl State {
         };
         for base_offset in self.base_offsets() {
             let is_active = base_offset == self.active.segment.base_offset;
-            let (end, size_bytes, known_since) = if is_active {
-                (
-                    self.end_offset,
-                    self.active.segment.size_bytes,
-                    self.active.created,
-                )
+            let (end, size_bytes) = if is_active {
+                (self.end_offset, self.active.segment.size_bytes)
             } else {
-                let end = self.end_of_closed(base_offset);
                 match self.closed.get(&base_offset) {
-                    Some(segment) => (end, segment.size_bytes, segment.known_since),
+                    Some(segment) => (self.end_of_closed(base_offset), segment.size_bytes),
                     None => break,
                 }
             };
@@ -118,12 +118,12 @@ impl State {
                 break;
             }
             let is_before_start = !is_active && end <= self.log_start;
-            let is_surplus = by_policy && size_bytes <= surplus_bytes && surplus_bytes > 0;
+            let is_surplus = by_policy && surplus_bytes > 0 && size_bytes <= surplus_bytes;
             let is_old = by_policy
                 && config.retention_ms >= 0
                 && !is_before_start
                 && !is_surplus
-                && self.age_ms(base_offset, known_since, now)? > config.retention_ms;
+                && now.0.saturating_sub(self.youngest(base_offset)?.0) > config.retention_ms;
             if !(is_before_start || is_surplus || is_old) {
                 break;
             }
@@ -138,17 +138,21 @@ impl State {
         Ok(expired)
     }
 
-    /// Age of a segment by its youngest record; by the time the log has known it when its records carry no timestamp.
-    fn age_ms(
-        &mut self,
-        base_offset: Offset,
-        known_since: Timestamp,
-        now: Timestamp,
-    ) -> Result<i64, ScanError> {
-        let largest = self.largest_of(base_offset)?.map(|largest| largest.timestamp);
-        let youngest = largest
-            .filter(|timestamp| timestamp.is_some())
-            .unwrap_or(known_since);
-        Ok(now.0.saturating_sub(youngest.0))
+    /// The greatest timestamp of a segment's records; when its file was changed last if they carry none, as in Kafka. A record
+    /// from the future keeps its segment until then.
+    pub(crate) fn youngest(&mut self, base_offset: Offset) -> Result<Timestamp, ScanError> {
+        let largest = match self.largest_of(base_offset) {
+            Ok(largest) => largest.map(|largest| largest.timestamp),
+            // Its time index is gone and it cannot be walked: damage must not keep the whole log for ever.
+            Err(ScanError::Damaged(_)) => None,
+            Err(error) => return Err(error),
+        };
+        if let Some(timestamp) = largest.filter(|timestamp| timestamp.0 >= 0) {
+            return Ok(timestamp);
+        }
+        match self.segment_mut(base_offset) {
+            Some((segment, dir)) => Ok(Timestamp(segment.file(dir)?.modified_ms()?)),
+            None => Ok(Timestamp::NONE),
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use reactor::{File, OpenMode};
 
 use super::commit::ClosedSync;
+use super::config::LogConfig;
 use super::file_name::{FileKind, FileName, Suffix};
 use super::offset_index::relative;
 use super::producer_snapshot;
@@ -87,7 +88,7 @@ impl State {
             index: SegmentIndex::new(base_offset),
             created: now,
             allocated_bytes: 0,
-            jitter_ms: jitter_ms(self.config.segment_jitter_ms),
+            jitter_ms: jitter_ms(&self.config),
             tail: TailCache::new(0),
             saved_index: (0, 0),
         };
@@ -177,9 +178,9 @@ pub(crate) fn create_segment(
     Ok(segment.with_file(file))
 }
 
-/// A random part of `segment.jitter.ms`.
-pub(crate) fn jitter_ms(max_ms: i64) -> i64 {
-    match u64::try_from(max_ms) {
+/// A random part of `segment.jitter.ms`, which counts as `segment.ms` at most: else segments would be closed at once.
+pub(crate) fn jitter_ms(config: &LogConfig) -> i64 {
+    match u64::try_from(config.segment_jitter_ms.min(config.segment_ms)) {
         Ok(max_ms) if max_ms > 0 => (reactor::random_u64() % max_ms) as i64,
         _ => 0,
     }

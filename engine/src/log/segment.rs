@@ -27,6 +27,8 @@ pub(crate) struct Segment {
     pub(crate) suffix: Suffix,
     /// When the log first knew of it, for segments whose records carry no timestamp.
     pub(crate) known_since: Timestamp,
+    /// When the scrubber was over it last; `NONE` since the log was opened.
+    pub(crate) verified: Timestamp,
     file: Option<File>,
     offset_index: Option<OffsetIndexFile>,
     largest: Option<LargestTimestamp>,
@@ -41,6 +43,7 @@ impl Segment {
             size_bytes,
             suffix: Suffix::Live,
             known_since: now,
+            verified: Timestamp::NONE,
             file: None,
             offset_index: None,
             largest: None,
@@ -174,7 +177,12 @@ impl Segment {
         Ok(index)
     }
 
-    fn confirm(&mut self, dir: &Path, entry: Option<super::offset_index::IndexEntry>) -> io::Result<u64> {
+    /// The position of an entry of the offset index, if such a batch is there.
+    pub(super) fn confirm(
+        &mut self,
+        dir: &Path,
+        entry: Option<super::offset_index::IndexEntry>,
+    ) -> io::Result<u64> {
         let Some(entry) = entry else {
             return Ok(0);
         };
@@ -221,7 +229,7 @@ impl Segment {
             return Ok(largest);
         }
         let largest = match time_index::load_last(&self.path(dir, FileKind::TimeIndex)) {
-            Ok(Some(entry)) => LargestTimestamp {
+            Ok(Some(entry)) if self.confirms_largest(dir, interval_bytes, entry)? => LargestTimestamp {
                 timestamp: entry.timestamp,
                 offset: self.base_offset.saturating_add(entry.relative_offset.into()),
             },
@@ -230,7 +238,7 @@ impl Segment {
                 timestamp: Timestamp::NONE,
                 offset: self.base_offset,
             },
-            Ok(None) => self.rebuild(dir, interval_bytes)?.largest(),
+            Ok(_) => self.rebuild(dir, interval_bytes)?.largest(),
             Err(error) => {
                 let path = self.path(dir, FileKind::TimeIndex);
                 tracing::warn!(index = %path.display(), %error, "rebuilding an index from the log");

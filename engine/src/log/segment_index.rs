@@ -69,7 +69,13 @@ impl SegmentIndex {
         self.note_timestamp(last_offset, max_timestamp);
         if self.bytes_since_entry > u64::from(interval_bytes) {
             let relative_offset = relative(self.base_offset, last_offset);
-            if let (Some(relative_offset), Ok(position)) = (relative_offset, u32::try_from(position)) {
+            // Offsets that fall are damage, which is no entry's business.
+            if let (Some(relative_offset), Ok(position)) = (relative_offset, u32::try_from(position))
+                && self
+                    .offsets
+                    .last()
+                    .is_none_or(|last| last.relative_offset < relative_offset)
+            {
                 self.offsets.push(IndexEntry {
                     relative_offset,
                     position,

@@ -16,9 +16,11 @@ use super::epoch_cache::EpochCache;
 use super::fault::DiskFault;
 use super::producer_state::ProducerStates;
 use super::read::ReadMemos;
+use super::scrub::Quarantine;
 use super::segment::Segment;
 use super::segment_index::SegmentIndex;
 use super::tail_cache::TailCache;
+use super::transaction_index::TransactionIndexes;
 use crate::journal::Journal;
 use crate::types::{LeaderEpoch, Offset, Timestamp};
 
@@ -89,6 +91,11 @@ pub(crate) struct State {
     /// Everything below has been compacted; `None`: nothing yet.
     pub(crate) cleaned_to: Option<Offset>,
     pub(crate) is_compacting: bool,
+    /// A segment compaction could not read; it stops there.
+    pub(crate) compaction_stop: Option<Offset>,
+    pub(crate) transactions: TransactionIndexes,
+    /// Of the closed segments that have bad ranges.
+    pub(crate) quarantines: BTreeMap<Offset, Quarantine>,
     pub(crate) next_segment_id: u64,
 }
 

@@ -9,8 +9,8 @@ use super::damage::{Damage, DamageAt};
 use super::file_name::{FileKind, FileName, Suffix};
 use super::offset_index::{IndexDamage, OffsetIndex, relative};
 use super::segment_index::SegmentIndex;
-use super::time_index::{self, TimeIndex};
-use super::window::{SCAN_BYTES, ScanError, Window};
+use super::time_index::{self, TimeEntry, TimeIndex};
+use super::window::{ByteSource, SCAN_BYTES, ScanError, Window};
 use crate::types::Offset;
 
 /// Reads the active segment's indexes and the few batches behind their last entry.
@@ -26,6 +26,7 @@ pub(crate) fn read_tail(
     let offsets = OffsetIndex::parse(&bytes, size_bytes.max(1)).map_err(invalid)?;
     let times = time_index::load(&path(FileKind::TimeIndex))?;
     let last = offsets.last();
+    let last_time = times.last();
     let mut index = SegmentIndex::from_files(base_offset, offsets, times);
     let mut window = Window::new(file, size_bytes, SCAN_BYTES);
     index.first_timestamp = window.header(0)?.map(|batch| batch.header.max_timestamp());
@@ -51,6 +52,7 @@ pub(crate) fn read_tail(
         end_offset = batch.header.next_offset();
         position = batch.end();
     }
+    confirm_largest(&mut window, base_offset, &index.offsets, last_time)?;
     Ok((index, end_offset))
 }
 
@@ -70,6 +72,7 @@ pub(crate) fn read_until(
     offsets.truncate(point_relative);
     times.truncate(point_relative);
     let last = offsets.last();
+    let last_time = times.last();
     let mut index = SegmentIndex::from_files(base_offset, offsets, times);
     let mut window = Window::new(file, size_bytes, SCAN_BYTES);
     index.first_timestamp = window.header(0).ok()?.map(|batch| batch.header.max_timestamp());
@@ -90,6 +93,7 @@ pub(crate) fn read_until(
         index.resume(&batch);
         position = batch.end();
         if batch.header.next_offset() == point {
+            confirm_largest(&mut window, base_offset, &index.offsets, last_time).ok()?;
             return Some((index, position));
         }
     }
@@ -114,6 +118,31 @@ pub(crate) fn floor_position(
         (batch.header.last_offset() == expected).then_some(u64::from(entry.position))
     };
     entry().unwrap_or(0)
+}
+
+/// An index is built anew if the last entry of its time index tells another timestamp than the batch it is about: what is
+/// the greatest of the segment goes by it.
+fn confirm_largest<S: ByteSource + ?Sized>(
+    window: &mut Window<'_, S>,
+    base_offset: Offset,
+    offsets: &OffsetIndex,
+    last: Option<TimeEntry>,
+) -> Result<(), ScanError> {
+    let Some(last) = last else { return Ok(()) };
+    let offset = base_offset.saturating_add(last.relative_offset.into());
+    let floor = offsets.floor(last.relative_offset);
+    let position = floor.map_or(0, |entry| entry.position.into());
+    let found = window.find(position, |batch| batch.header.last_offset() >= offset);
+    let agrees = found.is_ok_and(|batch| {
+        batch.is_some_and(|batch| {
+            batch.header.base_offset() <= offset && batch.header.max_timestamp() == last.timestamp
+        })
+    });
+    if agrees {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidData, IndexDamage::Range { index: 0 }).into())
+    }
 }
 
 /// End of a segment whose index was just built, so that the walk is short.

@@ -122,27 +122,28 @@ impl State {
 
     /// Relative offset up to which no record of the segment is younger than `timestamp`.
     fn floor_by_time(&mut self, base_offset: Offset, timestamp: Timestamp) -> Result<Option<u32>, ScanError> {
-        if base_offset == self.active.segment.base_offset {
-            // An entry for the very timestamp may lie behind earlier records that have it.
-            let before = Timestamp(timestamp.0.saturating_sub(1));
-            return Ok(self
-                .active
-                .index
-                .times
-                .floor(before)
-                .map(|entry| entry.relative_offset));
-        }
+        // An entry for the very timestamp may lie behind earlier records that have it.
+        let before = Timestamp(timestamp.0.saturating_sub(1));
         let interval_bytes = self.config.index_interval_bytes;
+        if base_offset == self.active.segment.base_offset {
+            let entry = self.active.index.times.floor(before);
+            return self.active_time_floor(entry);
+        }
         let Some(segment) = self.closed.get_mut(&base_offset) else {
             return Ok(None);
         };
-        let times = match time_index::load(&segment.path(&self.dir, FileKind::TimeIndex)) {
-            Ok(times) => times,
-            Err(_) => segment.rebuild(&self.dir, interval_bytes)?.times,
+        let entry =
+            time_index::load(&segment.path(&self.dir, FileKind::TimeIndex)).map(|times| times.floor(before));
+        let is_confirmed = match entry {
+            Ok(Some(entry)) => segment.confirms_time(&self.dir, interval_bytes, entry)?,
+            Ok(None) => true,
+            Err(_) => false,
         };
-        Ok(times
-            .floor(Timestamp(timestamp.0.saturating_sub(1)))
-            .map(|entry| entry.relative_offset))
+        let entry = match entry {
+            Ok(entry) if is_confirmed => entry,
+            _ => segment.rebuild(&self.dir, interval_bytes)?.times.floor(before),
+        };
+        Ok(entry.map(|entry| entry.relative_offset))
     }
 
     /// The first wanted record of the first wanted batch that has one, from the batch that holds `from` on.
@@ -153,31 +154,44 @@ impl State {
         wanted_batch: impl Fn(&BatchAt) -> bool,
         wanted_record: impl Fn(&Record<'_>) -> bool,
     ) -> Result<Option<TimestampOffset>, ScanError> {
-        let Some(place) = self.locate_in(base_offset, from)? else {
-            return Ok(None);
+        let quarantine = self.quarantines.get(&base_offset).cloned();
+        let place = match quarantine {
+            Some(_) => None,
+            None => match self.locate_in(base_offset, from)? {
+                Some(place) => Some(place.position),
+                None => return Ok(None),
+            },
         };
         let Some((segment, dir)) = self.segment_mut(base_offset) else {
             return Ok(None);
         };
         let file = segment.file(dir)?;
-        let mut window = Window::new(&file, segment.size_bytes, SCAN_BYTES);
-        let mut position = place.position;
-        while let Some(found) = window.find(position, &wanted_batch)? {
-            let bytes = read_batch(&file, &found)?;
-            let invalid = |error| std::io::Error::new(std::io::ErrorKind::InvalidData, error);
-            let batch = Batch::only(&bytes).map_err(invalid)?;
-            let records = batch.records(MAX_DECOMPRESSED_BYTES).map_err(invalid)?;
-            for record in &records {
-                let record = record.map_err(invalid)?;
-                if wanted_record(&record) {
-                    return Ok(Some(TimestampOffset {
-                        timestamp: record.timestamp,
-                        offset: record.offset,
-                        leader_epoch: batch.leader_epoch(),
-                    }));
+        let size_bytes = segment.size_bytes;
+        // Beside damage the walk is within what is good.
+        let stretches = match quarantine {
+            Some(quarantine) => quarantine.stretches(size_bytes),
+            None => std::iter::once(place.unwrap_or(0)..size_bytes).collect(),
+        };
+        for stretch in stretches {
+            let mut window = Window::new(&file, stretch.end, SCAN_BYTES);
+            let mut position = stretch.start;
+            while let Some(found) = window.find(position, &wanted_batch)? {
+                let bytes = read_batch(&file, &found)?;
+                let invalid = |error| std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+                let batch = Batch::only(&bytes).map_err(invalid)?;
+                let records = batch.records(MAX_DECOMPRESSED_BYTES).map_err(invalid)?;
+                for record in &records {
+                    let record = record.map_err(invalid)?;
+                    if wanted_record(&record) {
+                        return Ok(Some(TimestampOffset {
+                            timestamp: record.timestamp,
+                            offset: record.offset,
+                            leader_epoch: batch.leader_epoch(),
+                        }));
+                    }
                 }
+                position = found.end();
             }
-            position = found.end();
         }
         Ok(None)
     }

@@ -44,6 +44,12 @@ pub enum Start {
 
 pub const STARTS: [Start; 3] = [Start::Clean, Start::Synced, Start::Unknown];
 
+/// In memory where there is some: a thousand logs are opened and closed, and each syncs.
+fn scratch() -> tempfile::TempDir {
+    let temp = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+    temp.expect("a directory")
+}
+
 /// A log of some segments, closed cleanly.
 pub struct Partition {
     _temp: tempfile::TempDir,
@@ -61,13 +67,13 @@ pub async fn open(dir: &Path, start: Start, end: i64) -> Result<Log, OpenError> 
         recovery_point: (start != Start::Unknown).then_some(Offset(end)),
         ..OpenState::default()
     };
-    Log::open(dir, config(), state).await.map(|(log, _)| log)
+    Log::open(dir, config(), state, None).await.map(|(log, _)| log)
 }
 
 impl Partition {
     /// `salt` makes the records of one partition differ from those of another.
     pub async fn new(salt: u8) -> Partition {
-        let temp = tempfile::tempdir().expect("a directory");
+        let temp = scratch();
         let dir = temp.path().join(PARTITION);
         std::fs::create_dir(&dir).expect("made");
         std::fs::write(
@@ -143,7 +149,7 @@ impl Partition {
 
     /// The directory again, with one file as `change` makes it.
     pub fn with(&self, file: &str, change: impl FnOnce(&mut Vec<u8>)) -> Copy {
-        let temp = tempfile::tempdir().expect("a directory");
+        let temp = scratch();
         let dir = temp.path().join(PARTITION);
         std::fs::create_dir(&dir).expect("made");
         for name in self.files() {

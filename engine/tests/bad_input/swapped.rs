@@ -108,7 +108,7 @@ fn a_snapshot_of_another_offset_or_partition_is_not_believed() {
 fn epochs_of_another_partition_do_not_outlive_what_the_batches_say() {
     run(async {
         let partition = Partition::new(1).await;
-        for text in ["0\n1\n9 0\n", "0\n2\n0 0\n1 3\n", "0\n0\n", "0\n1\n0 500\n"] {
+        for text in ["0\n1\n9 0\n", "0\n2\n0 0\n2 3\n", "0\n0\n", "0\n1\n0 500\n"] {
             let copy = partition.with("leader-epoch-checkpoint", |file| *file = text.into());
             let log = open(&copy.dir, Start::Unknown, partition.end)
                 .await

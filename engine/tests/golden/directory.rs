@@ -28,9 +28,9 @@ fn checkpoints() -> [PartitionCheckpoint; 2] {
     [("my-topic", 0, 1500, None), ("orders", 12, 7, Some(5))].map(|(topic, partition, end, cleaned)| {
         PartitionCheckpoint {
             partition: TopicPartition::new(topic, partition),
-            recovery_point: Offset(end),
-            log_start: Offset(end / 5),
-            high_watermark: Offset(end - 1),
+            recovery_point: Some(Offset(end)),
+            log_start: Some(Offset(end / 5)),
+            high_watermark: Some(Offset(end - 1)),
             cleaned: cleaned.map(Offset),
         }
     })
@@ -64,12 +64,12 @@ fn a_directory_is_read_as_ever() {
     );
     for checkpoint in checkpoints() {
         let state = directory.open_state(&checkpoint.partition);
-        assert_eq!(state.recovery_point, Some(checkpoint.recovery_point));
-        assert_eq!(state.log_start, Some(checkpoint.log_start));
+        assert_eq!(state.recovery_point, checkpoint.recovery_point);
+        assert_eq!(state.log_start, checkpoint.log_start);
         assert_eq!(state.cleaned, checkpoint.cleaned);
         assert_eq!(
             directory.high_watermark(&checkpoint.partition),
-            Some(checkpoint.high_watermark)
+            checkpoint.high_watermark
         );
     }
 }

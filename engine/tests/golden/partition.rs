@@ -29,7 +29,10 @@ fn config() -> Rc<LogConfig> {
 }
 
 async fn open(dir: &Path, start: OpenState) -> Log {
-    Log::open(dir, config(), start).await.expect("the log opens").0
+    Log::open(dir, config(), start, None)
+        .await
+        .expect("the log opens")
+        .0
 }
 
 fn append(log: &Log, builder: BatchBuilder, epoch: i32, origin: Origin) {
@@ -152,7 +155,9 @@ fn a_partition_is_read_as_ever() {
                 recovery_point: Some(Offset(21)),
                 ..OpenState::default()
             };
-            let (log, report) = Log::open(&dir, config(), start).await.expect("the log opens");
+            let (log, report) = Log::open(&dir, config(), start, None)
+                .await
+                .expect("the log opens");
             assert_eq!(report.truncation, None);
             assert_eq!(log.topic_id(), Some(TOPIC_ID));
             assert_eq!((log.start_offset(), log.end_offset()), (Offset(0), Offset(21)));

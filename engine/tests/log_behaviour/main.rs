@@ -6,5 +6,7 @@ mod compaction;
 mod producers;
 mod recovery;
 mod retention;
+mod scrub;
 mod support;
 mod timestamps;
+mod transactions;

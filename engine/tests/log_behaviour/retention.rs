@@ -12,22 +12,6 @@ async fn filled(fixture: &Fixture, config: LogConfig) -> Log {
     log
 }
 
-/// Lets retention finish, as the broker's ticks do.
-async fn retain(log: &Log, now: i64) -> usize {
-    let mut removed = 0;
-    loop {
-        let retained = log.apply_retention(Timestamp(now)).unwrap();
-        removed += retained.segments_removed;
-        if !retained.is_pending {
-            return removed;
-        }
-        log.commit(log.end_offset()).await.unwrap();
-        while log.apply_retention(Timestamp(now)).unwrap().is_pending {
-            reactor::sleep(std::time::Duration::from_millis(1)).await;
-        }
-    }
-}
-
 #[test]
 fn size_keeps_at_least_what_was_asked_for() {
     run(async {
@@ -158,6 +142,82 @@ fn a_reader_finishes_what_retention_removed() {
             reactor::sleep(std::time::Duration::from_millis(1)).await;
         }
         assert_eq!(bytes_of(&slice.pieces), before);
+        log.close().await.unwrap();
+    });
+}
+
+#[test]
+fn size_takes_a_segment_only_if_enough_is_left_without_it() {
+    run(async {
+        let fixture = Fixture::new();
+        let log = filled(&fixture, small_config()).await;
+        let mut names = fixture.names();
+        names.retain(|name| name.ends_with(".log"));
+        let first = std::fs::metadata(fixture.path(&names[0])).unwrap().len();
+        let left = (log.size_bytes() - first) as i64;
+        for (retention_bytes, removed) in [(left + 1, 0), (left, 1)] {
+            log.set_config(std::rc::Rc::new(LogConfig {
+                retention_bytes,
+                ..small_config()
+            }));
+            assert_eq!(retain(&log, NOW.0).await, removed, "{retention_bytes}");
+        }
+        assert_eq!(log.size_bytes() as i64, left);
+        log.close().await.unwrap();
+    });
+}
+
+#[test]
+fn records_without_timestamps_are_as_old_as_their_file() {
+    // By the start of the process they would never expire on a broker that is often started again.
+    run(async {
+        let fixture = Fixture::new();
+        let config = LogConfig {
+            retention_ms: 1000,
+            ..small_config()
+        };
+        let log = fixture.open(config.clone()).await;
+        for _ in 0..30 {
+            produce(&log, batch(1, -1, 150)).await;
+        }
+        log.close().await.unwrap();
+        let changed = std::time::UNIX_EPOCH + std::time::Duration::from_millis(NOW.0 as u64);
+        for name in fixture.names().iter().filter(|name| name.ends_with(".log")) {
+            let file = std::fs::File::options()
+                .write(true)
+                .open(fixture.path(name))
+                .unwrap();
+            file.set_modified(changed).unwrap();
+        }
+        let clean = OpenState {
+            clean: true,
+            ..Default::default()
+        };
+        let (log, _) = fixture.open_with(config, clean).await;
+        log.set_high_watermark(log.end_offset());
+        assert_eq!(retain(&log, NOW.0 + 1000).await, 0);
+        retain(&log, NOW.0 + 1001).await;
+        assert_eq!(log.start_offset(), log.end_offset());
+        log.close().await.unwrap();
+    });
+}
+
+#[test]
+fn a_record_from_the_future_keeps_its_segment_until_then() {
+    run(async {
+        let fixture = Fixture::new();
+        let config = LogConfig {
+            retention_ms: 1000,
+            ..small_config()
+        };
+        let log = fixture.open(config).await;
+        produce(&log, batch(1, NOW.0 + 50_000, 10)).await;
+        for _ in 0..20 {
+            produce(&log, batch(1, NOW.0, 150)).await;
+        }
+        assert_eq!(retain(&log, NOW.0 + 49_000).await, 0, "also nothing behind it");
+        retain(&log, NOW.0 + 51_001).await;
+        assert_eq!(log.start_offset(), log.end_offset());
         log.close().await.unwrap();
     });
 }

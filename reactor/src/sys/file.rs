@@ -106,6 +106,32 @@ pub(crate) fn allocate(fd: &impl AsRawFd, offset: u64, len: u64) -> io::Result<(
     .map(drop)
 }
 
+/// A `pread` that only takes what is in the page cache: fewer bytes where that ends, `WouldBlock` where nothing is.
+pub(crate) fn read_resident_at(fd: &impl AsRawFd, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut slice = io::IoSliceMut::new(buf);
+    let slice: *mut libc::iovec = (&raw mut slice).cast();
+    // SAFETY: IoSliceMut is ABI-compatible with iovec (std's promise); one of them, and its buffer, are borrowed for the call.
+    check_len(unsafe { libc::preadv2(fd.as_raw_fd(), slice, 1, offset_of(offset)?, libc::RWF_NOWAIT) })
+}
+
+/// Has the kernel drop a range from the page cache, as far as it is written back. 0 bytes: up to the end.
+pub(crate) fn drop_cached(fd: &impl AsRawFd, offset: u64, len: u64) -> io::Result<()> {
+    advise(fd, offset, len, libc::POSIX_FADV_DONTNEED)
+}
+
+/// Has the kernel read what is asked for and nothing ahead of it, through this descriptor.
+pub(crate) fn no_readahead(fd: &impl AsRawFd) -> io::Result<()> {
+    advise(fd, 0, 0, libc::POSIX_FADV_RANDOM)
+}
+
+fn advise(fd: &impl AsRawFd, offset: u64, len: u64, advice: libc::c_int) -> io::Result<()> {
+    // SAFETY: no pointers.
+    match unsafe { libc::posix_fadvise(fd.as_raw_fd(), offset_of(offset)?, offset_of(len)?, advice) } {
+        0 => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    }
+}
+
 /// Takes the exclusive lock of an open file, or fails with `WouldBlock` when another holds it.
 pub(crate) fn lock(fd: &impl AsRawFd) -> io::Result<()> {
     // SAFETY: no pointers.

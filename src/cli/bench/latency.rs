@@ -98,16 +98,16 @@ impl Latency {
             (run, epoch),
             reactor::wall_ms(),
         )?;
-        let start = reactor::now() + LEAD;
-        let measured_from = start + Duration::from_secs_f64(self.common.warmup.max(0.0));
-        let sent = Rc::new(RefCell::new(Tally::new(start)));
         let sending = Sending {
             source: Source::Stamped(Rc::new(stamper), shape.batch_records),
-            start,
             request_batches: 1,
             coalesce_max: coalesce_max as usize,
         };
-        let producing = produce::lanes(cluster, &self.common, shape, &topic, sending, &sent).await?;
+        let connected = produce::connect(cluster, &self.common, shape, &topic, &sending).await?;
+        let start = reactor::now() + LEAD;
+        let measured_from = start + Duration::from_secs_f64(self.common.warmup.max(0.0));
+        let sent = Rc::new(RefCell::new(Tally::new(start)));
+        let producing = produce::schedule(connected, &self.common, shape, &sending, start, &sent);
         let watch = Watch::start(self.common.watch_pid, measured_from);
         let arrivals = Rc::new(Arrivals {
             run,

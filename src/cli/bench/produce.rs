@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use futures_util::future::join_all;
 use kafka_protocol::messages::ProduceRequest;
+use reactor::{Instant, Socket};
 
 use super::load::Load;
 use super::pace::{Pace, Supply};
@@ -55,16 +56,16 @@ impl Produce {
             reactor::wall_ms(),
         )?;
         let source = Source::Prebuilt(Rc::new(load));
-        let start = reactor::now() + LEAD;
-        let measured_from = start + Duration::from_secs_f64(self.common.warmup.max(0.0));
-        let tally = Rc::new(RefCell::new(Tally::new(measured_from)));
         let sending = Sending {
             source,
-            start,
             request_batches: self.request_batches as usize,
             coalesce_max: 1,
         };
-        let lanes = lanes(cluster, &self.common, shape, &topic, sending, &tally).await?;
+        let connected = connect(cluster, &self.common, shape, &topic, &sending).await?;
+        let start = reactor::now() + LEAD;
+        let measured_from = start + Duration::from_secs_f64(self.common.warmup.max(0.0));
+        let tally = Rc::new(RefCell::new(Tally::new(measured_from)));
+        let lanes = schedule(connected, &self.common, shape, &sending, start, &tally);
         let watch = Watch::start(self.common.watch_pid, measured_from);
         reactor::sleep_until(start).await;
         let progress = Progress::start(tally.clone());
@@ -78,23 +79,67 @@ impl Produce {
 /// How the batches of a run are sent.
 pub struct Sending {
     pub source: Source,
-    pub start: reactor::Instant,
     /// Batches in a request.
     pub request_batches: usize,
     /// Batches that are due at once and go into one.
     pub coalesce_max: usize,
 }
 
-/// Connected lanes to all leaders of the topic, the schedule shared out among them.
-pub async fn lanes(
+/// Connections to all leaders of the topic, and what each of them sends.
+pub async fn connect(
     cluster: &Cluster,
     common: &Common,
     shape: &Shape,
     topic: &Topic,
-    sending: Sending,
+    sending: &Sending,
+) -> Result<Vec<(LaneConfig, Socket)>, CliError> {
+    let source = &sending.source;
+    let acks = shape.acks.into();
+    let mut connected = Vec::new();
+    for share in common.shares(topic) {
+        let client = cluster.broker(share.broker).await?;
+        let version = client
+            .version_of::<ProduceRequest>()
+            .map_err(AskError::from)?
+            .min(produce_wire::VERSIONS.1);
+        let request = |partitions: &[i32]| match (partitions, source) {
+            ([partition], _) => RequestTemplate::one(version, &topic.name, *partition, acks),
+            (_, Source::Prebuilt(load)) => {
+                let batch = |at| load.batch(at as u64);
+                RequestTemplate::whole(version, &topic.name, partitions, acks, batch)
+            }
+            (_, Source::Stamped(stamper, _)) => {
+                let batch = |_| stamper.batch(&[reactor::now()]).unwrap_or_default();
+                RequestTemplate::whole(version, &topic.name, partitions, acks, batch)
+            }
+        };
+        let address = setup::address(cluster, &share).await?;
+        let partitions = share.partitions.chunks(sending.request_batches.max(1));
+        let config = LaneConfig {
+            address,
+            version,
+            requests: partitions.map(request).collect(),
+            source: source.clone(),
+            acks,
+            in_flight_max: shape.in_flight_max(),
+            coalesce_max: sending.coalesce_max,
+        };
+        let socket = Socket::connect(address).await.map_err(CliError::Connection)?;
+        connected.push((config, socket));
+    }
+    Ok(connected)
+}
+
+/// Shares the schedule out among the connections. It begins when all of them are there: making hundreds takes a busy
+/// broker seconds, which are no part of the run.
+pub fn schedule(
+    connected: Vec<(LaneConfig, Socket)>,
+    common: &Common,
+    shape: &Shape,
+    sending: &Sending,
+    start: Instant,
     tally: &Rc<RefCell<Tally>>,
-) -> Result<Vec<ProduceLane>, CliError> {
-    let Sending { source, start, .. } = sending;
+) -> Vec<ProduceLane> {
     let until = common
         .seconds
         .map(|seconds| start + Duration::from_secs_f64((common.warmup + seconds).max(0.0)));
@@ -103,60 +148,18 @@ pub async fn lanes(
         (None, Some(_)) => u64::MAX,
         (None, None) => RECORDS_DEFAULT,
     };
-    let batch_records = u64::from(shape.batch_records);
-    let request_records = batch_records * sending.request_batches as u64;
+    let request_records = u64::from(shape.batch_records) * sending.request_batches as u64;
     let batches = records.div_ceil(request_records);
     let supply = Supply::new(batches, until);
-    let shares = common.shares(topic);
-    let count = shares.len();
-    let mut lanes = Vec::with_capacity(count);
-    for (lane, share) in shares.into_iter().enumerate() {
-        let client = cluster.broker(share.broker).await?;
-        let version = client
-            .version_of::<ProduceRequest>()
-            .map_err(AskError::from)?
-            .min(produce_wire::VERSIONS.1);
-        let acks = shape.acks.into();
-        let request = |partitions: &[i32]| match (partitions, &source) {
-            ([partition], _) => RequestTemplate::one(version, &topic.name, *partition, acks),
-            (_, Source::Prebuilt(load)) => {
-                let batch = |at| load.batch(at as u64);
-                RequestTemplate::whole(version, &topic.name, partitions, acks, batch)
-            }
-            (_, Source::Stamped(stamper, _)) => {
-                let batch = |_| stamper.batch(&[start]).unwrap_or_default();
-                RequestTemplate::whole(version, &topic.name, partitions, acks, batch)
-            }
-        };
-        let config = LaneConfig {
-            address: setup::address(cluster, &share).await?,
-            version,
-            requests: share
-                .partitions
-                .chunks(sending.request_batches.max(1))
-                .map(request)
-                .collect(),
-            source: source.clone(),
-            acks,
-            in_flight_max: shape.in_flight_max(),
-            coalesce_max: sending.coalesce_max,
-        };
+    let lanes = connected.len();
+    let lane = |(lane, (config, socket))| {
         let pace = if shape.rate > 0.0 {
-            Pace::at_rate(
-                shape.rate / request_records as f64,
-                start,
-                (lane, count),
-                batches,
-                until,
-            )
+            let rate = shape.rate / request_records as f64;
+            Pace::at_rate(rate, start, (lane, lanes), batches, until)
         } else {
             Pace::Fast(supply.clone())
         };
-        lanes.push(
-            ProduceLane::connect(config, pace, tally.clone())
-                .await
-                .map_err(CliError::Connection)?,
-        );
-    }
-    Ok(lanes)
+        ProduceLane::new(config, socket, pace, tally.clone())
+    };
+    connected.into_iter().enumerate().map(lane).collect()
 }

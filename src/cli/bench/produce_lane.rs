@@ -104,13 +104,8 @@ struct InFlight {
 }
 
 impl ProduceLane {
-    pub async fn connect(
-        config: LaneConfig,
-        pace: Pace,
-        tally: Rc<RefCell<Tally>>,
-    ) -> io::Result<ProduceLane> {
-        let socket = Socket::connect(config.address).await?;
-        Ok(ProduceLane {
+    pub fn new(config: LaneConfig, socket: Socket, pace: Pace, tally: Rc<RefCell<Tally>>) -> ProduceLane {
+        ProduceLane {
             config,
             socket,
             pace: RefCell::new(pace),
@@ -118,7 +113,7 @@ impl ProduceLane {
             in_flight: RefCell::default(),
             answered: Notify::new(),
             turn: Cell::new(0),
-        })
+        }
     }
 
     /// Follows the schedule to its end. A lost connection counts what was in flight as errors and is made again.

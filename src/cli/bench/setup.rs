@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use net::ErrorCode;
 
 use crate::cli::topic::create_topic;
-use crate::client::{AskError, Cluster, Topic};
+use crate::client::{AskError, Cluster, OffsetSpec, Topic, list_offsets};
 
 use super::Common;
 
@@ -17,7 +17,7 @@ pub struct Share {
 }
 
 impl Common {
-    /// The topic, created if it does not exist, all partitions led.
+    /// The topic, created if it does not exist, all partitions led and served.
     pub async fn topic(&self, cluster: &Cluster) -> Result<Topic, AskError> {
         match cluster.topic(&self.topic).await {
             Err(error) if error.code() == Some(ErrorCode::UnknownTopicOrPartition) => {
@@ -29,10 +29,16 @@ impl Common {
                     &self.topic_configs,
                 )
                 .await?;
-                cluster.led_topic(&self.topic).await
             }
-            Err(error) => Err(error),
-            Ok(_) => cluster.led_topic(&self.topic).await,
+            Err(error) => return Err(error),
+            Ok(_) => {}
+        }
+        let topic = cluster.led_topic(&self.topic).await?;
+        let partitions: Vec<i32> = topic.partitions.iter().map(|partition| partition.index).collect();
+        // Kafka tells of leaders before they serve; who does not know the question (the ceiling) has nothing to wait for
+        match list_offsets(cluster, &topic.name, &partitions, OffsetSpec::Latest).await {
+            Err(error) if error.code().is_some() => Err(error),
+            _ => Ok(topic),
         }
     }
 

@@ -79,6 +79,7 @@ impl LogFile {
                 FileKind::OffsetIndex => Kind::OffsetIndex { base_offset },
                 FileKind::TimeIndex => Kind::TimeIndex { base_offset },
                 FileKind::TransactionIndex => Kind::TransactionIndex { base_offset },
+                FileKind::Quarantine => return None,
                 FileKind::ProducerSnapshot => Kind::ProducerSnapshot { offset: base_offset },
             },
             None if name == LEADER_EPOCH_CHECKPOINT => Kind::LeaderEpochs,

@@ -79,9 +79,7 @@ impl Load {
             }
             Length::All => {}
         }
-        if self.words.first().is_some_and(|kind| kind != "first-ack") {
-            command.args(["--watch-pid", &broker.pid().to_string()]);
-        }
+        command.args(["--watch-pid", &broker.pid().to_string()]);
         start(command)
     }
 }
@@ -189,11 +187,19 @@ impl Report {
     }
 
     pub fn cpu_seconds_per_gb(&self) -> Done<f64> {
-        Ok(self.broker_seconds()? / (self.number("bytes")? / 1e9))
+        Ok(self.broker_seconds()? / (self.counted("bytes")? / 1e9))
     }
 
     pub fn cpu_us_per_record(&self) -> Done<f64> {
-        Ok(self.broker_seconds()? * 1e6 / self.number("records")?)
+        Ok(self.broker_seconds()? * 1e6 / self.counted("records")?)
+    }
+
+    /// A number that something is divided by.
+    fn counted(&self, key: &str) -> Done<f64> {
+        match self.number(key)? {
+            0.0 => Err(format!("no {key} at all while it was measured: {}", self.json)),
+            count => Ok(count),
+        }
     }
 
     /// The busy share of the load's core.

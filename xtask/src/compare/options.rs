@@ -68,7 +68,7 @@ impl Scale {
             warm_kafka: Duration::from_secs(25),
             warm_ringlog: Duration::from_secs(5),
             measured: Duration::from_secs(10),
-            settle: Duration::from_secs(3),
+            settle: Duration::from_secs(2),
             read_bytes: 5_000_000_000,
             restart_bytes: [1_000_000_000, 10_000_000_000],
             partitions: 1_000,

@@ -59,7 +59,10 @@ pub fn record(broker: &Broker<'_>, name: &str, wait: Duration, measured: Duratio
     let lines = text
         .lines()
         .filter(|line| !line.starts_with('#') && !line.trim().is_empty());
-    let top: Vec<&str> = lines.take(SYMBOLS).map(str::trim_end).collect();
+    let top: Vec<&str> = lines
+        .take(SYMBOLS)
+        .map(|line| line.trim_end_matches([' ', '-']))
+        .collect();
     Ok(format!(
         "   perf, {} ({}):\n{}",
         name,

@@ -42,14 +42,12 @@ pub(super) const SECTION: Section = Section {
         double("log.cleaner.io.buffer.load.factor")
             .default("0.9")
             .cluster_wide()
-            .no_effect(reason::CLEANER_SHARDS)
-            .doc("How full the map of keys may get."),
+            .doc("How full the map of keys may get. Fuller: fewer passes over a log, longer searches."),
         double("log.cleaner.io.max.bytes.per.second")
             .default("1.7976931348623157E308")
             .bytes_per_second()
             .cluster_wide()
-            .no_effect(reason::CLEANER_SHARDS)
-            .doc("Largest rate of the cleaner's reads and writes together."),
+            .doc("Largest rate of the cleaner's reads and writes together; cores share it evenly."),
         double("log.cleaner.min.cleanable.ratio")
             .default("0.5")
             .ratio(0.0, 1.0)

@@ -67,6 +67,20 @@ pub(super) const SECTION: Section = Section {
                 "Bytes of answers that one connection may leave unread; beyond it no request of the \
                  connection is read. A single answer may be larger.",
             ),
+        long("ringlog.scrub.interval.ms").default("604800000").ms().doc(
+            "How often every closed segment is read to see whether its batches are still what was \
+                 written. Bad ranges are quarantined: reads of them fail, the rest of the log stays \
+                 readable. 0 or less: never.",
+        ),
+        // Guess to be measured: a tenth of a slow disk; 10 TB take 12 days.
+        long("ringlog.scrub.bytes.per.second")
+            .default("10485760")
+            .at_least(1)
+            .bytes()
+            .doc(
+                "Largest rate at which segments are read for that; cores share it evenly. It is done at \
+                 idle I/O priority.",
+            ),
         long("ringlog.max.decompressed.batch.bytes")
             .default("16777216")
             .between(1, 2_147_483_639)

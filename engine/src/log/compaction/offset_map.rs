@@ -1,7 +1,7 @@
 //! The last offset of every key of a round, in bounded memory.
 //!
-//! Keys are not stored, only 128 bits of a keyed hash: 24 bytes a key whatever its size, and 2^64 keys before two of them
-//! are likely to be taken for one. The hash key is random for each round, so that nobody can choose such a pair.
+//! Keys are not stored, only 128 bits of a keyed hash: 24 bytes a key whatever its size (as in Kafka), and 2^64 keys before two
+//! of them are likely to be taken for one. The hash key is random for each round, so that nobody can choose such a pair.
 
 use std::hash::{DefaultHasher, Hasher};
 
@@ -19,9 +19,10 @@ const FREE: Slot = Slot {
     offset: Offset::NONE,
 };
 const SLOT_BYTES: usize = size_of::<Slot>();
-const SLOTS_MIN: usize = 1 << 10;
+/// A map that takes no key would make no progress.
+const SLOTS_MIN: usize = 16;
 
-/// Open addressing with linear probing; at most three quarters full.
+/// Open addressing with linear probing, as full as the load factor lets it become.
 pub(super) struct OffsetMap {
     slots: Vec<Slot>,
     len: usize,
@@ -31,21 +32,30 @@ pub(super) struct OffsetMap {
 }
 
 impl OffsetMap {
-    /// A map that takes at most `bytes`, for records from `start` on.
-    pub(super) fn new(bytes: usize, hash_keys: [u64; 4], start: Offset) -> Self {
+    /// A map that takes at most `bytes`, and no more than `keys_max` keys need, for records from `start` on. Its memory is
+    /// there from the start: growing would need half of it again.
+    pub(super) fn new(
+        bytes: usize,
+        load_factor: f64,
+        keys_max: u64,
+        hash_keys: [u64; 4],
+        start: Offset,
+    ) -> Self {
+        // probing needs free slots to end at
+        let load_factor = if load_factor > 0.0 {
+            load_factor.min(0.95)
+        } else {
+            0.95
+        };
+        let wanted = (keys_max as f64 / load_factor) as usize;
+        let slots = (bytes / SLOT_BYTES).min(wanted.saturating_add(1)).max(SLOTS_MIN);
         OffsetMap {
-            slots: vec![FREE; SLOTS_MIN],
+            slots: vec![FREE; slots],
             len: 0,
-            // Slots double as keys come: half of the budget is the worst a rounding down can cost.
-            len_max: (bytes / SLOT_BYTES).max(SLOTS_MIN).next_power_of_two() / 2 / 4 * 3,
+            len_max: ((slots as f64 * load_factor) as usize).max(1),
             hash_keys,
             end_offset: start,
         }
-    }
-
-    /// Whether the keys of another batch fit. The first batch always does.
-    pub(super) fn has_room(&self, keys: usize) -> bool {
-        self.len == 0 || self.len.saturating_add(keys) <= self.len_max
     }
 
     /// Everything below is in the map.
@@ -57,37 +67,48 @@ impl OffsetMap {
         self.end_offset = self.end_offset.max(end_offset);
     }
 
-    /// Offsets come in growing order, so the last one put is the one that stays.
-    pub(super) fn put(&mut self, key: &[u8], offset: Offset) {
-        if (self.len + 1) * 4 > self.slots.len() * 3 {
-            self.grow();
+    /// Offsets come in growing order, so the last one put is the one that stays. False, with nothing changed, when the map is
+    /// full; the first key always fits.
+    #[must_use]
+    pub(super) fn put(&mut self, key: &[u8], offset: Offset) -> bool {
+        if self.len >= self.len_max {
+            return false;
         }
         let hash = self.hash(key);
-        if insert(&mut self.slots, Slot { hash, offset }) {
-            self.len += 1;
+        let mut at = self.home(hash);
+        loop {
+            match self.slots.get_mut(at) {
+                Some(slot) if slot.offset == Offset::NONE => {
+                    *slot = Slot { hash, offset };
+                    self.len += 1;
+                    return true;
+                }
+                Some(slot) if slot.hash == hash => {
+                    slot.offset = offset;
+                    return true;
+                }
+                Some(_) => at += 1,
+                None => at = 0,
+            }
         }
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Option<Offset> {
         let hash = self.hash(key);
-        let mask = self.slots.len() - 1;
-        let mut at = hash[0] as usize & mask;
+        let mut at = self.home(hash);
         loop {
             match self.slots.get(at) {
                 Some(slot) if slot.offset == Offset::NONE => return None,
                 Some(slot) if slot.hash == hash => return Some(slot.offset),
-                Some(_) => at = (at + 1) & mask,
-                None => return None,
+                Some(_) => at += 1,
+                None => at = 0,
             }
         }
     }
 
-    fn grow(&mut self) {
-        let mut slots = vec![FREE; self.slots.len() * 2];
-        for slot in self.slots.iter().filter(|slot| slot.offset != Offset::NONE) {
-            insert(&mut slots, *slot);
-        }
-        self.slots = slots;
+    /// Where the search for a hash begins: its place in proportion.
+    fn home(&self, hash: [u64; 2]) -> usize {
+        ((u128::from(hash[0]) * self.slots.len() as u128) >> 64) as usize
     }
 
     fn hash(&self, key: &[u8]) -> [u64; 2] {
@@ -102,35 +123,16 @@ impl OffsetMap {
     }
 }
 
-/// Whether the key was new.
-fn insert(slots: &mut [Slot], slot: Slot) -> bool {
-    let mask = slots.len() - 1;
-    let mut at = slot.hash[0] as usize & mask;
-    loop {
-        match slots.get_mut(at) {
-            Some(place) if place.offset == Offset::NONE => {
-                *place = slot;
-                return true;
-            }
-            Some(place) if place.hash == slot.hash => {
-                place.offset = slot.offset;
-                return false;
-            }
-            _ => at = (at + 1) & mask,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_last_offset_of_each_key_is_known_through_growth() {
+    fn the_last_offset_of_each_key_is_known() {
         // A wrong answer here deletes the last value of a key.
-        let mut map = OffsetMap::new(64 << 20, [1, 2, 3, 4], Offset(0));
+        let mut map = OffsetMap::new(64 << 20, 0.9, 50_000, [1, 2, 3, 4], Offset(0));
         for offset in 0..50_000i64 {
-            map.put(format!("key-{}", offset % 20_000).as_bytes(), Offset(offset));
+            assert!(map.put(format!("key-{}", offset % 20_000).as_bytes(), Offset(offset)));
         }
         assert_eq!(map.len, 20_000);
         for key in 0..20_000i64 {
@@ -142,14 +144,25 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded() {
-        let mut map = OffsetMap::new(1 << 20, [1, 2, 3, 4], Offset(0));
-        let mut keys = 0u32;
-        while map.has_room(1) {
-            map.put(&keys.to_be_bytes(), Offset(keys.into()));
-            keys += 1;
+    fn memory_is_bounded_and_a_full_map_still_answers() {
+        for (bytes, load_factor, keys_max) in [
+            (1 << 20, 0.9, u64::MAX),
+            (1, 0.9, 100),
+            (1 << 20, 7.0, 1000),
+            (1 << 20, f64::NAN, 0),
+        ] {
+            let mut map = OffsetMap::new(bytes, load_factor, keys_max, [1, 2, 3, 4], Offset(0));
+            let mut keys = 0u32;
+            while map.put(&keys.to_be_bytes(), Offset(keys.into())) {
+                keys += 1;
+            }
+            assert!(keys > 0 && u64::from(keys) < (bytes / SLOT_BYTES) as u64 + 16);
+            assert!(map.slots.len() * SLOT_BYTES <= bytes.max(SLOTS_MIN * SLOT_BYTES));
+            assert_eq!(
+                map.get(&(keys - 1).to_be_bytes()),
+                Some(Offset(i64::from(keys) - 1))
+            );
+            assert_eq!(map.get(&keys.to_be_bytes()), None);
         }
-        assert!(keys > 10_000);
-        assert!(map.slots.len() * SLOT_BYTES <= 1 << 20);
     }
 }

@@ -1,0 +1,371 @@
+//! The transaction index (`.txnindex`): the aborted transactions whose marker lies in the segment. A consumer that reads only
+//! what was committed gets them with its records and skips theirs.
+//!
+//! ```text
+//! entry  0  version             i16 big-endian, 0
+//!        2  producer id         i64
+//!       10  first offset        i64  of the transaction's records
+//!       18  last offset         i64  of the abort marker
+//!       26  last stable offset  i64  when the marker was appended
+//! ```
+//! Entries lie in the order of their last offsets; a file that does not end with a whole entry was torn while it grew. A
+//! segment without aborted transactions has no file, or an empty one.
+//!
+//! The file grows with the marker and is synced with it. What a crash tore or lost behind the recovery point is written again
+//! at the start, by the replay that rebuilds the producers' state; before the recovery point the file is as durable as the log.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use reactor::{File, OpenMode, disk};
+use thiserror::Error;
+
+use super::file_name::{FileKind, FileName, Suffix};
+use super::handle::Log;
+use super::read::ReadError;
+use super::segment::write_whole;
+use super::state::State;
+use crate::batch::{Batch, ControlRecordType};
+use crate::types::{Offset, ProducerId};
+
+/// Size of an entry.
+pub const ENTRY_BYTES: usize = 34;
+const VERSION: i16 = 0;
+/// A marker is 4 bytes of key and 6 of value in one record.
+const MARKER_BYTES_MAX: usize = 4096;
+
+/// A transaction that was aborted: what its producer wrote from the first to the last offset never happened.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct AbortedTransaction {
+    pub producer_id: ProducerId,
+    pub first_offset: Offset,
+    /// Of the abort marker.
+    pub last_offset: Offset,
+    /// When the marker was appended: a search for transactions that touch offsets below it ends here.
+    pub last_stable_offset: Offset,
+}
+
+impl AbortedTransaction {
+    /// Whether one of the offsets from `from` up to `below` may be the transaction's.
+    pub fn touches(&self, from: Offset, below: Offset) -> bool {
+        self.last_offset >= from && self.first_offset < below
+    }
+
+    fn encode(&self) -> [u8; ENTRY_BYTES] {
+        let mut entry = [0; ENTRY_BYTES];
+        let fields = [
+            self.producer_id.0,
+            self.first_offset.0,
+            self.last_offset.0,
+            self.last_stable_offset.0,
+        ];
+        let (version, rest) = entry.split_at_mut(2);
+        version.copy_from_slice(&VERSION.to_be_bytes());
+        for (to, field) in rest.chunks_exact_mut(8).zip(fields) {
+            to.copy_from_slice(&field.to_be_bytes());
+        }
+        entry
+    }
+}
+
+/// Why bytes are not a transaction index.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum TransactionIndexError {
+    #[error("entry {index} has version {found}, expected 0")]
+    Version { index: usize, found: i16 },
+    #[error("entry {index} ends at offset {found}, expected behind {expected}")]
+    Order {
+        index: usize,
+        expected: Offset,
+        found: Offset,
+    },
+    #[error("entry {index} begins at offset {first} and ends at {last}")]
+    Range {
+        index: usize,
+        first: Offset,
+        last: Offset,
+    },
+}
+
+/// The file's content.
+pub fn encode(entries: &[AbortedTransaction]) -> Vec<u8> {
+    entries.iter().flat_map(AbortedTransaction::encode).collect()
+}
+
+/// The whole entries of a file. Half an entry at the end is what a crash leaves; it is no error, since the start writes it again.
+pub fn parse(bytes: &[u8]) -> Result<Vec<AbortedTransaction>, TransactionIndexError> {
+    let mut entries = Vec::with_capacity(bytes.len() / ENTRY_BYTES);
+    parse_into(&mut entries, bytes)?;
+    Ok(entries)
+}
+
+/// On an error `entries` are those before.
+fn parse_into(entries: &mut Vec<AbortedTransaction>, bytes: &[u8]) -> Result<(), TransactionIndexError> {
+    for (index, entry) in bytes.chunks_exact(ENTRY_BYTES).enumerate() {
+        let (version, fields) = entry.split_at(2);
+        let found = version
+            .first_chunk()
+            .map_or(-1, |bytes| i16::from_be_bytes(*bytes));
+        if found != VERSION {
+            return Err(TransactionIndexError::Version { index, found });
+        }
+        let mut fields = fields
+            .chunks_exact(8)
+            .map(|field| field.first_chunk().map_or(-1, |bytes| i64::from_be_bytes(*bytes)));
+        let mut next = || fields.next().unwrap_or(-1);
+        let entry = AbortedTransaction {
+            producer_id: ProducerId(next()),
+            first_offset: Offset(next()),
+            last_offset: Offset(next()),
+            last_stable_offset: Offset(next()),
+        };
+        // a marker has an offset of its own, so zeros are no entry
+        if entry.first_offset.0 < 0 || entry.last_offset <= entry.first_offset {
+            return Err(TransactionIndexError::Range {
+                index,
+                first: entry.first_offset,
+                last: entry.last_offset,
+            });
+        }
+        if let Some(last) = entries.last()
+            && entry.last_offset <= last.last_offset
+        {
+            return Err(TransactionIndexError::Order {
+                index,
+                expected: last.last_offset,
+                found: entry.last_offset,
+            });
+        }
+        entries.push(entry);
+    }
+    Ok(())
+}
+
+/// Reads a file; one that is not there has no entries.
+pub(crate) fn load(path: &Path) -> io::Result<Vec<AbortedTransaction>> {
+    match disk::read(path) {
+        Ok(bytes) => parse(&bytes).map_err(|error| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes again what the log itself tells of a segment's aborted transactions that ended at or behind `from`. Whether
+/// there is one now.
+pub(crate) fn restore(
+    dir: &Path,
+    base_offset: Offset,
+    from: Offset,
+    found: &[AbortedTransaction],
+) -> io::Result<bool> {
+    let path = FileName::new(base_offset, FileKind::TransactionIndex, Suffix::Live).in_dir(dir);
+    let stored = match disk::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let mut entries = Vec::new();
+    if let Err(error) = parse_into(&mut entries, &stored) {
+        tracing::warn!(path = %path.display(), %error, "transaction index written again from there on");
+    }
+    entries.retain(|entry| entry.last_offset < from);
+    entries.extend_from_slice(found);
+    let bytes = encode(&entries);
+    if bytes != stored {
+        write_whole(&path, &bytes)?.sync_data_blocking()?;
+    }
+    Ok(!entries.is_empty())
+}
+
+/// What a control batch says.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Marker {
+    Of(ControlRecordType),
+    /// Compaction took its record, all that it marked being gone.
+    Emptied,
+    Unreadable,
+}
+
+pub(crate) fn marker(batch: &Batch<'_>) -> Marker {
+    if batch.record_count() == 0 {
+        return Marker::Emptied;
+    }
+    let kind = || {
+        let records = batch.records(MARKER_BYTES_MAX).ok()?;
+        let record = records.iter().next()?.ok()?;
+        ControlRecordType::parse(record.key?).ok()
+    };
+    kind().map_or(Marker::Unreadable, Marker::Of)
+}
+
+pub(crate) fn is_abort(control: &[u8]) -> bool {
+    Batch::only(control).is_ok_and(|batch| marker(&batch) == Marker::Of(ControlRecordType::Abort))
+}
+
+/// Which segments of a log have aborted transactions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TransactionIndexes {
+    pub(crate) base_offsets: BTreeSet<Offset>,
+}
+
+impl Log {
+    /// The aborted transactions that touch the offsets from `from` up to `below`: what a fetch with read_committed gets beside
+    /// its records. Reads files only of segments that have aborted transactions.
+    pub fn aborted_transactions(
+        &self,
+        from: Offset,
+        below: Offset,
+    ) -> Result<Vec<AbortedTransaction>, ReadError> {
+        let state = self.inner.state.borrow();
+        state.check_online()?;
+        state
+            .aborted_transactions(from, below)
+            .map_err(|source| ReadError::Io {
+                partition: state.partition.clone(),
+                offset: from,
+                source: Arc::new(source),
+            })
+    }
+}
+
+impl State {
+    /// Notes that the abort marker at `last_offset`, just appended, ended the transaction that began at `first_offset`.
+    pub(crate) fn transaction_aborted(
+        &mut self,
+        producer_id: ProducerId,
+        first_offset: Offset,
+        last_offset: Offset,
+    ) -> io::Result<()> {
+        let entry = AbortedTransaction {
+            producer_id,
+            first_offset,
+            last_offset,
+            last_stable_offset: self
+                .producers
+                .first_unstable_offset()
+                .unwrap_or(last_offset.next()),
+        };
+        let path = self.active.segment.path(&self.dir, FileKind::TransactionIndex);
+        let file = File::open(&path, OpenMode::Create)?;
+        let end = file.len()?;
+        file.write_all_at(&entry.encode(), end - end % ENTRY_BYTES as u64)?;
+        if self
+            .transactions
+            .base_offsets
+            .insert(self.active.segment.base_offset)
+        {
+            self.flush.directory_changed();
+        }
+        self.flush.derived_written(path);
+        Ok(())
+    }
+
+    fn aborted_transactions(&self, from: Offset, below: Offset) -> io::Result<Vec<AbortedTransaction>> {
+        let mut found = Vec::new();
+        for path in self.transaction_files(from) {
+            for entry in load(&path)? {
+                if entry.touches(from, below) {
+                    found.push(entry);
+                }
+                if entry.last_stable_offset >= below {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Files of the transactions that may touch `from` or what follows, in order.
+    pub(crate) fn transaction_files(&self, from: Offset) -> Vec<PathBuf> {
+        let first = self.floor_segment(from);
+        let files = self.transaction_files_by_segment().into_iter();
+        files
+            .filter(|(base, _)| *base >= first)
+            .map(|(_, path)| path)
+            .collect()
+    }
+
+    pub(crate) fn transaction_files_by_segment(&self) -> Vec<(Offset, PathBuf)> {
+        let files = self.transactions.base_offsets.iter().filter_map(|base| {
+            let segment = match self.closed.get(base) {
+                Some(segment) => segment,
+                None if *base == self.active.segment.base_offset => &self.active.segment,
+                None => return None, // retention took it
+            };
+            Some((*base, segment.path(&self.dir, FileKind::TransactionIndex)))
+        });
+        files.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(producer: i64, first: i64, last: i64) -> AbortedTransaction {
+        AbortedTransaction {
+            producer_id: ProducerId(producer),
+            first_offset: Offset(first),
+            last_offset: Offset(last),
+            last_stable_offset: Offset(last + 1),
+        }
+    }
+
+    #[test]
+    fn the_file_is_kafkas() {
+        // Bytes as AbortedTxn.java lays them out: a wrong field shows aborted records to consumers of an adopted directory.
+        let bytes = encode(&[entry(0x0102, 0x10, 0x20)]);
+        let mut expected = vec![0, 0];
+        for field in [0x0102_i64, 0x10, 0x20, 0x21] {
+            expected.extend_from_slice(&field.to_be_bytes());
+        }
+        assert_eq!(bytes, expected);
+        assert_eq!(parse(&bytes), Ok(vec![entry(0x0102, 0x10, 0x20)]));
+    }
+
+    #[test]
+    fn torn_and_wrong_files_are_told_apart() {
+        let bytes = encode(&[entry(1, 0, 5), entry(2, 3, 9)]);
+        for cut in 0..ENTRY_BYTES {
+            let torn = parse(&bytes[..ENTRY_BYTES + cut]).unwrap();
+            assert_eq!(torn, [entry(1, 0, 5)]);
+        }
+        let swapped = [&bytes[ENTRY_BYTES..], &bytes[..ENTRY_BYTES]].concat();
+        assert!(matches!(
+            parse(&swapped),
+            Err(TransactionIndexError::Order { index: 1, .. })
+        ));
+        let mut newer = bytes.clone();
+        newer[1] = 1;
+        assert_eq!(
+            parse(&newer),
+            Err(TransactionIndexError::Version { index: 0, found: 1 })
+        );
+        let mut negative = bytes;
+        negative[10] = 0x80;
+        assert!(matches!(
+            parse(&negative),
+            Err(TransactionIndexError::Range { .. })
+        ));
+    }
+
+    #[test]
+    fn a_start_writes_again_what_a_crash_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = FileName::new(Offset(0), FileKind::TransactionIndex, Suffix::Live).in_dir(dir.path());
+        std::fs::write(&path, [encode(&[entry(1, 0, 5)]), vec![0; 7]].concat()).unwrap();
+        assert!(restore(dir.path(), Offset(0), Offset(6), &[entry(2, 3, 9)]).unwrap());
+        assert_eq!(load(&path).unwrap(), [entry(1, 0, 5), entry(2, 3, 9)]);
+        assert!(!restore(dir.path(), Offset(0), Offset(0), &[]).unwrap());
+        assert!(!restore(dir.path(), Offset(7), Offset(0), &[]).unwrap());
+        assert!(
+            !FileName::new(Offset(7), FileKind::TransactionIndex, Suffix::Live)
+                .in_dir(dir.path())
+                .exists()
+        );
+    }
+}
