@@ -1,19 +1,17 @@
 //! What lies where at start.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use control::image::{ClusterImage, TopicImage};
 use control::record::{BrokerId, DirectoryId, PartitionId as PartitionIndex};
 use control::store::embedded::LOG_DIR;
-use engine::directory::{DataDirectory, TopicPartition};
+use engine::directory::{DataDirectory, TopicPartition, stray_dir};
 use engine::log::OpenState;
 use engine::types::Offset;
 
 use super::directories::{Directories, Directory, lock};
 use super::error::DirectoryError;
-use super::locked::random_id;
 use super::set::{Assigned, DirIndex, LogDirs};
 use crate::shard::{Kept, LastRun, PartitionKey, Place, first_visit_ms};
 
@@ -170,21 +168,9 @@ fn assigned(topic: &TopicImage, index: i32, own: BrokerId) -> DirectoryId {
 
 fn put_aside(directory: &DataDirectory, partition: &TopicPartition) -> Result<(), DirectoryError> {
     let from = directory.partition_dir(partition);
-    let to = stray_name(&from);
+    let to = stray_dir(&from);
     tracing::warn!(partition = %from.display(), stray = %to.display(), "a partition that is not served from here: put aside");
     reactor::disk::rename(&from, &to).map_err(|source| DirectoryError::Stray { path: from, source })
-}
-
-/// `topic-partition.<id>-stray`, cut as the names of deleted partitions are: file systems take 255 bytes.
-fn stray_name(partition: &Path) -> PathBuf {
-    const NAME_BYTES_MAX: usize = 255;
-    let name = partition
-        .file_name()
-        .and_then(|name| name.to_str())
-        .unwrap_or_default();
-    let suffix = format!(".{}-stray", random_id().simple());
-    let room = name.len().min(NAME_BYTES_MAX - suffix.len());
-    partition.with_file_name(format!("{}{suffix}", name.get(..room).unwrap_or_default()))
 }
 
 impl LastRun for LastOffsets {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use control::image::TopicImage;
 use control::record::PartitionId as PartitionIndex;
+use engine::directory::stray_dir;
 use engine::journal::Journal;
 use engine::log::file_name::PARTITION_METADATA;
 use engine::log::{DiskFault, Log, LogConfig, OpenError, OpenState, partition_metadata};
@@ -155,7 +156,8 @@ fn topic_of(shard: &Shard, key: &PartitionKey) -> Result<std::sync::Arc<TopicIma
 }
 
 /// Opens the log of this very topic. A directory of the same name may be left of a deleted one (the process ended between the
-/// decision and the deletion): its records must not come back under the new topic, so it is deleted first.
+/// decision and the deletion): its records must not come back under the new topic, so it is put aside first. Not deleted: were it
+/// the id that is damaged, they would be all there is.
 async fn open_log(
     directory: &Path,
     topic_id: Uuid,
@@ -164,13 +166,7 @@ async fn open_log(
     journal: Option<&Journal>,
 ) -> Result<Log, OpenFailure> {
     name_topic(directory, topic_id).await?;
-    let (mut log, mut report) = Log::open(directory, config.clone(), state, journal).await?;
-    if log.topic_id().is_some_and(|found| found != topic_id) {
-        tracing::warn!(partition = %log.partition(), "left over from a deleted topic of this name: deleting it");
-        log.delete().await?;
-        name_topic(directory, topic_id).await?;
-        (log, report) = Log::open(directory, config, OpenState::default(), journal).await?;
-    }
+    let (log, report) = Log::open(directory, config, state, journal).await?;
     if report.truncation.is_some() || report.segments_checked > 0 {
         tracing::debug!(partition = %log.partition(), ?report, "recovered");
     }
@@ -188,7 +184,14 @@ async fn name_topic(directory: &Path, topic_id: Uuid) -> Result<(), OpenFailure>
 fn write_topic_name(directory: &Path, topic_id: Uuid) -> std::io::Result<()> {
     let path = directory.join(PARTITION_METADATA);
     if reactor::disk::exists(&path) {
-        return Ok(());
+        // One that cannot be read keeps the log from opening, and says why.
+        let found = partition_metadata::parse(&reactor::disk::read(&path)?);
+        if found.map_or(true, |found| found == topic_id) {
+            return Ok(());
+        }
+        let stray = stray_dir(directory);
+        tracing::warn!(dir = %directory.display(), stray = %stray.display(), "of another topic of this name: put aside");
+        reactor::disk::rename(directory, &stray)?;
     }
     if let Some(parent) = directory.parent()
         && !reactor::disk::exists(parent)

@@ -11,7 +11,7 @@ use super::format::Entry;
 use super::owner::Owner;
 use super::replay::{PartitionKey, Replayed};
 use crate::batch::BatchHeader;
-use crate::log::close::aside_dir_name;
+use crate::directory::stray_dir;
 use crate::log::file_name::{FileKind, FileName, PARTITION_METADATA, Suffix};
 use crate::log::partition_metadata;
 use crate::log::recovery::{self, RecoveryRules};
@@ -46,8 +46,7 @@ impl Target {
             .and_then(|bytes| partition_metadata::parse(&bytes).ok());
         if found.is_some_and(|found| found != topic_id) {
             // Of a topic deleted since, whose directory power brought back.
-            let aside = log_dir.join(aside_dir_name(&partition));
-            disk::rename(&dir, &aside).map_err(failed("put aside"))?;
+            disk::rename(&dir, &stray_dir(&dir)).map_err(failed("put aside"))?;
         }
         if found != Some(topic_id) {
             disk::create_dir_all(&dir).map_err(failed("create directory"))?;
