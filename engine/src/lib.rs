@@ -6,4 +6,5 @@ pub mod batch;
 pub mod directory;
 pub mod journal;
 pub mod log;
+pub mod planted;
 pub mod types;

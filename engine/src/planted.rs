@@ -32,6 +32,22 @@ pub enum Bug {
     CleanMarkerKept,
     /// A duplicate is answered although its first copy is not on the disk.
     DuplicateNotCommitted,
+    /// A file of the journal is written over before a checkpoint freed it.
+    JournalReusedBeforeCheckpoint,
+    /// Replay brings back what was truncated.
+    JournalResetIgnored,
+    /// Replay takes an earlier journal's frames for its own.
+    JournalIdentityNotChecked,
+    /// A write of the journal counts although one before it is on its way.
+    JournalAcknowledgedOutOfOrder,
+    /// A failed write of the journal counts as done.
+    JournalErrorIgnored,
+    /// A journaled batch is acknowledged although one before it is only in the page cache.
+    JournalGapIgnored,
+    /// A checkpoint frees the journal without syncing segments.
+    CheckpointWithoutSync,
+    /// The journal is voided before what was replayed is synced.
+    ReplayNotSynced,
 }
 
 impl Bug {
@@ -50,6 +66,14 @@ impl Bug {
         Bug::EpochsNotWritten,
         Bug::CleanMarkerKept,
         Bug::DuplicateNotCommitted,
+        Bug::JournalReusedBeforeCheckpoint,
+        Bug::JournalResetIgnored,
+        Bug::JournalIdentityNotChecked,
+        Bug::JournalAcknowledgedOutOfOrder,
+        Bug::JournalErrorIgnored,
+        Bug::JournalGapIgnored,
+        Bug::CheckpointWithoutSync,
+        Bug::ReplayNotSynced,
     ];
 }
 
@@ -60,9 +84,9 @@ pub(crate) const fn is(_bug: Bug) -> bool {
 }
 
 #[cfg(feature = "planted-bugs")]
-pub use switch::plant;
-#[cfg(feature = "planted-bugs")]
 pub(crate) use switch::is;
+#[cfg(feature = "planted-bugs")]
+pub use switch::plant;
 
 #[cfg(feature = "planted-bugs")]
 mod switch {

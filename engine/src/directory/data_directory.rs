@@ -17,6 +17,7 @@ use crate::log::OpenState;
 use crate::log::checkpoint::CheckpointError;
 use crate::log::file_name::PARTITION_METADATA;
 use crate::log::partition_metadata;
+use crate::planted::{self, Bug};
 use crate::types::Offset;
 
 const META_PROPERTIES: &str = "meta.properties";
@@ -62,7 +63,11 @@ impl PartitionCheckpoint {
     pub fn of(partition: TopicPartition, log: &crate::log::Log) -> Self {
         PartitionCheckpoint {
             partition,
-            recovery_point: Some(log.recovery_point()),
+            recovery_point: Some(if planted::is(Bug::RecoveryPointAhead) {
+                log.end_offset()
+            } else {
+                log.recovery_point()
+            }),
             log_start: Some(log.start_offset()),
             high_watermark: Some(log.high_watermark()),
             cleaned: log.cleaned_offset(),
@@ -106,7 +111,7 @@ impl DataDirectory {
             cleaned: read_checkpoint(path, CLEANER)?,
             _lock: lock,
         };
-        if marked.is_some() {
+        if marked.is_some() && !planted::is(Bug::CleanMarkerKept) {
             disk::remove_file(&marker).map_err(|error| io_error("remove", &marker, error))?;
             disk::sync_dir(path).map_err(|error| io_error("sync", path, error))?;
         }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::error::JournalError;
 use super::format::{BLOCK_BYTES, FileHeader, FrameHeader};
+use crate::planted::{self, Bug};
 
 /// Directory of all journals, in each log directory.
 pub const JOURNAL_DIR: &str = "ringlog-journal";
@@ -122,7 +123,10 @@ impl Files {
     /// Where a frame of `bytes` goes; `None` while no file is free.
     pub(super) fn place(&mut self, bytes: u64, sequence: u64) -> Option<(DirectFile, u64)> {
         if self.position + bytes > self.layout.file_bytes {
-            let next = self.free.pop_front()?;
+            let next = match self.free.pop_front() {
+                None if planted::is(Bug::JournalReusedBeforeCheckpoint) => self.full.pop_front()?.open,
+                free => free?,
+            };
             let full = std::mem::replace(&mut self.current, next);
             self.full.push_back(Full {
                 open: full,

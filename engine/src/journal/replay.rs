@@ -30,6 +30,7 @@ use super::format::{BLOCK_BYTES, Entry, EntryKind, FormatError, FrameHeader, ent
 use super::owner::Owner;
 use super::scan::{FrameAt, FrameReader, ScanEnd, ScanError, next_frame_behind, read_frame};
 use super::target::Target;
+use crate::planted::{self, Bug};
 use crate::types::Offset;
 
 /// Topic id and partition number.
@@ -90,7 +91,7 @@ pub fn replay(
             replayed.ends.insert(key, target.finish()?);
         }
     }
-    if !replayed.ends.is_empty() {
+    if !replayed.ends.is_empty() && !planted::is(Bug::ReplayNotSynced) {
         file_system
             .sync_all_blocking()
             .map_err(|source| JournalError::io(log_dir, "sync file system", source))?;
@@ -160,7 +161,9 @@ fn replay_journal(
             let entry = entry.map_err(|error| format_error(&source.path, frame.position, error))?;
             let key = (entry.header.topic_id, entry.header.partition);
             let is_void = resets.get(&key).is_some_and(|sequence| {
-                frame.header.sequence <= *sequence && entry.header.kind == EntryKind::Batch
+                frame.header.sequence <= *sequence
+                    && entry.header.kind == EntryKind::Batch
+                    && !planted::is(Bug::JournalResetIgnored)
             });
             if is_void {
                 continue;

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use super::format::{BLOCK_BYTES, FRAME_HEADER_BYTES, FileHeader, FormatError, FrameHeader, Part};
 use crate::log::window::{BULK_BYTES, ByteSource, SCAN_BYTES, Window};
+use crate::planted::{self, Bug};
 
 /// A file's header and its frames.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,7 +211,7 @@ impl<'s, S: ByteSource + ?Sized> FrameReader<'s, S> {
             }
             Err(error) => return Ok(Err(ScanEnd::Torn { position, error })),
         };
-        if header.journal_id != self.header.journal_id {
+        if header.journal_id != self.header.journal_id && !planted::is(Bug::JournalIdentityNotChecked) {
             return Ok(Err(ScanEnd::Foreign {
                 position,
                 found: header.journal_id,

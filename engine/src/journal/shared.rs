@@ -24,6 +24,7 @@ use super::files::Files;
 use super::format::{EntryHeader, FRAME_HEADER_BYTES, entry_bytes, frame_bytes};
 use super::group::Group;
 use crate::log::handle::Inner as LogInner;
+use crate::planted::{self, Bug};
 
 pub(crate) struct Shared {
     pub(super) config: JournalConfig,
@@ -210,7 +211,9 @@ impl Shared {
 
     /// A write has ended. Wakes everybody whose records are durable now.
     pub(super) fn written(&self, sequence: u64, result: io::Result<()>) {
-        if let Err(error) = result {
+        if let Err(error) = result
+            && !planted::is(Bug::JournalErrorIgnored)
+        {
             self.fail("write journal", error);
             return;
         }
@@ -222,6 +225,9 @@ impl Shared {
             let at = usize::try_from(sequence - first).unwrap_or(usize::MAX);
             if let Some(write) = state.in_flight.get_mut(at) {
                 write.is_done = true;
+                if planted::is(Bug::JournalAcknowledgedOutOfOrder) {
+                    ready.push(std::mem::take(&mut write.wakers));
+                }
             }
             while state.in_flight.front().is_some_and(|write| write.is_done) {
                 state.durable += 1;
@@ -284,6 +290,11 @@ impl Shared {
         }
         let wakers = if sequence < state.next_sequence {
             let at = usize::try_from(sequence - state.durable - 1).unwrap_or(usize::MAX);
+            if planted::is(Bug::JournalAcknowledgedOutOfOrder)
+                && state.in_flight.get(at).is_some_and(|write| write.is_done)
+            {
+                return Some(Ok(()));
+            }
             state.in_flight.get_mut(at).map(|write| &mut write.wakers)
         } else {
             let at = usize::try_from(sequence - state.next_sequence).unwrap_or(usize::MAX);

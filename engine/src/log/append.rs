@@ -19,6 +19,7 @@ use crate::batch::{
     set_max_timestamp,
 };
 use crate::journal::format::{EntryHeader, EntryKind};
+use crate::planted::{self, Bug};
 use crate::types::{LeaderEpoch, Offset, ProducerId, Timestamp};
 
 /// What the log cannot see in the batch.
@@ -46,6 +47,9 @@ impl Appended {
     /// What to [`super::Log::commit`] before the producer may be answered. Right for duplicates as well: the first
     /// copy may not be on the disk yet.
     pub fn commit_offset(&self) -> Offset {
+        if self.duplicate && planted::is(Bug::DuplicateNotCommitted) {
+            return Offset::ZERO;
+        }
         self.last_offset.next()
     }
 }

@@ -32,6 +32,7 @@ use super::file_name::LEADER_EPOCH_CHECKPOINT;
 use super::handle::{Inner, Log};
 use super::state::State;
 use crate::journal::Journal;
+use crate::planted::{self, Bug};
 use crate::types::{Offset, Timestamp};
 
 /// What is not on the disk yet.
@@ -107,7 +108,7 @@ impl FlushState {
 
     /// Some bytes below the end are neither in a journal nor synced.
     pub(crate) fn has_gap(&self) -> bool {
-        self.unjournaled_end > self.recovery_point
+        self.unjournaled_end > self.recovery_point && !planted::is(Bug::JournalGapIgnored)
     }
 
     /// An append went to its segment only.
@@ -265,6 +266,9 @@ impl Flush {
             flush = reactor::background(move || flush.sync_files().map(|()| flush)).await?;
         }
         for closed in &flush.closed {
+            if planted::is(Bug::ClosedSegmentNotSynced) {
+                break;
+            }
             closed
                 .log
                 .sync_data()
@@ -298,6 +302,7 @@ impl Flush {
 
     fn write_epochs(&self) -> Result<(), FlushError> {
         match &self.epochs {
+            _ if planted::is(Bug::EpochsNotWritten) => Ok(()),
             Some((path, bytes)) => write_epochs(path, bytes).map_err(failed("write leader epochs")),
             None => Ok(()),
         }
@@ -322,6 +327,9 @@ impl Flush {
         self.write_aids();
         self.sync_files()?;
         for closed in &self.closed {
+            if planted::is(Bug::ClosedSegmentNotSynced) {
+                break;
+            }
             closed
                 .log
                 .sync_data_blocking()
@@ -337,6 +345,9 @@ const SYNC_ALL_FROM: usize = 64;
 
 /// Syncs for many logs at once. Blocking; for helper threads.
 pub(crate) fn sync_all(flushes: &[Flush], file_system: &FileSystem) -> Result<(), Arc<FlushError>> {
+    if planted::is(Bug::CheckpointWithoutSync) {
+        return Ok(());
+    }
     let files: usize = flushes.iter().map(Flush::file_count).sum();
     let sync = || {
         if files < SYNC_ALL_FROM {
@@ -428,6 +439,7 @@ impl State {
                 flush.note_committed(target);
                 flush.oldest_sequence = flush.oldest_since_sync.take();
             }
+            Err(_) if planted::is(Bug::SyncErrorRetried) => {}
             Err(FlushError { operation, source }) => {
                 self.fail(operation, source);
             }
@@ -529,6 +541,7 @@ impl State {
         let waits = match &self.journal {
             _ if self.fault.is_some() => WaitsFor::Nothing(self.check_online()),
             _ if self.flush.committed >= up_to => WaitsFor::Nothing(Ok(())),
+            _ if planted::is(Bug::AcknowledgeBeforeSync) => WaitsFor::Nothing(Ok(())),
             Some(port) if !self.flush.has_gap() => WaitsFor::Journal {
                 journal: port.journal.clone(),
                 sequence: self.flush.sequence,

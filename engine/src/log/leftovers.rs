@@ -20,6 +20,7 @@ use reactor::{File, OpenMode, disk};
 
 use super::file_name::{FileKind, FileName, Suffix};
 use super::window::{SCAN_BYTES, ScanError, Window};
+use crate::planted::{self, Bug};
 use crate::types::Offset;
 
 /// What was dealt with, for the recovery report.
@@ -56,7 +57,8 @@ pub(crate) fn finish(dir: &Path) -> Result<Leftovers, ScanError> {
         }
     }
     for (base_offset, names) in swaps {
-        if names.iter().any(|name| name.kind == FileKind::Log) {
+        let is_complete = names.iter().any(|name| name.kind == FileKind::Log);
+        if is_complete && !planted::is(Bug::CompactionDiscarded) {
             finish_swap(dir, base_offset, &names, &live)?;
             leftovers.swaps_finished += 1;
         } else {

@@ -13,6 +13,7 @@
 
 use super::state::State;
 use super::window::ScanError;
+use crate::planted::{self, Bug};
 use crate::types::{Offset, Timestamp};
 
 /// Segments removed in one call; the rest goes with the next, see [`Retained::is_pending`]. Each costs about 30 us of renames.
@@ -46,7 +47,7 @@ impl State {
             self.roll_at(self.end_offset, now)?;
         }
         let mut retained = Retained::default();
-        if self.flush.is_directory_dirty() {
+        if self.flush.is_directory_dirty() && !planted::is(Bug::RetentionBeforeDirectorySync) {
             retained.is_pending = !expired.base_offsets.is_empty() || expired.is_active;
             return Ok((retained, Vec::new()));
         }

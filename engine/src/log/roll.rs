@@ -13,6 +13,7 @@ use super::segment::{Segment, write_whole};
 use super::segment_index::SegmentIndex;
 use super::state::{ActiveSegment, State};
 use super::tail_cache::TailCache;
+use crate::planted::{self, Bug};
 use crate::types::{Offset, Timestamp};
 
 impl State {
@@ -101,7 +102,9 @@ impl State {
         self.closed.insert(closed.segment.base_offset, closed.segment);
         self.producers.advance_to(base_offset);
         self.take_snapshot(base_offset);
-        self.flush.directory_changed();
+        if !planted::is(Bug::DirectoryNotSyncedAfterRoll) {
+            self.flush.directory_changed();
+        }
         Ok(())
     }
 
@@ -141,7 +144,12 @@ impl State {
         self.producers
             .expire(State::now(), self.config.producer_id_expiration_ms);
         let path = FileName::new(offset, FileKind::ProducerSnapshot, Suffix::Live).in_dir(&self.dir);
-        match write_whole(&path, &producer_snapshot::encode(&self.producers)) {
+        let bytes = if planted::is(Bug::ProducersLostOnRoll) {
+            producer_snapshot::encode(&Default::default())
+        } else {
+            producer_snapshot::encode(&self.producers)
+        };
+        match write_whole(&path, &bytes) {
             Ok(_) => {
                 self.snapshots.insert(offset);
                 self.flush.derived_written(path);

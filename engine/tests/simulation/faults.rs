@@ -1,6 +1,9 @@
 //! What goes wrong in a seed: every kind in some of them, none in others, so that rare combinations come up (swarm).
 
+use std::time::Duration;
+
 use engine::batch::TimestampType;
+use engine::journal::JournalConfig;
 use engine::log::{CleanupPolicy, Durability, LogConfig};
 use reactor::sim::{Chance, Faults, Halt, HaltAfter, Latency};
 
@@ -57,6 +60,7 @@ impl Mix {
             write_error_ppm: rate(self.write_errors, 20_000),
             sync_error_ppm: rate(self.sync_errors, 40_000),
             directory_error_ppm: rate(self.directory_errors, 20_000),
+            lost_pages_stay: true,
         }
     }
 
@@ -83,6 +87,33 @@ impl Mix {
     }
 }
 
+/// The journal of the shard, in most seeds.
+pub fn journal(mix: &Mix, chance: &mut Chance) -> Option<JournalConfig> {
+    if chance.below(4) == 0 {
+        return None;
+    }
+    let config = JournalConfig {
+        file_bytes: chance.pick(&[16, 32, 64]) << 10,
+        files_max: chance.pick(&[2, 3, 8]),
+        writes_in_flight_max: chance.pick(&[1, 2, 4]),
+        group_bytes_max: chance.pick(&[4, 8, 64]) << 10,
+        direct_bytes: chance.pick(&[300, 1_000, 64 << 10]),
+        checkpoint_bytes: chance.pick(&[8, 30, 1 << 20]) << 10,
+        checkpoint_every: Duration::from_millis(chance.pick(&[5, 50, 5_000])),
+        unwritten_bytes_max: chance.pick(&[1 << 10, 16 << 20]),
+    };
+    if mix.full_disk {
+        // (Finding 4: a journal that finds no room tries again at once, for ever; this keeps out of its way.)
+        return Some(JournalConfig {
+            file_bytes: 64 << 10,
+            files_max: 8,
+            unwritten_bytes_max: 16 << 20,
+            ..config
+        });
+    }
+    Some(config)
+}
+
 /// The rules of one log.
 pub fn config(chance: &mut Chance) -> LogConfig {
     let cleanup_policy = chance.pick(&[
@@ -100,7 +131,7 @@ pub fn config(chance: &mut Chance) -> LogConfig {
         retention_ms: chance.pick(&[-1, -1, 200]),
         retention_bytes: chance.pick(&[-1, -1, 8_000]),
         cleanup_policy,
-        durability: Durability::Journal,
+        durability: chance.pick(&[Durability::Journal, Durability::Journal, Durability::PageCache]),
         flush_messages: chance.pick(&[i64::MAX, i64::MAX, 1, 10]),
         flush_ms: chance.pick(&[i64::MAX, 10]),
         message_timestamp_type: chance.pick(&[

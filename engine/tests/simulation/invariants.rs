@@ -138,6 +138,7 @@ pub fn check_recovered(world: &World, model: &mut LogModel, log: &Log, report: &
         world.count(|figures| figures.truncations += 1);
     }
     let (start, end) = (log.start_offset(), log.end_offset());
+    model.start_max = model.start_max.max(model.start);
     if !model.rotted {
         world.require(
             start >= model.start_durable && start <= model.start.max(end),
@@ -149,7 +150,11 @@ pub fn check_recovered(world: &World, model: &mut LogModel, log: &Log, report: &
                 )
             },
         );
-        let promised = model.acked.max(model.flushed);
+        let mut promised = model.acked.max(model.flushed);
+        if !model.power_lost {
+            // what only the page cache was promised to hold, it holds
+            promised = promised.max(model.acked_cached);
+        }
         world.require(end >= promised, ACKED_SURVIVES, || {
             format!(
                 "{name}: ends at {end}, acknowledged {}, recovery point {}, start {start}",
@@ -183,11 +188,14 @@ pub fn check_recovered(world: &World, model: &mut LogModel, log: &Log, report: &
         check_producers(world, model, &dump);
     }
     model.learn_producers(&dump.producers);
+    model.start_max = model.start_max.max(start);
     model.start = start;
     model.start_durable = start;
     model.acked = end;
     model.acked_cached = end;
-    model.flushed = log.flushed_offset();
+    model.power_lost = false;
+    model.flushed = log.recovery_point();
+    model.is_frozen = false;
     world.require(model.flushed <= end, ONLY_GROWS, || {
         format!("{name}: recovery point {} behind the end {end}", model.flushed)
     });
@@ -231,15 +239,11 @@ fn check_batches(world: &World, model: &LogModel, dump: &Dump) -> Vec<Entry> {
             return chosen;
         };
         // what compaction removed altogether is still known to the model
-        let hidden = model
-            .entries
-            .iter()
-            .filter(|entry| model.is_compacted() && entry.base >= next && entry.base < base);
-        chosen.extend(hidden.cloned());
+        chosen.extend(hidden(model, next, base));
         let expected = chosen.last().map_or(next, Entry::next);
         let is_first = chosen.is_empty();
         let follows = base == expected || (is_first && base <= next && last >= next);
-        if !follows && !model.is_compacted() && !model.rotted {
+        if !follows && !model.rotted {
             world.violate(SUFFIX_ONLY, || format!("{name}: {base} follows {expected}"));
             return chosen;
         }
@@ -256,11 +260,7 @@ fn check_batches(world: &World, model: &LogModel, dump: &Dump) -> Vec<Entry> {
         next = last.next();
         chosen.push(found.clone());
     }
-    let hidden = model
-        .entries
-        .iter()
-        .filter(|entry| model.is_compacted() && entry.base >= next && entry.last < dump.end);
-    chosen.extend(hidden.cloned());
+    chosen.extend(hidden(model, next, dump.end));
     let end = chosen.last().map_or(dump.start, Entry::next).max(dump.start);
     if !model.rotted {
         world.require(end == dump.end, SUFFIX_ONLY, || {
@@ -271,6 +271,16 @@ fn check_batches(world: &World, model: &LogModel, dump: &Dump) -> Vec<Entry> {
         check_keys(world, model, dump, &chosen);
     }
     chosen
+}
+
+/// What compaction removed altogether in between: nothing that was never acknowledged.
+fn hidden(model: &LogModel, from: Offset, to: Offset) -> Vec<Entry> {
+    let promised = model.acked.max(model.flushed).max(model.acked_cached);
+    let hidden = model
+        .entries
+        .iter()
+        .filter(|entry| entry.base >= from && entry.next() <= to && entry.next() <= promised);
+    hidden.filter(|_| model.is_compacted()).cloned().collect()
 }
 
 /// The last record of every key is there, and nothing that a tombstone took has come back.
@@ -325,7 +335,7 @@ fn check_epochs(world: &World, model: &LogModel, log: &Log) {
         }
         let found = log.epoch_of(offset);
         // a log start that was never written down goes back, and the epochs before it were forgotten
-        let may_be_forgotten = found.is_none() && offset < model.start;
+        let may_be_forgotten = found.is_none() && offset < model.start_max;
         world.require(found == Some(entry.epoch) || may_be_forgotten, ONLY_GROWS, || {
             format!("{name}: epoch of {offset} is {found:?}, expected {}", entry.epoch)
         });
@@ -345,7 +355,8 @@ fn check_epochs(world: &World, model: &LogModel, log: &Log) {
 
 fn check_producers(world: &World, model: &LogModel, dump: &Dump) {
     for (id, entry) in model.last_of_producers() {
-        if entry.last < dump.start {
+        // (Finding 5: the producer of a batch that the log start divides may be forgotten.)
+        if entry.base < dump.start {
             continue; // its records are gone, its state may be
         }
         let Some(expected) = entry.producer else { continue };

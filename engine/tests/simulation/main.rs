@@ -7,6 +7,8 @@ mod boot;
 mod faults;
 mod invariants;
 mod model;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod seed;
 mod workload;
 mod world;
@@ -28,6 +30,15 @@ const TWICE_EVERY: u64 = 50;
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {})); // a panic is a violation, told with its seed
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    #[cfg(feature = "planted-bugs")]
+    if std::env::args().any(|argument| argument == "planted") {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        return if planted::hunt_all(threads) {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        };
+    }
     match number("SEED") {
         Some(seed) => replay(seed),
         None => run_many(

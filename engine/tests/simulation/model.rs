@@ -102,12 +102,20 @@ pub struct LogModel {
     pub flushed: Offset,
     /// What was acknowledged by a log that promises the page cache only.
     pub acked_cached: Offset,
+    /// The power was cut since the log was last checked.
+    pub power_lost: bool,
     /// Log start as last seen, and as last known to outlive everything.
     pub start: Offset,
     pub start_durable: Offset,
+    /// The greatest there ever was.
+    pub start_max: Offset,
     pub epoch: LeaderEpoch,
     /// What the log must know of the producers: their last batches.
     pub producers: BTreeMap<ProducerId, Sequenced>,
+    /// It is being cut: nothing else happens to it.
+    pub is_frozen: bool,
+    /// How often it was cut.
+    pub cuts: u32,
     /// Bits were flipped in its files: completeness is no longer asked for.
     pub rotted: bool,
 }
@@ -123,10 +131,14 @@ impl LogModel {
             acked: Offset(0),
             flushed: Offset(0),
             acked_cached: Offset(0),
+            power_lost: false,
             start: Offset(0),
             start_durable: Offset(0),
+            start_max: Offset(0),
             epoch: LeaderEpoch(0),
             producers: BTreeMap::new(),
+            is_frozen: false,
+            cuts: 0,
             rotted: false,
         }
     }

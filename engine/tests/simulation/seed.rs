@@ -4,7 +4,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use engine::log::Durability;
 use reactor::sim::{Chance, Halt, HaltAfter, Outcome, SimConfig, run};
 
 use crate::boot::{self, BootPlan, DATA};
@@ -27,8 +26,15 @@ pub fn run_seed(seed: u64, trace: bool) -> Report {
     let logs = (0..1 + chance.below(3) as i32)
         .map(|number| LogModel::new(number, faults::config(&mut chance)))
         .collect();
-    let world = Rc::new(World::new(seed, logs));
+    let world = Rc::new(World::new(seed, logs, faults::journal(&mix, &mut chance)));
     world.disk.note(&format!("{mix:?}"));
+    world.disk.note(&format!("{:?}", world.journal));
+    for log in &world.logs {
+        let model = log.borrow();
+        world
+            .disk
+            .note(&format!("{} {:?}", model.partition, model.config));
+    }
     let mut lives = Lives {
         world: world.clone(),
         mix,
@@ -103,6 +109,7 @@ impl Lives {
             latency: self.mix.latency(),
             halt_after,
             trace: self.trace,
+            polls_max: 100_000,
             ..SimConfig::new(self.chance.next_u64())
         }
     }
@@ -115,23 +122,21 @@ impl Lives {
         let outcome = run(&self.world.disk, config, boot::live(self.world.clone(), plan));
         self.world.is_running.set(false);
         self.check_panics();
-        match outcome.expect("a simulated machine") {
-            Outcome::PowerCut => true,
-            Outcome::Killed | Outcome::Done(()) => {
-                // what only the page cache was promised to hold, it holds
-                for log in &self.world.logs {
-                    let mut model = log.borrow_mut();
-                    if model.config.durability == Durability::PageCache {
-                        model.acked = model.acked.max(model.acked_cached);
-                    }
-                }
-                false
-            }
-            Outcome::Stuck => {
-                self.world
-                    .violate(LIVENESS, || "nothing happens any more".to_owned());
-                false
-            }
+        let outcome = outcome.expect("a simulated machine");
+        if outcome == Outcome::Stuck {
+            self.world
+                .violate(LIVENESS, || "nothing happens any more".to_owned());
+        }
+        let was_cut = outcome == Outcome::PowerCut;
+        if was_cut {
+            self.note_power_lost();
+        }
+        was_cut
+    }
+
+    fn note_power_lost(&self) {
+        for log in &self.world.logs {
+            log.borrow_mut().power_lost = true;
         }
     }
 
@@ -147,6 +152,7 @@ impl Lives {
             return;
         }
         self.world.count(|figures| figures.idempotence += 1);
+        self.note_power_lost();
         let config = self.config(None);
         let fork = self.world.disk.fork();
         let expected = run(&fork, config, boot::dump_all(self.world.clone())).expect("a machine");

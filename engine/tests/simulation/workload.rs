@@ -34,6 +34,7 @@ pub async fn run(boot: &Rc<Boot>) {
 fn take_step(boot: &Boot) -> bool {
     let left = boot.steps_left.get();
     if left == 0 || boot.world.is_violated() {
+        boot.world.disk.set_limit(None); // whoever waits for room gets it
         return false;
     }
     boot.steps_left.set(left - 1);
@@ -94,10 +95,24 @@ fn now() -> Timestamp {
     Timestamp(reactor::wall_ms())
 }
 
+/// What a producer waits for.
+#[derive(Clone, Copy)]
+struct Promise {
+    /// What the log says is to be committed.
+    commit: Offset,
+    /// What the producer then believes durable.
+    promised: Offset,
+    /// How often the log had been cut.
+    cuts: u32,
+}
+
 /// Appends a new batch; what to commit, if it was taken.
-fn append(boot: &Boot, number: usize, log: &Log, id: Option<ProducerId>) -> Option<Offset> {
+fn append(boot: &Boot, number: usize, log: &Log, id: Option<ProducerId>) -> Option<Promise> {
     let world = &boot.world;
     let mut model = world.logs[number].borrow_mut();
+    if model.is_frozen {
+        return None;
+    }
     let name = model.partition.clone();
     let draft = world.chance(|chance| model.draft(id, now(), chance));
     let context = AppendContext {
@@ -133,8 +148,12 @@ fn append(boot: &Boot, number: usize, log: &Log, id: Option<ProducerId>) -> Opti
             world.require(!was_offline, FAILED_SYNC, || {
                 format!("{name}: an append at {base} was taken after the log had failed")
             });
-            model.entries.push(entry);
-            Some(appended.commit_offset())
+            model.push(entry);
+            Some(Promise {
+                commit: appended.commit_offset(),
+                promised: appended.last_offset.next(),
+                cuts: model.cuts,
+            })
         }
         Err(AppendError::DiskFull { .. }) => {
             world.count(|figures| figures.refused_full += 1);
@@ -156,7 +175,7 @@ fn append(boot: &Boot, number: usize, log: &Log, id: Option<ProducerId>) -> Opti
             world.violate(SEQUENCES, || {
                 format!(
                     "{name} at {base}: {source}; last known {:?}",
-                    id.and_then(|id| model.last_of(id)?.producer)
+                    id.and_then(|id| model.producers.get(&id))
                 )
             });
             None
@@ -169,12 +188,18 @@ fn append(boot: &Boot, number: usize, log: &Log, id: Option<ProducerId>) -> Opti
 }
 
 /// Sends the producer's last batch once more, or one that leaves a gap.
-fn retry(boot: &Boot, number: usize, log: &Log, id: ProducerId) -> Option<Offset> {
+fn retry(boot: &Boot, number: usize, log: &Log, id: ProducerId) -> Option<Promise> {
     let world = &boot.world;
     let model = world.logs[number].borrow();
     let name = model.partition.clone();
+    if model.is_frozen {
+        return None;
+    }
     let last = model.last_of(id)?.clone();
-    if last.last < log.start_offset() || model.rotted {
+    if model.producers.get(&id).map(|producer| producer.last) != last.producer.map(|producer| producer.last) {
+        return None; // written before the log start
+    }
+    if last.base < log.start_offset() || model.rotted {
         return None; // its state may have gone with its records
     }
     let context = AppendContext {
@@ -194,7 +219,11 @@ fn retry(boot: &Boot, number: usize, log: &Log, id: ProducerId) -> Option<Offset
             world.require(is_right, SEQUENCES, || {
                 format!("{name}: the batch at {} again: {appended:?}", last.base)
             });
-            is_right.then(|| appended.commit_offset())
+            is_right.then(|| Promise {
+                commit: appended.commit_offset(),
+                promised: last.next(),
+                cuts: model.cuts,
+            })
         }
         Err(AppendError::Offline(fault)) => {
             boot.check_fault(&fault.to_string());
@@ -209,7 +238,7 @@ fn retry(boot: &Boot, number: usize, log: &Log, id: ProducerId) -> Option<Offset
     }
 }
 
-fn refuse_gap(boot: &Boot, log: &Log, last: &Entry, context: &AppendContext) -> Option<Offset> {
+fn refuse_gap(boot: &Boot, log: &Log, last: &Entry, context: &AppendContext) -> Option<Promise> {
     let world = &boot.world;
     let producer = last.producer?;
     let mut builder = engine::batch::BatchBuilder::new(Offset(0)).producer(
@@ -239,23 +268,27 @@ fn refuse_gap(boot: &Boot, log: &Log, last: &Entry, context: &AppendContext) -> 
 }
 
 /// Waits for durability, and notes the promise.
-async fn commit(boot: Rc<Boot>, number: usize, log: Log, up_to: Offset) {
-    let committed = log.commit(up_to).await;
+async fn commit(boot: Rc<Boot>, number: usize, log: Log, promise: Promise) {
+    let had_failed = log.fault().is_some();
+    let committed = log.commit(promise.commit).await;
+    let up_to = promise.promised;
     let world = &boot.world;
     let mut model = world.logs[number].borrow_mut();
     let name = model.partition.clone();
     match committed {
+        // cut meanwhile: nobody is answered
+        _ if model.cuts != promise.cuts => {}
         Ok(()) => {
             world.count(|figures| figures.acknowledged += 1);
             world.disk.note(&format!("{name} acknowledged up to {up_to}"));
-            world.require(log.fault().is_none(), FAILED_SYNC, || {
+            world.require(!had_failed, FAILED_SYNC, || {
                 format!("{name}: {up_to} was acknowledged after the log had failed")
             });
             match model.config.durability {
                 Durability::Journal => model.acked = model.acked.max(up_to),
                 Durability::PageCache => model.acked_cached = model.acked_cached.max(up_to),
             }
-            model.flushed = model.flushed.max(log.flushed_offset());
+            model.flushed = model.flushed.max(log.recovery_point());
             if up_to > log.high_watermark() {
                 log.set_high_watermark(up_to);
             }
@@ -276,6 +309,9 @@ async fn read_steps(boot: Rc<Boot>) {
 fn read(boot: &Boot, number: usize, log: &Log) {
     let world = &boot.world;
     let model = world.logs[number].borrow();
+    if model.is_frozen {
+        return;
+    }
     let (start, below) = (log.start_offset(), log.high_watermark());
     let span = (below.0 - start.0).max(0) as u64;
     let from = Offset(start.0 + world.chance(|chance| chance.below(span + 1)) as i64);
@@ -321,7 +357,9 @@ async fn upkeep_steps(boot: Rc<Boot>) {
             upkeep(&boot, number, &log).await;
             let mut model = boot.world.logs[number].borrow_mut();
             model.start = model.start.max(log.start_offset());
-            model.flushed = model.flushed.max(log.flushed_offset());
+            if !model.is_frozen {
+                model.flushed = model.flushed.max(log.recovery_point());
+            }
         }
         pause(&boot).await;
     }
@@ -359,6 +397,7 @@ async fn upkeep(boot: &Boot, number: usize, log: &Log) {
             }
             compacted.err().map(|error| error.to_string())
         }
+        8 if world.one_in(3) => truncate(boot, number, log).await,
         8 | 9 => boot.checkpoint().await.err().map(|error| error.to_string()),
         _ => {
             if world.may_be_full.get() {
@@ -369,8 +408,52 @@ async fn upkeep(boot: &Boot, number: usize, log: &Log) {
             None
         }
     };
-    if let Some(text) = failed {
+    // what was flipped is found by whoever reads it
+    if let Some(text) = failed.filter(|_| !world.logs[number].borrow().rotted) {
         boot.check_fault(&text);
+    }
+}
+
+/// Cuts the log as a follower does whose leader has less.
+async fn truncate(boot: &Boot, number: usize, log: &Log) -> Option<String> {
+    let world = &boot.world;
+    let to = {
+        let mut model = world.logs[number].borrow_mut();
+        let (start, end) = (log.start_offset(), log.end_offset());
+        let span = (end.0 - start.0).max(0) as u64;
+        let to = Offset(end.0 - world.chance(|chance| chance.below(span.min(30) + 1)) as i64);
+        // what compaction has seen is never cut: it stays below the high watermark, and a follower keeps all below that
+        let to = if model.is_compacted() {
+            to.max(log.high_watermark())
+        } else {
+            to
+        };
+        // from here on what is cut may be gone or there
+        let cut = model.entries.iter().find(|entry| entry.next() > to);
+        let bound = cut.map_or(to, |entry| entry.base.min(to));
+        model.is_frozen = true;
+        model.cuts += 1;
+        model.acked = model.acked.min(bound);
+        model.acked_cached = model.acked_cached.min(bound);
+        model.flushed = model.flushed.min(bound);
+        to
+    };
+    let truncated = log.truncate(to).await;
+    let mut model = world.logs[number].borrow_mut();
+    match truncated {
+        Ok(end) => {
+            world.count(|figures| figures.cuts += 1);
+            world.disk.note(&format!("{} cut at {end}", model.partition));
+            world.require(end <= to, ONLY_GROWS, || {
+                format!("{}: cut at {to}, ends at {end}", model.partition)
+            });
+            model.entries.retain(|entry| entry.next() <= end);
+            model.ghosts.clear();
+            model.learn_producers(&crate::model::producer_rows(log.producers()));
+            model.is_frozen = false;
+            None
+        }
+        Err(error) => Some(error.to_string()),
     }
 }
 
@@ -396,23 +479,16 @@ pub async fn prove_life(boot: &Rc<Boot>) {
             commit(boot.clone(), number, log.clone(), up_to),
         )
         .await;
+        let up_to = up_to.promised;
         world.require(waited.is_ok(), LIVENESS, || {
             format!("{} does not commit within a minute", log.partition())
         });
-        world.require(
-            log.flushed_offset() >= up_to || !is_durable(boot, number),
-            ACKED_SURVIVES,
-            || {
-                format!(
-                    "{} committed {up_to} and has flushed {}",
-                    log.partition(),
-                    log.flushed_offset()
-                )
-            },
-        );
+        world.require(log.committed_offset() >= up_to, ACKED_SURVIVES, || {
+            format!(
+                "{} committed {up_to} and has flushed {}",
+                log.partition(),
+                log.committed_offset()
+            )
+        });
     }
-}
-
-fn is_durable(boot: &Boot, number: usize) -> bool {
-    boot.world.logs[number].borrow().config.durability == Durability::Journal
 }

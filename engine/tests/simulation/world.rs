@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::fmt;
 
+use engine::journal::JournalConfig;
 use reactor::sim::{Chance, Faults, SimDisk};
 
 use crate::model::LogModel;
@@ -23,6 +24,8 @@ impl fmt::Display for Violation {
 pub struct World {
     pub disk: SimDisk,
     pub logs: Vec<RefCell<LogModel>>,
+    /// How the shard's journal is built, if there is one.
+    pub journal: Option<JournalConfig>,
     chance: RefCell<Chance>,
     violation: RefCell<Option<Violation>>,
     /// Whether this run's disk may fail operations, or is full.
@@ -69,6 +72,7 @@ figures! {
     retained,
     deletes,
     rolls,
+    cuts,
     checkpoints,
     idempotence,
     rotted,
@@ -82,10 +86,11 @@ figures! {
 }
 
 impl World {
-    pub fn new(seed: u64, logs: Vec<LogModel>) -> World {
+    pub fn new(seed: u64, logs: Vec<LogModel>, journal: Option<JournalConfig>) -> World {
         World {
             disk: SimDisk::new(),
             logs: logs.into_iter().map(RefCell::new).collect(),
+            journal,
             chance: RefCell::new(Chance::new(seed ^ 0x5eed)),
             violation: RefCell::new(None),
             may_fail: Cell::new(false),
@@ -94,6 +99,11 @@ impl World {
             is_running: Cell::new(false),
             figures: RefCell::default(),
         }
+    }
+
+    /// No bit was flipped.
+    pub fn is_whole(&self) -> bool {
+        !self.logs.iter().any(|log| log.borrow().rotted)
     }
 
     /// Asks chance; never across an await.

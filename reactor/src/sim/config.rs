@@ -11,6 +11,9 @@ pub struct Faults {
     pub sync_error_ppm: u32,
     /// Creations, renames and removals that end in EIO.
     pub directory_error_ppm: u32,
+    /// What a failed sync lost may still be read after a restart of the process, as long as memory is not short. (Otherwise
+    /// every restart reads from the disk what counts as clean.)
+    pub lost_pages_stay: bool,
 }
 
 /// How long operations take on the simulated clock.

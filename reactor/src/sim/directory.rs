@@ -55,6 +55,14 @@ impl Directory {
         self.cached.get(name).copied()
     }
 
+    /// Whether it has an entry for the node, or would have one if only some of what is pending was kept.
+    pub(super) fn may_name(&self, node: NodeId) -> bool {
+        let is_linked = |change: &EntryChange| matches!(change, EntryChange::Link { node: linked, .. } if *linked == node);
+        self.durable.values().any(|child| *child == node)
+            || self.cached.values().any(|child| *child == node)
+            || self.pending.iter().any(is_linked)
+    }
+
     /// Changes the cached entries. Now and then what is pending reaches the disk by itself.
     pub(super) fn change(&mut self, change: EntryChange, chance: &mut Chance) {
         /// How often. A guess: kernels write metadata every few seconds.

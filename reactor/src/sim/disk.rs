@@ -38,6 +38,11 @@ impl SimDisk {
         SimDisk(Arc::new(Mutex::new(self.machine().clone())))
     }
 
+    /// Whether the machine that ran has ended, or is about to.
+    pub fn is_halted(&self) -> bool {
+        self.machine().halted.is_some()
+    }
+
     /// Stands for all operations and their results so far, over all runs.
     pub fn trace_hash(&self) -> u64 {
         self.machine().trace.hash()

@@ -134,7 +134,7 @@ impl Machine {
             Halt::PowerCut => self.cut_power(),
             Halt::Kill => {
                 // what a failed sync lost may now be seen to be lost
-                if self.chance.coin() {
+                if !self.faults.lost_pages_stay || self.chance.coin() {
                     for node in self.nodes.values_mut() {
                         if let Node::File(content) = node {
                             content.evict_clean();
@@ -172,13 +172,10 @@ impl Machine {
         self.nodes.retain(|node, _| named.contains(node));
     }
 
-    /// Drops a file that no directory names, neither on the disk nor in the cache.
+    /// Drops a file that no directory names, neither on the disk nor in the cache, nor could after a power cut.
     pub(super) fn forget_if_unnamed(&mut self, node: NodeId) {
         let is_named = self.nodes.values().any(|other| match other {
-            Node::Directory(directory) => {
-                directory.durable().values().any(|child| *child == node)
-                    || directory.cached().values().any(|child| *child == node)
-            }
+            Node::Directory(directory) => directory.may_name(node),
             Node::File(_) => false,
         });
         if !is_named {

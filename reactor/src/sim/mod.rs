@@ -11,7 +11,8 @@
 //! lengths.
 //! - A sync makes the changes issued before it began durable when it resolves. It says nothing about the directory entry.
 //! - A failed sync does what the kernel does: each of those changes is on the disk or lost, all of them count as clean,
-//!   and the next sync succeeds. Reads go on seeing the cached bytes until the machine restarts, or lose them at once.
+//!   and the next sync succeeds. Reads go on seeing the cached bytes until the process restarts (or longer, see
+//!   [`Faults::lost_pages_stay`]), or lose them at once.
 //! - [`crate::DirectFile::write_synced`] is durable when it resolves; in flight at a power cut it is torn at sectors.
 //! - A failed write has left nothing or a part.
 //!
