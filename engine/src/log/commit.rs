@@ -629,7 +629,7 @@ impl State {
     /// A sync has ended; whether nobody wants another.
     fn end_flush(&mut self) -> bool {
         let has_all = self.flush.recovery_point >= self.flush.wanted && !self.flush.is_asked_again;
-        let is_done = self.fault.is_some() || has_all;
+        let is_done = self.check_online().is_err() || has_all;
         self.flush.is_running = !is_done;
         is_done
     }
