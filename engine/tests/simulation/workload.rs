@@ -448,6 +448,7 @@ async fn truncate(boot: &Boot, number: usize, log: &Log) -> Option<String> {
                 format!("{}: cut at {to}, ends at {end}", model.partition)
             });
             model.entries.retain(|entry| entry.next() <= end);
+            model.recovered_end = model.recovered_end.min(end);
             model.ghosts.clear();
             model.learn_producers(&crate::model::producer_rows(log.producers()));
             model.is_frozen = false;
