@@ -60,4 +60,4 @@ pub use run::{Current, Probe, ThreadHandle, current, probe, run, thread};
 pub use signal::{Signal, shutdown_signal};
 pub use socket::Socket;
 pub use task::{Lost, Task, spawn};
-pub use timers::{Elapsed, Sleep, sleep, sleep_until, timeout, yield_now};
+pub use timers::{Elapsed, Sleep, sleep, sleep_until, timeout, yield_now, yield_turn};

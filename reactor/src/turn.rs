@@ -30,6 +30,11 @@ impl Turn {
         self.task_ops_left.set(TASK_OPS);
     }
 
+    /// Ends the turn with the poll that is going on.
+    pub(crate) fn end(&self) {
+        self.socket_bytes_left.set(0);
+    }
+
     /// True when the turn should end although tasks are ready.
     pub(crate) fn is_spent(&self) -> bool {
         self.socket_bytes_left.get() <= 0

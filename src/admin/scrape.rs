@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use engine::journal::Figures;
 use futures_util::future::join_all;
 
 use super::lag;
@@ -68,6 +69,7 @@ async fn collect(shard: Rc<Shard>) -> Snapshot {
     let mut out = Snapshot::default();
     shard.metrics.collect(&mut out);
     connections(&shard, &mut out);
+    journals(&shard, &mut out);
     topics(&shard, &mut out).await;
     let name = shard.id().0.to_string();
     let label = [("shard", name.as_str())];
@@ -105,6 +107,35 @@ async fn collect(shard: Rc<Shard>) -> Snapshot {
         reactor.buffers_free as f64,
     );
     out
+}
+
+/// Of all directories together; what fails in one is told by its own metrics.
+fn journals(shard: &Shard, out: &mut Snapshot) {
+    let name = shard.id().0.to_string();
+    let label = [("shard", name.as_str())];
+    let mut sum = Figures::default();
+    for figures in shard.journal_figures() {
+        sum.writes += figures.writes;
+        sum.entries += figures.entries;
+        sum.bytes += figures.bytes;
+        sum.checkpoints += figures.checkpoints;
+        sum.unwritten_bytes += figures.unwritten_bytes;
+    }
+    out.counter("journal_writes", "Synced writes of journals.", &label, sum.writes);
+    out.counter("journal_batches", "Batches made durable by journals.", &label, sum.entries);
+    out.counter("journal_bytes", "Bytes written to journals.", &label, sum.bytes);
+    out.counter(
+        "journal_checkpoints",
+        "Times the segments behind a journal were synced.",
+        &label,
+        sum.checkpoints,
+    );
+    out.gauge(
+        "journal_unwritten_bytes",
+        "Durable bytes that segment files do not have yet.",
+        &label,
+        sum.unwritten_bytes as f64,
+    );
 }
 
 fn connections(shard: &Shard, out: &mut Snapshot) {

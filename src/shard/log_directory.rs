@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine::journal::{Journal, JournalConfig, JournalError};
+use engine::journal::{Figures, Journal, JournalConfig, JournalError};
 use reactor::sync::Notify;
 
 use crate::log_dirs::{DirIndex, LogDirs};
@@ -86,6 +86,11 @@ impl LogDirectory {
             tracing::error!(%error, "closing the journal");
         }
         closed.is_ok()
+    }
+
+    /// `None` before the journal is used.
+    pub fn figures(&self) -> Option<Figures> {
+        self.journal.borrow().as_ref().map(Journal::figures)
     }
 
     pub fn index(&self) -> DirIndex {

@@ -51,7 +51,7 @@ async fn upkeep(shard: Rc<Shard>) {
                 shard.disk_failed(&partition);
                 tracing::debug!(topic = %partition.id.topic, partition = partition.id.index, %error, "upkeep");
             }
-            reactor::yield_now().await;
+            reactor::yield_turn().await;
         }
     }
 }
@@ -71,7 +71,7 @@ async fn retain(shard: Rc<Shard>) {
             if partition.log.start_offset() != before {
                 partition.wake_waiters();
             }
-            reactor::yield_now().await;
+            reactor::yield_turn().await;
         }
     }
 }
@@ -84,7 +84,7 @@ pub(super) async fn retain_partition(partition: &Partition) {
             Ok(retained) if retained.is_pending => {
                 // the next call needs the directory on the disk; a fault is told by it
                 let _ = partition.log.sync().await;
-                reactor::yield_now().await;
+                reactor::yield_turn().await;
             }
             Ok(_) => return,
             Err(error) => return report(partition, &error, "retention"),
@@ -129,7 +129,7 @@ async fn scrub(shard: Rc<Shard>, rules: ScrubRules) {
                 continue;
             };
             scrub_partition(&shard, &partition, rules).await;
-            reactor::yield_now().await;
+            reactor::yield_turn().await;
         }
     }
 }

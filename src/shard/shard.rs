@@ -12,6 +12,7 @@ use control::image::ClusterImage;
 use control::record::{BrokerEpoch, BrokerId};
 use control::service::{CallError, ControllerHandle};
 use engine::journal::JournalConfig;
+use engine::journal::Figures;
 use futures_util::future::{Either, join_all};
 use net::connection::{Connections, Limits};
 use net::error::ErrorCode;
@@ -140,6 +141,11 @@ impl Shard {
     /// What this shard has in a directory.
     pub(super) fn directory(&self, dir: DirIndex) -> &LogDirectory {
         &self.directories[dir.index()]
+    }
+
+    /// Counts of every journal of this shard.
+    pub fn journal_figures(&self) -> Vec<Figures> {
+        self.directories.iter().filter_map(LogDirectory::figures).collect()
     }
 
     pub(super) fn directories(&self) -> &[LogDirectory] {

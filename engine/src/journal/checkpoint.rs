@@ -63,7 +63,7 @@ async fn once(shared: &Rc<Shared>) {
             begun.push((log.clone(), flush));
         }
         if number % LOGS_PER_TURN == LOGS_PER_TURN - 1 {
-            reactor::yield_now().await;
+            reactor::yield_turn().await;
         }
     }
     let (logs_begun, flushes): (Vec<_>, Vec<_>) = begun.into_iter().unzip();
@@ -92,7 +92,7 @@ async fn finish(
     for (number, (log, flush)) in logs.iter().zip(flushes).enumerate() {
         log.finish_checkpoint(flush, result);
         if number % LOGS_PER_TURN == LOGS_PER_TURN - 1 {
-            reactor::yield_now().await;
+            reactor::yield_turn().await;
         }
     }
 }

@@ -39,7 +39,7 @@ pub(super) async fn run(shared: Rc<Shared>) {
                 log.settle_in_turn();
             }
             if number % LOGS_PER_TURN == 0 {
-                reactor::yield_now().await;
+                reactor::yield_turn().await;
             }
         }
     }
