@@ -590,10 +590,10 @@ fn request(inner: &Rc<Inner>, up_to: Offset) {
 
 fn standing(state: &RefCell<State>, up_to: Offset) -> Option<Result<(), DiskFault>> {
     let state = state.borrow();
-    match &state.fault {
-        Some(fault) => Some(Err(fault.clone())),
-        None if state.flush.committed >= up_to => Some(Ok(())),
-        None => None,
+    match state.check_online() {
+        Err(fault) => Some(Err(fault)),
+        Ok(()) if state.flush.committed >= up_to => Some(Ok(())),
+        Ok(()) => None,
     }
 }
 
