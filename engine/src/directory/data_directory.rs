@@ -116,6 +116,8 @@ impl DataDirectory {
             disk::sync_dir(path).map_err(|error| io_error("sync", path, error))?;
         }
         directory.remove_deleted()?;
+        // A partition may have been made in a life that was killed before it was synced: it is in the page cache only.
+        disk::sync_dir(path).map_err(|error| io_error("sync", path, error))?;
         Ok(directory)
     }
 

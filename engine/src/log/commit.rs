@@ -592,10 +592,10 @@ fn request(inner: &Rc<Inner>, up_to: Offset) {
 
 fn standing(state: &RefCell<State>, up_to: Offset) -> Option<Result<(), DiskFault>> {
     let state = state.borrow();
-    match &state.fault {
-        Some(fault) => Some(Err(fault.clone())),
-        None if state.flush.committed >= up_to => Some(Ok(())),
-        None => None,
+    match state.check_online() {
+        Err(fault) => Some(Err(fault)),
+        Ok(()) if state.flush.committed >= up_to => Some(Ok(())),
+        Ok(()) => None,
     }
 }
 
@@ -631,7 +631,7 @@ impl State {
     /// A sync has ended; whether nobody wants another.
     fn end_flush(&mut self) -> bool {
         let has_all = self.flush.recovery_point >= self.flush.wanted && !self.flush.is_asked_again;
-        let is_done = self.fault.is_some() || has_all;
+        let is_done = self.check_online().is_err() || has_all;
         self.flush.is_running = !is_done;
         is_done
     }

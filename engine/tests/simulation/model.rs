@@ -104,6 +104,8 @@ pub struct LogModel {
     pub acked_cached: Offset,
     /// The power was cut since the log was last checked.
     pub power_lost: bool,
+    /// Where the log ended when it was last checked.
+    pub recovered_end: Offset,
     /// Log start as last seen, and as last known to outlive everything.
     pub start: Offset,
     pub start_durable: Offset,
@@ -132,6 +134,7 @@ impl LogModel {
             flushed: Offset(0),
             acked_cached: Offset(0),
             power_lost: false,
+            recovered_end: Offset(0),
             start: Offset(0),
             start_durable: Offset(0),
             start_max: Offset(0),
@@ -148,10 +151,8 @@ impl LogModel {
     }
 
     pub fn end(&self) -> Offset {
-        self.entries
-            .last()
-            .map_or(self.start, Entry::next)
-            .max(self.start)
+        let last = self.entries.last().map_or(self.start, Entry::next);
+        last.max(self.start).max(self.recovered_end)
     }
 
     /// Candidates for the batch at `base`: the one that was appended, then those that failed.

@@ -439,22 +439,28 @@ async fn truncate(boot: &Boot, number: usize, log: &Log) -> Option<String> {
         to
     };
     let truncated = log.truncate(to).await;
-    let mut model = world.logs[number].borrow_mut();
-    match truncated {
-        Ok(end) => {
-            world.count(|figures| figures.cuts += 1);
-            world.disk.note(&format!("{} cut at {end}", model.partition));
-            world.require(end <= to, ONLY_GROWS, || {
-                format!("{}: cut at {to}, ends at {end}", model.partition)
-            });
-            model.entries.retain(|entry| entry.next() <= end);
-            model.ghosts.clear();
-            model.learn_producers(&crate::model::producer_rows(log.producers()));
-            model.is_frozen = false;
-            None
-        }
-        Err(error) => Some(error.to_string()),
+    {
+        let mut model = world.logs[number].borrow_mut();
+        let end = match truncated {
+            Ok(end) => end,
+            Err(error) => return Some(error.to_string()),
+        };
+        world.count(|figures| figures.cuts += 1);
+        world.disk.note(&format!("{} cut at {end}", model.partition));
+        world.require(end <= to, ONLY_GROWS, || {
+            format!("{}: cut at {to}, ends at {end}", model.partition)
+        });
+        model.entries.retain(|entry| entry.next() <= end);
+        model.recovered_end = model.recovered_end.min(end);
+        model.ghosts.clear();
+        model.learn_producers(&crate::model::producer_rows(log.producers()));
     }
+    // a recovery point behind the cut would be believed when the log has grown past it again
+    if let Err(error) = boot.checkpoint().await {
+        return Some(error.to_string());
+    }
+    world.logs[number].borrow_mut().is_frozen = false;
+    None
 }
 
 /// Every log that is not offline takes an append and makes it durable.
