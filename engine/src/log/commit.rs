@@ -399,10 +399,7 @@ impl State {
         self.settle().map_err(|error| self.settle_failed(error))?;
         let active = match self.active.segment.file(&self.dir) {
             Ok(file) => file,
-            Err(error) => {
-                self.fail("open segment", error);
-                return Err(NotBegun::Offline);
-            }
+            Err(error) => return Err(self.settle_failed(error)),
         };
         let flush = &mut self.flush;
         flush.is_running = true;
