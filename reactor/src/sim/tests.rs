@@ -7,9 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::{Faults, Halt, HaltAfter, Outcome, SimConfig, SimDisk, run};
-use crate::{
-    AlignedBuf, DirectFile, File, OpenMode, background, disk, now, random_u64, sleep, spawn, wall_ms,
-};
+use crate::{File, OpenMode, background, disk, now, random_u64, sleep, spawn, wall_ms};
 
 fn healthy<T>(sim: &SimDisk, seed: u64, main: impl Future<Output = T>) -> T {
     match run(sim, SimConfig::new(seed), main).expect("a run") {
