@@ -270,7 +270,25 @@ fn refuse_gap(boot: &Boot, log: &Log, last: &Entry, context: &AppendContext) -> 
 /// Waits for durability, and notes the promise.
 async fn commit(boot: Rc<Boot>, number: usize, log: Log, promise: Promise) {
     let had_failed = log.fault().is_some();
-    let committed = log.commit(promise.commit).await;
+    let mut waiting = std::pin::pin!(log.commit(promise.commit));
+    let mut seconds = 0;
+    let committed = loop {
+        match reactor::timeout(Duration::from_secs(1), waiting.as_mut()).await {
+            Ok(committed) => break committed,
+            // (Finding 12: a commit that waits for segments is not told that its records were cut.)
+            Err(_) if boot.world.logs[number].borrow().cuts != promise.cuts => return,
+            Err(_) => seconds += 1,
+        }
+        if seconds > 300 {
+            return boot.world.violate(LIVENESS, || {
+                format!(
+                    "{}: a commit of {} waits for ever",
+                    log.partition(),
+                    promise.promised
+                )
+            });
+        }
+    };
     let up_to = promise.promised;
     let world = &boot.world;
     let mut model = world.logs[number].borrow_mut();
