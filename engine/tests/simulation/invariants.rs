@@ -232,7 +232,7 @@ fn check_batches(world: &World, model: &LogModel, dump: &Dump) -> Vec<Entry> {
         let (base, last) = (batch.base_offset(), batch.last_offset());
         let found = model
             .at(base)
-            .find(|entry| &entry.stored == bytes || (model.is_compacted() && is_remainder(entry, &batch)));
+            .find(|entry| entry.stored == *bytes || (model.is_compacted() && is_remainder(entry, &batch)));
         if found.is_none() && model.rotted {
             continue; // no checksum covers a batch's offset and epoch
         }

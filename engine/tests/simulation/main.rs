@@ -110,7 +110,7 @@ fn run_many(first: u64, count: u64) -> ExitCode {
                     *watched.lock().expect("no panic") = Some((seed, Instant::now()));
                     let report = run_seed(seed, false);
                     let violation = report.violation.or_else(|| {
-                        let is_twice = seed % TWICE_EVERY == 0;
+                        let is_twice = seed.is_multiple_of(TWICE_EVERY);
                         let again = is_twice.then(|| run_seed(seed, false).trace_hash);
                         again
                             .filter(|hash| *hash != report.trace_hash)

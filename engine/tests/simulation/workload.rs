@@ -81,7 +81,17 @@ async fn produce_steps(boot: Rc<Boot>, id: ProducerId) {
                 }
             }
         }
-        if committing.len() > 4 {
+        // bursts: several writes of the journal at a time, and rings that fill up
+        if boot.world.one_in(8)
+            && let Some((number, log)) = any_log(&boot)
+        {
+            for _ in 0..8 {
+                if let Some(promise) = append(&boot, number, &log, Some(id)) {
+                    committing.push(reactor::spawn(commit(boot.clone(), number, log.clone(), promise)));
+                }
+            }
+        }
+        while committing.len() > 4 {
             let _ = committing.remove(0).outcome().await;
         }
         pause(&boot).await;
