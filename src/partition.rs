@@ -72,6 +72,7 @@ pub struct Partition {
     max_decompressed_bytes: usize,
     committing_unawaited: Cell<bool>,
     usage: Usage,
+    works: Cell<u32>,
     /// What the log was like when it was opened as the last close had left it.
     as_found: Option<Extent>,
 }
@@ -82,6 +83,15 @@ struct Usage {
     count: Cell<u64>,
     count_seen: Cell<u64>,
     idle_since: Cell<Instant>,
+}
+
+/// See [`Partition::work_on`].
+pub struct AtWork<'a>(&'a Cell<u32>);
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 /// What any change of a log changes.
@@ -130,6 +140,7 @@ impl Partition {
                 count_seen: Cell::new(0),
                 idle_since: Cell::new(reactor::now()),
             },
+            works: Cell::new(0),
             as_found: None,
         };
         partition.log.begin_epoch(LeaderEpoch(leader_epoch));
@@ -162,6 +173,16 @@ impl Partition {
 
     pub fn was_never_used(&self) -> bool {
         self.usage.count.get() == 0
+    }
+
+    /// Something that takes long begins to work on the log: as long as this is kept, the partition is not moved.
+    pub fn work_on(&self) -> AtWork<'_> {
+        self.works.set(self.works.get() + 1);
+        AtWork(&self.works)
+    }
+
+    pub fn is_worked_on(&self) -> bool {
+        self.works.get() > 0
     }
 
     /// Notes whether it was used since the last look.

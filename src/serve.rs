@@ -48,6 +48,9 @@ pub fn serve(config: BrokerConfig) -> Result<(), ServeError> {
         IoBackend::IoUring => BackendChoice::Uring,
         IoBackend::Epoll => BackendChoice::Epoll,
     };
+    if let Err(error) = reactor::raise_file_limit() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
     let main = reactor_config(backend, "main".to_owned(), None);
     reactor::run(main, run(config, backend)).map_err(ServeError::Thread)?
 }

@@ -122,7 +122,12 @@ fn journals(shard: &Shard, out: &mut Snapshot) {
         sum.unwritten_bytes += figures.unwritten_bytes;
     }
     out.counter("journal_writes", "Synced writes of journals.", &label, sum.writes);
-    out.counter("journal_batches", "Batches made durable by journals.", &label, sum.entries);
+    out.counter(
+        "journal_batches",
+        "Batches made durable by journals.",
+        &label,
+        sum.entries,
+    );
     out.counter("journal_bytes", "Bytes written to journals.", &label, sum.bytes);
     out.counter(
         "journal_checkpoints",

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use control::config::BrokerConfig;
 use engine::directory::{DirectoryError as EngineError, PartitionCheckpoint};
+use engine::journal::checkpoints_done;
 use futures_util::future::join_all;
 use uuid::Uuid;
 
@@ -23,11 +24,23 @@ pub struct Checkpoint {
     pub partition: PartitionCheckpoint,
 }
 
-/// Writes the checkpoints as long as the broker runs.
+/// How often it is looked whether journals have moved recovery points.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Writes the checkpoints as long as the broker runs: by the clock, and soon after journals have moved recovery points, so that a start
+/// after a crash has little to check.
 pub async fn keep_checkpoints(directories: Directories, config: Arc<BrokerConfig>, main: Rc<Router>) {
     let every = Duration::from_millis(config.log.high_watermark_checkpoint_interval_ms.max(1));
+    let mut done = checkpoints_done();
+    let mut written_at = reactor::now();
     loop {
-        reactor::sleep(every).await;
+        reactor::sleep(every.min(LOOK_EVERY)).await;
+        let is_due = reactor::now().saturating_since(written_at) >= every;
+        let has_moved = std::mem::replace(&mut done, checkpoints_done()) != done;
+        if !is_due && !has_moved {
+            continue;
+        }
+        written_at = reactor::now();
         if let Err(error) = write_checkpoints(&directories, &main).await {
             tracing::error!(%error, "checkpoints are not written; the next start will check more of the logs");
         }

@@ -50,6 +50,7 @@ pub async fn visit_closed(shard: Rc<Shard>) {
             let Ok(partition) = shard.visit(&key).await else {
                 continue;
             };
+            let at_work = partition.work_on();
             if partition.config().cleanup_policy.compact
                 && shard.node.config.log.cleaner_enabled
                 && let Err(error) = partition.log.compact(Timestamp(reactor::wall_ms())).await
@@ -59,6 +60,7 @@ pub async fn visit_closed(shard: Rc<Shard>) {
             if let Some(rules) = scrub_rules(&shard) {
                 scrub_partition(&shard, &partition, rules).await;
             }
+            drop(at_work);
             drop(partition);
             close(&shard, &key, Partition::was_never_used).await;
         }
@@ -136,7 +138,10 @@ fn next_visit_ms(shard: &Shard, partition: &Partition) -> i64 {
         Some(rules) if log.segment_count() > 1 => now.saturating_add(rules.interval_ms),
         _ => i64::MAX,
     };
-    expiry.min(compaction).min(scrub).max(now.saturating_add(check_ms))
+    expiry
+        .min(compaction)
+        .min(scrub)
+        .max(now.saturating_add(check_ms))
 }
 
 impl super::Partitions {

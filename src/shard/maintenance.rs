@@ -101,9 +101,10 @@ async fn clean(shard: Rc<Shard>) {
             let Some(partition) = shard.partitions.opened(&key) else {
                 continue;
             };
-            if !partition.config().cleanup_policy.compact {
+            if !partition.config().cleanup_policy.compact || shard.moves.get(&key).is_some() {
                 continue;
             }
+            let _at_work = partition.work_on();
             match partition.log.compact(Timestamp(reactor::wall_ms())).await {
                 Ok(Some(compacted)) => shard.metrics.upkeep.compacted(&compacted),
                 Ok(None) => {}
@@ -128,7 +129,10 @@ async fn scrub(shard: Rc<Shard>, rules: ScrubRules) {
             let Some(partition) = shard.partitions.opened(&key) else {
                 continue;
             };
-            scrub_partition(&shard, &partition, rules).await;
+            if shard.moves.get(&key).is_none() {
+                let _at_work = partition.work_on();
+                scrub_partition(&shard, &partition, rules).await;
+            }
             reactor::yield_turn().await;
         }
     }

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use control::controller::{AssignDirectories, Request};
 use control::record::PartitionId as PartitionIndex;
-use engine::directory::{Mirror, closed_log};
+use engine::directory::{Mirror, closed_log, future_dir_name};
 use engine::log::DiskFault;
 use engine::types::Timestamp;
 use net::error::ErrorCode;
@@ -41,6 +41,7 @@ const ROUNDS_MAX: usize = 20;
 
 /// How long requests in flight may take to let go of a partition that is shut.
 const LET_GO_PATIENCE: Duration = Duration::from_secs(10);
+const WORK_LOOK: Duration = Duration::from_millis(100);
 const LET_GO_LOOK: Duration = Duration::from_millis(1);
 
 /// How often a move is tried again that found no room, or a partition that was not let go.
@@ -173,22 +174,13 @@ async fn attempt(shard: &Rc<Shard>, key: &PartitionKey, moving: &Rc<Move>) -> Re
     };
     let id = Uuid::from_u64_pair(reactor::random_u64(), reactor::random_u64());
     let base = shard.node.log_dirs.get(moving.to).path();
-    let future = base.join(future_name(name, id));
+    let future = base.join(future_dir_name(name, id));
     let outcome = copy_and_swap(shard, key, moving, partition, &from, &future).await;
     if outcome.is_err() {
         let _left_for_the_next_start =
             reactor::background(move || reactor::disk::remove_dir_all(&future)).await;
     }
     outcome
-}
-
-/// `topic-partition.<id>-future`, the topic cut so that the name fits.
-fn future_name(partition: &str, id: Uuid) -> String {
-    const NAME_BYTES_MAX: usize = 255;
-    let (topic, number) = partition.rsplit_once('-').unwrap_or((partition, "0"));
-    let suffix = format!("-{number}.{}-future", id.simple());
-    let room = NAME_BYTES_MAX.saturating_sub(suffix.len()).min(topic.len());
-    format!("{}{suffix}", topic.get(..room).unwrap_or_default())
 }
 
 async fn copy_and_swap(
@@ -227,6 +219,10 @@ async fn copy_and_swap(
         if round_bytes <= REST_BYTES {
             break;
         }
+    }
+    // Compaction, say; none is begun anew while the partition is on its way. Requests are served meanwhile.
+    while partition.is_worked_on() && !moving.is_cancelled.get() {
+        reactor::sleep(WORK_LOOK).await;
     }
     if moving.is_cancelled.get() {
         return Err(MoveError::Cancelled);

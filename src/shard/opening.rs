@@ -112,13 +112,21 @@ async fn open(
     }
     let path = shard.partition_path(dir, &topic.name, key.index);
     let config = topic_config::resolve(shard, &shard.image(), &topic.name);
-    let log_config = Rc::new(topic_config::log_config(&config, &shard.dynamic(), shard.router.shard_count()));
+    let log_config = Rc::new(topic_config::log_config(
+        &config,
+        &shard.dynamic(),
+        shard.router.shard_count(),
+    ));
     let journal = shard.directory(dir).journal().await;
     let log = open_log(&path, topic.id, log_config, state, journal.as_ref()).await?;
     // The cluster may have gone on: what counts is what is so now, for from here on the partition is told of changes.
     let topic = topic_of(shard, key)?;
     let config = topic_config::resolve(shard, &shard.image(), &topic.name);
-    log.set_config(Rc::new(topic_config::log_config(&config, &shard.dynamic(), shard.router.shard_count())));
+    log.set_config(Rc::new(topic_config::log_config(
+        &config,
+        &shard.dynamic(),
+        shard.router.shard_count(),
+    )));
     let leader_epoch = topic
         .partitions
         .get(&PartitionIndex(key.index))

@@ -83,7 +83,7 @@ pub async fn checkpoints(shard: Rc<Shard>) -> Vec<Checkpoint> {
             }
             checkpoints.extend(checkpoint);
         }
-        reactor::yield_now().await;
+        reactor::yield_turn().await;
     }
     checkpoints
 }

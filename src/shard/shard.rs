@@ -11,8 +11,8 @@ use control::group::GroupConfig;
 use control::image::ClusterImage;
 use control::record::{BrokerEpoch, BrokerId};
 use control::service::{CallError, ControllerHandle};
-use engine::journal::JournalConfig;
 use engine::journal::Figures;
+use engine::journal::JournalConfig;
 use futures_util::future::{Either, join_all};
 use net::connection::{Connections, Limits};
 use net::error::ErrorCode;
@@ -145,7 +145,10 @@ impl Shard {
 
     /// Counts of every journal of this shard.
     pub fn journal_figures(&self) -> Vec<Figures> {
-        self.directories.iter().filter_map(LogDirectory::figures).collect()
+        self.directories
+            .iter()
+            .filter_map(LogDirectory::figures)
+            .collect()
     }
 
     pub(super) fn directories(&self) -> &[LogDirectory] {

@@ -10,7 +10,7 @@
 //! cleaner-offset-checkpoint          partition -> everything below was compacted
 //! orders-0/                          a partition; see `log::file_name`
 //! orders-0.<uuid>-delete/            a partition on its way out
-//! orders-0.<uuid>-future/            a partition on its way in, from another directory
+//! orders-0.ringlog-<uuid>-future/    a partition on its way in, from another directory
 //! ```
 
 mod clean_shutdown;
@@ -27,4 +27,4 @@ pub use meta_properties::{MetaProperties, MetaPropertiesError};
 pub use mirror::Mirror;
 pub use offset_checkpoint::OffsetCheckpoint;
 pub use stray::{STRAY_DIR_SUFFIX, stray_dir};
-pub use topic_partition::{DirName, TopicPartition};
+pub use topic_partition::{DirName, TopicPartition, future_dir_name};

@@ -25,26 +25,40 @@ impl fmt::Display for TopicPartition {
     }
 }
 
+/// Tells our copies from Kafka's, which are Kafka's to go on with.
+const FUTURE_MARK: &str = "ringlog-";
+
+/// The name of a copy on its way, the topic cut so that the name fits.
+pub fn future_dir_name(partition: &str, id: uuid::Uuid) -> String {
+    const NAME_BYTES_MAX: usize = 255;
+    let (topic, number) = partition.rsplit_once('-').unwrap_or((partition, "0"));
+    let suffix = format!("-{number}.{FUTURE_MARK}{}-future", id.simple());
+    let room = NAME_BYTES_MAX.saturating_sub(suffix.len()).min(topic.len());
+    format!("{}{suffix}", topic.get(..room).unwrap_or_default())
+}
+
 /// What a directory in a data directory is, going by its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DirName {
     Partition(TopicPartition),
     /// `topic-partition.<uuid>-delete`: deleted, not yet unlinked.
     Deleted,
-    /// `topic-partition.<uuid>-future`: a copy on its way from another directory, not yet whole.
+    /// `topic-partition.ringlog-<uuid>-future`: a copy on its way from another directory, not yet whole.
     Future,
-    /// `-stray`, or nothing of ours.
+    /// `-future` of Kafka's, `-stray`, or nothing of ours.
     Other,
 }
 
 impl DirName {
     pub fn parse(name: &str) -> DirName {
-        for (suffix, kind) in [("-delete", DirName::Deleted), ("-future", DirName::Future)] {
-            if name.ends_with(suffix) && name.contains('.') {
-                let partition = name
-                    .rsplit_once('.')
-                    .and_then(|(partition, _)| parse_partition(partition));
-                return partition.map_or(DirName::Other, |_| kind);
+        if let Some((partition, rest)) = name.rsplit_once('.')
+            && parse_partition(partition).is_some()
+        {
+            if rest.ends_with("-delete") {
+                return DirName::Deleted;
+            }
+            if rest.starts_with(FUTURE_MARK) && rest.ends_with("-future") {
+                return DirName::Future;
             }
         }
         match parse_partition(name) {
@@ -84,8 +98,10 @@ mod tests {
         }
         let deleted = "my-topic-12.0123456789abcdef0123456789abcdef-delete";
         assert_eq!(DirName::parse(deleted), DirName::Deleted);
-        let future = "my-topic-12.0123456789abcdef0123456789abcdef-future";
-        assert_eq!(DirName::parse(future), DirName::Future);
+        let future = future_dir_name("my-topic-12", uuid::Uuid::from_u128(7));
+        assert_eq!(DirName::parse(&future), DirName::Future);
+        let kafkas = "my-topic-12.0123456789abcdef0123456789abcdef-future";
+        assert_eq!(DirName::parse(kafkas), DirName::Other);
         for name in [
             "",
             "orders",

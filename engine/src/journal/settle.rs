@@ -19,10 +19,8 @@ pub(super) async fn run(shared: Rc<Shared>) {
         if shared.state.borrow().is_closing || shared.fault().is_some() {
             return;
         }
-        let is_urgent = {
-            let state = shared.state.borrow();
-            state.unwritten_bytes > shared.config.unwritten_bytes_max / 2
-        };
+        let unwritten_before = shared.state.borrow().unwritten_bytes;
+        let is_urgent = unwritten_before > shared.config.unwritten_bytes_max / 2;
         if shared.state.borrow().unsettled.is_empty() {
             shared.unwritten.notified().await;
             continue;
@@ -41,6 +39,9 @@ pub(super) async fn run(shared: Rc<Shared>) {
             if number % LOGS_PER_TURN == 0 {
                 reactor::yield_turn().await;
             }
+        }
+        if is_urgent && shared.state.borrow().unwritten_bytes >= unwritten_before {
+            reactor::sleep(SETTLE_AFTER).await; // nothing went: the disk is full, and trying harder makes no room
         }
     }
 }

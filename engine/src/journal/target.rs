@@ -12,7 +12,9 @@ use super::owner::Owner;
 use super::replay::{PartitionKey, Replayed};
 use crate::batch::BatchHeader;
 use crate::directory::stray_dir;
-use crate::log::file_name::{FileKind, FileName, PARTITION_METADATA, Suffix};
+use crate::log::commit::write_epochs;
+use crate::log::epoch_cache::EpochCache;
+use crate::log::file_name::{FileKind, FileName, LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, Suffix};
 use crate::log::partition_metadata;
 use crate::log::recovery::{self, RecoveryRules};
 use crate::types::{Offset, Timestamp};
@@ -29,6 +31,8 @@ pub(super) struct Target {
     /// Base offset of the last segment and its size with `buffer`; `None` before there is one.
     segment: Option<(Offset, u64)>,
     buffer: Vec<u8>,
+    epochs: EpochCache,
+    are_epochs_stale: bool,
 }
 
 impl Target {
@@ -68,6 +72,8 @@ impl Target {
             end_offset: found.end_offset,
             segment: found.last,
             buffer: Vec::new(),
+            epochs: found.epochs,
+            are_epochs_stale: found.are_epochs_stale,
         })
     }
 
@@ -102,6 +108,13 @@ impl Target {
             *size += entry.body.len() as u64;
         }
         self.end_offset = next_offset;
+        if self
+            .epochs
+            .latest()
+            .is_none_or(|latest| header.leader_epoch() > latest.epoch)
+        {
+            self.are_epochs_stale |= self.epochs.assign(header.leader_epoch(), base_offset);
+        }
         replayed.batches_appended += 1;
         replayed.bytes_appended += entry.body.len() as u64;
         if self.buffer.len() >= BUFFER_BYTES {
@@ -110,9 +123,14 @@ impl Target {
         Ok(())
     }
 
-    /// Everything is written, not synced; the end of the log.
+    /// Everything is written, not synced; the end of the log. The log opens from there and does not see the epochs of what lies
+    /// before: they are written here.
     pub(super) fn finish(mut self) -> Result<Offset, JournalError> {
         self.flush()?;
+        if self.are_epochs_stale {
+            write_epochs(&self.dir.join(LEADER_EPOCH_CHECKPOINT), &self.epochs.encode())
+                .map_err(|source| JournalError::io(&self.dir, "write leader epochs", source))?;
+        }
         Ok(self.end_offset)
     }
 

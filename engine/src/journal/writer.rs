@@ -1,9 +1,13 @@
 //! Writing groups: as many at a time as the disk takes well, each durable when its write returns.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::files::Layout;
 use super::shared::{Next, Shared, Write};
+
+/// Pause after a file that could not be made: a full disk is not less full at once.
+const GROW_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Runs until the journal is closed or given up.
 pub(super) async fn run(shared: Rc<Shared>) {
@@ -48,6 +52,7 @@ async fn make_file(shared: Rc<Shared>, layout: Layout, number: u32) {
     if let Err(error) = &made {
         // No room for a larger ring: producers wait for checkpoints instead.
         tracing::warn!(%error, "the journal does not grow");
+        reactor::sleep(GROW_AGAIN_AFTER).await;
     }
     shared.state.borrow_mut().files.made(made.ok());
     shared.work.notify_one();

@@ -371,7 +371,7 @@ impl State {
         let position = self.active.segment.size_bytes;
         let file = match self.active.segment.file(&self.dir) {
             Ok(file) => file,
-            Err(error) => return Err(self.fail("open segment", error).into()),
+            Err(error) => return Err(self.append_failed("open segment", error, size_bytes)),
         };
         if position + size_bytes > self.active.allocated_bytes {
             self.allocate_ahead(&file, position + size_bytes);
@@ -425,12 +425,13 @@ impl State {
     }
 }
 
-/// There is no room, which may change.
+/// Something is short that may be there again soon: room on the disk, or descriptors. No sign of a failed disk.
 pub(crate) fn is_full(error: &io::Error) -> bool {
+    const NO_DESCRIPTORS: [i32; 2] = [23, 24]; // ENFILE, EMFILE
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
+    ) || error.raw_os_error().is_some_and(|code| NO_DESCRIPTORS.contains(&code))
 }
 
 /// Coordinator epoch of a transaction marker; `None` when the batch is no readable marker.

@@ -219,6 +219,8 @@ pub(crate) struct RecoveryAids {
     pub(crate) index_parts: Vec<(PathBuf, u64, Vec<u8>)>,
     /// Entries of both indexes that are in their files then.
     pub(crate) index_entries: (usize, usize),
+    /// Size of the active segment then.
+    pub(crate) segment_bytes: u64,
     /// A snapshot that a synced one has replaced.
     pub(crate) obsolete: Option<(Offset, PathBuf)>,
 }
@@ -366,7 +368,7 @@ pub(crate) fn sync_all(flushes: &[Flush], file_system: &FileSystem) -> Result<()
 
 /// A full disk must not take the log offline: then the checkpoint is removed, and a start without one rebuilds it from
 /// the batches.
-pub(super) fn write_epochs(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write_epochs(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let error = match reactor::disk::write_atomic(path, bytes) {
         Ok(()) => return Ok(()),
         Err(error) => error,
@@ -397,10 +399,7 @@ impl State {
         self.settle().map_err(|error| self.settle_failed(error))?;
         let active = match self.active.segment.file(&self.dir) {
             Ok(file) => file,
-            Err(error) => {
-                self.fail("open segment", error);
-                return Err(NotBegun::Offline);
-            }
+            Err(error) => return Err(self.settle_failed(error)),
         };
         let flush = &mut self.flush;
         flush.is_running = true;

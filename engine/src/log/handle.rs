@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use reactor::sync::Notify;
 use uuid::Uuid;
 
-use super::append::{AppendContext, AppendError, Appended};
+use super::append::{AppendContext, AppendError, Appended, is_full};
 use super::config::LogConfig;
 use super::fault::DiskFault;
 use super::file_name::{FileKind, FileName, Suffix};
@@ -259,7 +259,12 @@ impl Log {
     pub fn roll_if_due(&self, now: Timestamp) -> Result<bool, DiskFault> {
         let mut state = self.inner.state.borrow_mut();
         state.check_online()?;
-        state.roll_if_due(now).map_err(|error| state.fail("roll", error))
+        match state.roll_if_due(now) {
+            Ok(is_rolled) => Ok(is_rolled),
+            // The old segment goes on; it is tried again with the next look.
+            Err(error) if is_full(&error) => Ok(false),
+            Err(error) => Err(state.fail("roll", error)),
+        }
     }
 
     /// Closes the active segment, if there is anything in it.

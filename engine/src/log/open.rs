@@ -89,6 +89,7 @@ impl Identity {
             jitter_ms: jitter_ms(&self.config),
             tail: TailCache::new(loaded.active.size_bytes),
             saved_index: (0, 0),
+            aided_bytes: 0,
         };
         let state = State {
             dir: self.dir,

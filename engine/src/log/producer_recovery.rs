@@ -141,7 +141,7 @@ impl Known<'_> {
                     }
                     Err(error) => return Err(error),
                 };
-                if batch.header.base_offset() >= from {
+                if batch.header.last_offset() >= from {
                     aborted.extend(self.note(&file, &batch, states));
                 }
                 position = batch.end();

@@ -175,11 +175,14 @@ pub(crate) fn load(
 }
 
 /// Where the batches of a log end that its segments hold whole.
-#[derive(Copy, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct FoundEnd {
     pub(crate) end_offset: Offset,
     /// The last segment, if there is any: its base offset and what is valid of it.
     pub(crate) last: Option<(Offset, u64)>,
+    /// The leader epochs of these batches, and whether their checkpoint file says otherwise.
+    pub(crate) epochs: EpochCache,
+    pub(crate) are_epochs_stale: bool,
 }
 
 /// The end of the log in `dir`, for the journal's replay to go on from; what lies behind is cut off. Syncs nothing.
@@ -194,10 +197,13 @@ pub(crate) fn find_end(
     recovery.list_segments()?;
     recovery.read_epochs()?;
     let (_, end_offset) = recovery.check_segments()?;
+    recovery.epochs.truncate_from_end(end_offset);
     let last = recovery.segments.last();
     Ok(FoundEnd {
         end_offset,
         last: last.map(|segment| (segment.base_offset, segment.size_bytes)),
+        are_epochs_stale: recovery.epochs != recovery.epochs_on_disk || recovery.report.epochs_rebuilt,
+        epochs: recovery.epochs,
     })
 }
 
@@ -515,7 +521,14 @@ impl Recovery {
             let file = File::open(&self.path(base_offset, FileKind::Log), OpenMode::ReadWrite)
                 .map_err(|source| self.io("open segment", source))?;
             let known = if at == first && is_tail_only && recovery_point > base_offset {
-                read_until(&self.dir, base_offset, &file, segment.size_bytes, recovery_point)
+                read_until(
+                    &self.dir,
+                    base_offset,
+                    &file,
+                    segment.size_bytes,
+                    recovery_point,
+                    self.rules.index_interval_bytes,
+                )
             } else {
                 None
             };

@@ -39,6 +39,8 @@ pub(crate) struct ActiveSegment {
     pub(crate) tail: TailCache,
     /// Entries of the offset and the time index that checkpoints have put into their files.
     pub(crate) saved_index: (usize, usize),
+    /// Its size when a start was last spared from reading what lies before: see `recovery_aids`.
+    pub(crate) aided_bytes: u64,
 }
 
 /// A log's door to the journal of its directory and shard.

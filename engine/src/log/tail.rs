@@ -64,11 +64,14 @@ pub(crate) fn read_until(
     file: &File,
     size_bytes: u64,
     point: Offset,
+    interval_bytes: u32,
 ) -> Option<(SegmentIndex, u64)> {
     let path = |kind| FileName::new(base_offset, kind, Suffix::Live).in_dir(dir);
     let point_relative = relative(base_offset, point)?;
-    let mut offsets = OffsetIndex::parse_front(&disk::read(&path(FileKind::OffsetIndex)).ok()?, size_bytes);
-    let mut times = TimeIndex::parse_front(&disk::read(&path(FileKind::TimeIndex)).ok()?);
+    // Without index files the headers are walked from the segment's start: still less than all of its bytes.
+    let read = |kind| disk::read(&path(kind)).unwrap_or_default();
+    let mut offsets = OffsetIndex::parse_front(&read(FileKind::OffsetIndex), size_bytes);
+    let mut times = TimeIndex::parse_front(&read(FileKind::TimeIndex));
     offsets.truncate(point_relative);
     times.truncate(point_relative);
     let last = offsets.last();
@@ -86,11 +89,16 @@ pub(crate) fn read_until(
                 return None;
             }
         }
+        let has_entry = is_first && last.is_some();
         is_first = false;
         if batch.header.next_offset() > point {
             return None; // the point lies within a batch
         }
-        index.resume(&batch);
+        if has_entry {
+            index.resume(&batch);
+        } else {
+            index.push_batch(interval_bytes, &batch);
+        }
         position = batch.end();
         if batch.header.next_offset() == point {
             confirm_largest(&mut window, base_offset, &index.offsets, last_time).ok()?;

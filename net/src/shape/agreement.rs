@@ -187,7 +187,7 @@ fn versions_and_apis_we_do_not_know_are_refused() {
         version: 2,
     };
     assert_eq!(check(0, 2, &[]), Err(unsupported));
-    assert_eq!(apis().count(), 30);
+    assert_eq!(apis().count(), 31);
 }
 
 #[test]

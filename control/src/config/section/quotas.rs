@@ -51,14 +51,14 @@ pub(super) const SECTION: Section = Section {
             .default("11")
             .at_least(1)
             .low()
-            .no_effect(reason::ONE_REPLICA)
+            .no_effect(reason::MOVES)
             .doc("Samples kept for quotas on moves between directories."),
         int("alter.log.dirs.replication.quota.window.size.seconds")
             .default("1")
             .at_least(1)
             .seconds()
             .low()
-            .no_effect(reason::ONE_REPLICA)
+            .no_effect(reason::MOVES)
             .doc("Length of one sample for quotas on moves between directories."),
         class("client.quota.callback.class")
             .low()
@@ -81,7 +81,7 @@ pub(super) const SECTION: Section = Section {
             .at_least(0)
             .bytes_per_second()
             .dynamic_only()
-            .no_effect(reason::ONE_REPLICA)
+            .no_effect(reason::MOVES)
             .doc("Bytes per second for moves between directories."),
     ],
 };

@@ -38,7 +38,7 @@ pub(super) const SECTION: Section = Section {
             .doc("Threads per data directory for recovery at start and flushing at stop."),
         int("num.replica.alter.log.dirs.threads")
             .high()
-            .no_effect(reason::ONE_REPLICA)
+            .no_effect(reason::MOVES)
             .doc("Threads that move replicas between data directories."),
     ],
 };
