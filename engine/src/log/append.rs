@@ -431,7 +431,9 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    ) || error.raw_os_error().is_some_and(|code| NO_DESCRIPTORS.contains(&code))
+    ) || error
+        .raw_os_error()
+        .is_some_and(|code| NO_DESCRIPTORS.contains(&code))
 }
 
 /// Coordinator epoch of a transaction marker; `None` when the batch is no readable marker.
