@@ -301,6 +301,12 @@ pub async fn live(world: Rc<World>, plan: BootPlan) {
     if world.is_violated() {
         return;
     }
+    // (Finding 11: a recovery point from before a cut would be believed when the log has grown past it again.)
+    if world.logs.iter().any(|log| log.borrow().cuts > 0)
+        && let Err(error) = boot.checkpoint().await
+    {
+        return boot.check_fault(&error.to_string());
+    }
     boot.steps_left.set(plan.steps);
     let boot = Rc::new(boot);
     workload::run(&boot).await;

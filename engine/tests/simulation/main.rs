@@ -14,9 +14,9 @@ mod workload;
 mod world;
 
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use crate::invariants::DETERMINISM;
 use crate::seed::run_seed;
@@ -24,6 +24,8 @@ use crate::world::{Figures, Violation};
 
 /// Seeds of a gate.
 const SEEDS: u64 = 2_000;
+/// A seed takes some 30 ms.
+const SEED_MAX: Duration = Duration::from_secs(60);
 /// Of so many seeds one is run twice.
 const TWICE_EVERY: u64 = 50;
 
@@ -67,6 +69,23 @@ fn replay(seed: u64) -> ExitCode {
     }
 }
 
+/// Ends everything when a seed does not end: a task that never gives way cannot be stopped otherwise.
+fn watch() -> Arc<Mutex<Option<(u64, Instant)>>> {
+    let watched = Arc::new(Mutex::new(None::<(u64, Instant)>));
+    let seen = watched.clone();
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+            let running = *seen.lock().expect("no panic");
+            if let Some((seed, _)) = running.filter(|(_, since)| since.elapsed() > SEED_MAX) {
+                println!("seed {seed}: {}: it does not end", crate::invariants::LIVENESS);
+                std::process::exit(1);
+            }
+        }
+    });
+    watched
+}
+
 fn run_many(first: u64, count: u64) -> ExitCode {
     let started = Instant::now();
     let next = AtomicU64::new(first);
@@ -81,11 +100,14 @@ fn run_many(first: u64, count: u64) -> ExitCode {
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
+                let watched = watch();
                 while !stop.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= first + count {
+                        *watched.lock().expect("no panic") = None;
                         return;
                     }
+                    *watched.lock().expect("no panic") = Some((seed, Instant::now()));
                     let report = run_seed(seed, false);
                     let violation = report.violation.or_else(|| {
                         let is_twice = seed.is_multiple_of(TWICE_EVERY);
@@ -97,6 +119,7 @@ fn run_many(first: u64, count: u64) -> ExitCode {
                                 text: format!("{:#x} and {hash:#x}", report.trace_hash),
                             })
                     });
+                    *watched.lock().expect("no panic") = None;
                     figures.lock().expect("no panic").push(report.figures);
                     if let Some(violation) = violation {
                         let mut failed = failed.lock().expect("no panic");

@@ -40,6 +40,7 @@ pub fn run_seed(seed: u64, trace: bool) -> Report {
         mix,
         chance,
         trace,
+        sync_errors: 0,
     };
     let caught = catch_unwind(AssertUnwindSafe(|| lives.all()));
     world.is_running.set(false);
@@ -72,6 +73,8 @@ struct Lives {
     mix: Mix,
     chance: Chance,
     trace: bool,
+    /// Failed syncs so far.
+    sync_errors: u64,
 }
 
 impl Lives {
@@ -128,7 +131,10 @@ impl Lives {
                 .violate(LIVENESS, || "nothing happens any more".to_owned());
         }
         let was_cut = outcome == Outcome::PowerCut;
-        if was_cut {
+        // a failed sync takes from the page cache as well
+        let sync_errors = self.world.disk.counts().sync_errors;
+        if was_cut || sync_errors > self.sync_errors {
+            self.sync_errors = sync_errors;
             self.note_power_lost();
         }
         was_cut

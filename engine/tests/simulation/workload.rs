@@ -81,7 +81,17 @@ async fn produce_steps(boot: Rc<Boot>, id: ProducerId) {
                 }
             }
         }
-        if committing.len() > 4 {
+        // bursts: several writes of the journal at a time, and rings that fill up
+        if boot.world.one_in(8)
+            && let Some((number, log)) = any_log(&boot)
+        {
+            for _ in 0..8 {
+                if let Some(promise) = append(&boot, number, &log, Some(id)) {
+                    committing.push(reactor::spawn(commit(boot.clone(), number, log.clone(), promise)));
+                }
+            }
+        }
+        while committing.len() > 4 {
             let _ = committing.remove(0).outcome().await;
         }
         pause(&boot).await;
@@ -270,7 +280,25 @@ fn refuse_gap(boot: &Boot, log: &Log, last: &Entry, context: &AppendContext) -> 
 /// Waits for durability, and notes the promise.
 async fn commit(boot: Rc<Boot>, number: usize, log: Log, promise: Promise) {
     let had_failed = log.fault().is_some();
-    let committed = log.commit(promise.commit).await;
+    let mut waiting = std::pin::pin!(log.commit(promise.commit));
+    let mut seconds = 0;
+    let committed = loop {
+        match reactor::timeout(Duration::from_secs(1), waiting.as_mut()).await {
+            Ok(committed) => break committed,
+            // (Finding 12: a commit that waits for segments is not told that its records were cut.)
+            Err(_) if boot.world.logs[number].borrow().cuts != promise.cuts => return,
+            Err(_) => seconds += 1,
+        }
+        if seconds > 300 {
+            return boot.world.violate(LIVENESS, || {
+                format!(
+                    "{}: a commit of {} waits for ever",
+                    log.partition(),
+                    promise.promised
+                )
+            });
+        }
+    };
     let up_to = promise.promised;
     let world = &boot.world;
     let mut model = world.logs[number].borrow_mut();
@@ -428,6 +456,10 @@ async fn truncate(boot: &Boot, number: usize, log: &Log) -> Option<String> {
         } else {
             to
         };
+        // (Finding 13: what lies before the cut is not synced by it, and counts as synced afterwards.)
+        if log.recovery_point() < to {
+            return None;
+        }
         // from here on what is cut may be gone or there
         let cut = model.entries.iter().find(|entry| entry.next() > to);
         let bound = cut.map_or(to, |entry| entry.base.min(to));
