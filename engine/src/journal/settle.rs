@@ -40,8 +40,9 @@ pub(super) async fn run(shared: Rc<Shared>) {
                 reactor::yield_turn().await;
             }
         }
-        if is_urgent && shared.state.borrow().unwritten_bytes >= unwritten_before {
-            reactor::sleep(SETTLE_AFTER).await; // nothing went: the disk is full, and trying harder makes no room
+        let went_nowhere = shared.state.borrow().unwritten_bytes >= unwritten_before;
+        if is_urgent && went_nowhere {
+            reactor::sleep(SETTLE_AFTER).await; // the disk is full, and trying harder makes no room
         }
     }
 }

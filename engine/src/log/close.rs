@@ -114,7 +114,7 @@ impl State {
     }
 
     /// The journal need not wait for this log any more: it is synced, or gone.
-    fn leave_journal(&mut self) {
+    pub(super) fn leave_journal(&mut self) {
         let unwritten = self.active.tail.unwritten_bytes();
         if let Some(port) = self.journal.take() {
             port.journal.account_unwritten(0, unwritten);

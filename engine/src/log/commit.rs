@@ -454,7 +454,7 @@ enum WaitsFor {
         sequence: u64,
         truncations: u64,
     },
-    Segments,
+    Segments { truncations: u64 },
 }
 
 impl Log {
@@ -463,7 +463,7 @@ impl Log {
     pub fn commit(&self, up_to: Offset) -> impl Future<Output = Result<(), DiskFault>> + use<> {
         let inner = self.inner.clone();
         let (up_to, waits) = inner.state.borrow().waits(up_to);
-        if let WaitsFor::Segments = waits {
+        if let WaitsFor::Segments { .. } = waits {
             request(&inner, up_to);
         }
         async move {
@@ -485,8 +485,9 @@ impl Log {
                         Err(fault) => Err(state.fail(fault.operation, fault.to_io())),
                     }
                 }
-                WaitsFor::Segments => loop {
+                WaitsFor::Segments { truncations } => loop {
                     let synced = inner.synced.notified();
+                    inner.state.borrow().check_not_cut(truncations)?;
                     if let Some(result) = standing(&inner.state, up_to) {
                         return result;
                     }
@@ -546,7 +547,9 @@ impl State {
                 sequence: self.flush.sequence,
                 truncations: self.flush.truncations,
             },
-            _ => WaitsFor::Segments,
+            _ => WaitsFor::Segments {
+                truncations: self.flush.truncations,
+            },
         };
         (up_to, waits)
     }

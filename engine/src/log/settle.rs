@@ -43,6 +43,7 @@ impl Inner {
             let mut state = self.state.borrow_mut();
             state.active.tail.is_queued = false;
             if state.fault.is_some() {
+                state.leave_journal(); // its bytes count no more: nobody will write them
                 return;
             }
             if state.active.tail.unwritten_bytes() == 0 {
@@ -55,6 +56,7 @@ impl Inner {
                 Err(error) if is_full(&error) => state.is_short_of_room = true,
                 Err(error) => {
                     state.fail("write segment", error);
+                    state.leave_journal();
                     return;
                 }
             }

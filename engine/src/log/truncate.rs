@@ -41,8 +41,13 @@ pub enum TruncateError {
 
 impl Log {
     /// Cuts off the batch that holds `to` and all behind it; returns the new end, at or before `to`. On stable storage when it
-    /// resolves. The caller appends nothing meanwhile; commits that wait for what is cut off fail.
+    /// resolves. The caller appends nothing meanwhile; commits that wait for what is cut off fail. Before it appends again it writes
+    /// the lower recovery point to the checkpoint file: a start believes what lies below the one that is there.
+    ///
+    /// All of the log is synced first. Timeline of the loss otherwise: the segments before the cut are only in the page cache, with
+    /// the journal to vouch for them; the cut makes the journal forget; power fails.
     pub async fn truncate(&self, to: Offset) -> Result<Offset, TruncateError> {
+        self.sync().await?;
         self.wait_idle().await;
         let (dir, partition, rules, start, segments) = {
             let mut state = self.inner.state.borrow_mut();
