@@ -203,3 +203,10 @@ pub fn offsets(bytes: &[u8]) -> Vec<i64> {
     }
     offsets
 }
+
+/// The file of the newest segment.
+pub fn last_segment(dir: &Path) -> PathBuf {
+    let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let logs = names.filter(|path| path.extension().is_some_and(|extension| extension == "log"));
+    logs.max().expect("a segment")
+}
