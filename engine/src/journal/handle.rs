@@ -86,7 +86,7 @@ impl Journal {
         state.unwritten_bytes = (before + added).saturating_sub(written);
         let half = self.shared.config.unwritten_bytes_max / 2;
         if before <= half && state.unwritten_bytes > half {
-            self.shared.unwritten.notify_one();
+            self.shared.pressure.notify_one();
         }
     }
 
@@ -148,6 +148,7 @@ impl Journal {
         self.shared.work.notify_one();
         self.shared.checkpoint.notify_one();
         self.shared.unwritten.notify_one();
+        self.shared.pressure.notify_one();
         if let Some(fault) = self.shared.fault() {
             return Err(JournalError::io(&layout.dir, fault.operation, fault.to_io()));
         }

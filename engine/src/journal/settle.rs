@@ -26,8 +26,8 @@ pub(super) async fn run(shared: Rc<Shared>) {
             continue;
         }
         if !is_urgent {
-            // Whoever becomes urgent meanwhile rings.
-            let _rung_or_not = reactor::timeout(SETTLE_AFTER, shared.unwritten.notified()).await;
+            // Not `unwritten`, which rings with every append after a round: then each round would follow the last at once.
+            let _rung_or_not = reactor::timeout(SETTLE_AFTER, shared.pressure.notified()).await;
         }
         let count = shared.state.borrow().unsettled.len();
         for number in 1..=count {

@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub(super) checkpointed: Notify,
     /// Some log has bytes that its file lacks.
     pub(super) unwritten: Notify,
+    /// Tails hold half of what they may.
+    pub(super) pressure: Notify,
 }
 
 pub(super) struct State {
@@ -134,6 +136,7 @@ impl Shared {
             checkpoint: Notify::new(),
             checkpointed: Notify::new(),
             unwritten: Notify::new(),
+            pressure: Notify::new(),
         }
     }
 
@@ -268,6 +271,7 @@ impl Shared {
         self.work.notify_one();
         self.checkpoint.notify_one();
         self.unwritten.notify_one();
+        self.pressure.notify_one();
         self.checkpointed.notify_waiters();
         for waker in wakers.into_iter().flatten() {
             waker.wake();
