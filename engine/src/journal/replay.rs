@@ -17,7 +17,7 @@
 //! When everything is in the segments they are synced, and only then the journals are voided. Interrupted at any point and run
 //! again it ends the same: appending what is there already is skipping it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use reactor::disk::FileSystem;
@@ -81,7 +81,7 @@ pub fn replay(
     // The kernel tells of failed write-backs since this.
     let file_system =
         FileSystem::open(log_dir).map_err(|source| JournalError::io(log_dir, "open directory", source))?;
-    let mut targets: HashMap<PartitionKey, Option<Target>> = HashMap::new();
+    let mut targets: BTreeMap<PartitionKey, Option<Target>> = BTreeMap::new();
     let shards = list(&root)?;
     for dir in &shards {
         replay_journal(dir, log_dir, &owner, &mut targets, &mut replayed)?;
@@ -128,7 +128,7 @@ fn replay_journal(
     dir: &Path,
     log_dir: &Path,
     owner: &impl Fn(PartitionKey) -> Option<Owner>,
-    targets: &mut HashMap<PartitionKey, Option<Target>>,
+    targets: &mut BTreeMap<PartitionKey, Option<Target>>,
     replayed: &mut Replayed,
 ) -> Result<(), JournalError> {
     let mut sources = Vec::new();
@@ -180,13 +180,13 @@ fn apply(
     entry: &Entry<'_>,
     log_dir: &Path,
     owner: &impl Fn(PartitionKey) -> Option<Owner>,
-    targets: &mut HashMap<PartitionKey, Option<Target>>,
+    targets: &mut BTreeMap<PartitionKey, Option<Target>>,
     replayed: &mut Replayed,
 ) -> Result<(), JournalError> {
     if entry.header.kind == EntryKind::Reset {
         return Ok(());
     }
-    if let std::collections::hash_map::Entry::Vacant(slot) = targets.entry(key) {
+    if let std::collections::btree_map::Entry::Vacant(slot) = targets.entry(key) {
         let target = match owner(key) {
             Some(owner) => Some(Target::open(log_dir, key, &owner)?),
             None => {

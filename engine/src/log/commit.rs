@@ -454,7 +454,9 @@ enum WaitsFor {
         sequence: u64,
         truncations: u64,
     },
-    Segments { truncations: u64 },
+    Segments {
+        truncations: u64,
+    },
 }
 
 impl Log {

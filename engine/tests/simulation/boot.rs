@@ -228,12 +228,12 @@ async fn open_directory(world: &Rc<World>) -> Result<(DataDirectory, Option<Jour
     Ok((directory, Some(journal), replayed))
 }
 
-/// What the log is told of itself. (Finding 6: told that all below the end of the replay is synced, it does not look for
-/// epochs there.)
+/// What the log is told of itself: what was replayed is synced.
 fn start_of(directory: &DataDirectory, replayed: &Replayed, partition: &TopicPartition) -> OpenState {
     let mut state = directory.open_state(partition);
-    if replayed.ends.contains_key(&(TOPIC_ID, partition.partition)) {
+    if let Some(end) = replayed.ends.get(&(TOPIC_ID, partition.partition)) {
         state.clean = false;
+        state.recovery_point = Some(*end);
     }
     state
 }

@@ -26,7 +26,7 @@ pub fn run_seed(seed: u64, trace: bool) -> Report {
     let logs = (0..1 + chance.below(3) as i32)
         .map(|number| LogModel::new(number, faults::config(&mut chance)))
         .collect();
-    let world = Rc::new(World::new(seed, logs, faults::journal(&mix, &mut chance)));
+    let world = Rc::new(World::new(seed, logs, faults::journal(&mut chance)));
     world.disk.note(&format!("{mix:?}"));
     world.disk.note(&format!("{:?}", world.journal));
     for log in &world.logs {

@@ -344,9 +344,25 @@ impl Output {
         }
         self.file.drop_cached();
         let kinds = derived.iter().map(|(kind, _)| *kind).chain([FileKind::Log]);
-        for kind in kinds {
-            disk::rename(&name(kind, Suffix::Cleaned), &name(kind, Suffix::Swap))?;
-        }
-        disk::sync_dir(dir)
+        let publish = || {
+            for kind in kinds {
+                disk::rename(&name(kind, Suffix::Cleaned), &name(kind, Suffix::Swap))?;
+            }
+            disk::sync_dir(dir)
+        };
+        publish().map_err(|error| io::Error::new(error.kind(), Unpublished(error)))
+    }
+}
+
+/// The result of a compaction may or may not be on the disk under the name that makes a start use it. Timeline of what would
+/// come of going on: its sources are compacted again, with others, and appended to; a start finds the old result, too, and puts it
+/// in the place of newer segments.
+#[derive(Debug, thiserror::Error)]
+#[error("publishing a compacted segment: {0}")]
+pub(super) struct Unpublished(io::Error);
+
+impl Unpublished {
+    pub(super) fn is_cause_of(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|inner| inner.is::<Unpublished>())
     }
 }

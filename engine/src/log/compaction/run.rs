@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::cleaner::{self, CleanGroup, Cleaned, Cleaning};
+use super::cleaner::{self, CleanGroup, Cleaned, Cleaning, Unpublished};
 use super::mapping::Mapping;
 use super::plan::Plan;
 use super::transactions::Transactions;
@@ -146,7 +146,7 @@ impl Log {
             })
             .await;
             job = back;
-            let step = step?;
+            let step = step.map_err(|error| self.give_up_if_unpublished(error))?;
             if step.is_done {
                 return Ok(job);
             }
@@ -156,6 +156,17 @@ impl Log {
                 reactor::background_idle(move || job.abandon()).await;
                 return Err(fault.into());
             }
+        }
+    }
+
+    fn give_up_if_unpublished(&self, error: CompactError) -> CompactError {
+        match error {
+            CompactError::Io { source, .. } if Unpublished::is_cause_of(&source) => {
+                let error = std::io::Error::new(source.kind(), source.to_string());
+                let fault = self.inner.state.borrow_mut().fail("compact", error);
+                CompactError::Offline(fault)
+            }
+            error => error,
         }
     }
 
