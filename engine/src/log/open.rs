@@ -90,6 +90,7 @@ impl Identity {
             tail: TailCache::new(loaded.active.size_bytes),
             saved_index: (0, 0),
             aided_bytes: 0,
+            handed_to_disk: loaded.active.size_bytes,
         };
         let state = State {
             dir: self.dir,

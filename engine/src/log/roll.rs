@@ -93,6 +93,7 @@ impl State {
             tail: TailCache::new(0),
             saved_index: (0, 0),
             aided_bytes: 0,
+            handed_to_disk: 0,
         };
         let closed = std::mem::replace(&mut self.active, active);
         // Whoever was to settle the old tail comes and finds the new one.

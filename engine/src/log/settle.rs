@@ -10,6 +10,9 @@ use super::state::State;
 /// Batches in one write: half of what the kernel takes.
 const SLICES_MAX: usize = 512;
 
+/// Written bytes of one log that are worth an order to the disk.
+const WRITEBACK_BYTES: u64 = 256 << 10;
+
 impl State {
     /// Writes what the file lacks. On failure it lacks less or as much; nothing is lost, the tail keeps it.
     pub(crate) fn settle(&mut self) -> io::Result<()> {
@@ -32,7 +35,21 @@ impl State {
                 port.journal.account_unwritten(0, bytes);
             }
         }
+        self.begin_writeback(&file);
         Ok(())
+    }
+}
+
+impl State {
+    /// Hands full stretches to the disk as they come. Were they left to the checkpoint, it would queue tens of megabytes at once, and
+    /// the journal's writes would wait behind them: 22 ms at p99 instead of one.
+    fn begin_writeback(&mut self, file: &reactor::File) {
+        let (from, to) = (self.active.handed_to_disk, self.active.tail.written());
+        if self.journal.is_some() && to.saturating_sub(from) >= WRITEBACK_BYTES {
+            // Only a hint: what goes wrong with it is told by the sync.
+            let _hint = file.start_writeback(from, to - from);
+            self.active.handed_to_disk = to;
+        }
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct ActiveSegment {
     pub(crate) saved_index: (usize, usize),
     /// Its size when a start was last spared from reading what lies before: see `recovery_aids`.
     pub(crate) aided_bytes: u64,
+    /// What of the file the disk was told to write.
+    pub(crate) handed_to_disk: u64,
 }
 
 /// A log's door to the journal of its directory and shard.

@@ -265,6 +265,14 @@ pub struct Dump {
     pub producers: Vec<(ProducerId, ProducerEpoch, Sequence)>,
 }
 
+impl Dump {
+    /// The same log, perhaps with more behind its end.
+    pub fn continues(&self, other: &Dump) -> bool {
+        self == other
+            || self.start == other.start && self.end > other.end && self.batches.starts_with(&other.batches)
+    }
+}
+
 pub fn producer_rows(rows: Vec<ProducerInfo>) -> Vec<(ProducerId, ProducerEpoch, Sequence)> {
     let mut rows: Vec<_> = rows
         .into_iter()
