@@ -109,8 +109,8 @@ impl State {
             write_whole(&path, &bytes)?;
             self.flush.derived_written(path);
         }
-        self.take_snapshot(self.end_offset);
-        Ok(())
+        // Without it this is no clean stop: a start that finds no snapshot would know no producer, and store their retries twice.
+        self.take_snapshot(self.end_offset)
     }
 
     /// The journal need not wait for this log any more: it is synced, or gone.

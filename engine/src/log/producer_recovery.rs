@@ -41,6 +41,7 @@ impl Known<'_> {
     ) -> Result<(ProducerStates, BTreeSet<Offset>), ScanError> {
         let mut snapshots = list(self.dir, self.end_offset)?;
         let mut states = None;
+        let mut is_any_damaged = false;
         // Behind the recovery point transaction indexes may have been lost, while a snapshot was not: then the markers in
         // between are read again.
         let synced = match start.recovery_point {
@@ -56,6 +57,7 @@ impl Known<'_> {
                 }
                 Err(error) => {
                     tracing::warn!(dir = %self.dir.display(), %offset, %error, "producer snapshot removed");
+                    is_any_damaged = true;
                     disk::remove_file(&path(self.dir, offset))?;
                     snapshots.remove(&offset);
                 }
@@ -64,8 +66,8 @@ impl Known<'_> {
         let mut states = match states {
             Some(states) => states,
             // Kafka as well takes a cleanly stopped log without any snapshot for one without producers: reading all of it
-            // to find that out would make a start as long as the log.
-            None if start.clean => ProducerStates::new(self.end_offset),
+            // to find that out would make a start as long as the log. (A stop that cannot write one is not a clean one.)
+            None if start.clean && !is_any_damaged => ProducerStates::new(self.end_offset),
             None => ProducerStates::new(self.log_start),
         };
         self.replay(&mut states, transactions)?;

@@ -103,7 +103,7 @@ impl State {
         }
         self.closed.insert(closed.segment.base_offset, closed.segment);
         self.producers.advance_to(base_offset);
-        self.take_snapshot(base_offset);
+        let _slower_start = self.take_snapshot(base_offset);
         if !planted::is(Bug::DirectoryNotSyncedAfterRoll) {
             self.flush.directory_changed();
         }
@@ -138,10 +138,11 @@ impl State {
         Ok(())
     }
 
-    /// Writes producer state as of `offset`. A start can do without, only slower.
-    pub(crate) fn take_snapshot(&mut self, offset: Offset) {
+    /// Writes producer state as of `offset`. A start that recovers can do without, only slower; one after a clean stop reads no
+    /// headers and believes what it finds.
+    pub(crate) fn take_snapshot(&mut self, offset: Offset) -> io::Result<()> {
         if self.snapshots.contains(&offset) {
-            return;
+            return Ok(());
         }
         self.producers
             .expire(State::now(), self.config.producer_id_expiration_ms);
@@ -155,10 +156,12 @@ impl State {
             Ok(_) => {
                 self.snapshots.insert(offset);
                 self.flush.derived_written(path);
+                Ok(())
             }
             Err(error) => {
                 tracing::warn!(partition = %self.partition, %error, "producer snapshot not written");
                 let _ = reactor::disk::remove_file(&path);
+                Err(error)
             }
         }
     }

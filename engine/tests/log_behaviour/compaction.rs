@@ -205,6 +205,38 @@ fn a_producers_last_sequence_outlives_its_records() {
 }
 
 #[test]
+fn a_producers_last_batch_is_on_the_disk_before_the_one_before_it_goes() {
+    // Else power takes the last, compaction has taken the one before, and a retry of that is stored twice.
+    run(async {
+        let fixture = Fixture::new();
+        let log = fixture.open(compacted()).await;
+        let mine = |sequence: i32| {
+            let mut builder =
+                BatchBuilder::new(Offset(0)).producer(ProducerId(7), ProducerEpoch(1), Sequence(sequence));
+            builder.append(NOW, Some(b"a"), Some(b"mine"));
+            builder
+        };
+        produce(&log, mine(0)).await;
+        let mut over = BatchBuilder::new(Offset(0));
+        over.append(NOW, Some(b"a"), Some(b"theirs"));
+        produce(&log, over).await;
+        log.roll(NOW).unwrap();
+        let last = append(&log, mine(1));
+        assert!(log.recovery_point() <= last.base_offset);
+        compact(&log, NOW.0).await.unwrap();
+        let bytes = read_all(&log, 1 << 20);
+        let first = Batches::new(&bytes).next().unwrap().unwrap();
+        assert_eq!(
+            first.base_offset(),
+            Offset(1),
+            "the producer's first batch is gone"
+        );
+        assert!(log.recovery_point() > last.last_offset);
+        log.close().await.unwrap();
+    });
+}
+
+#[test]
 fn readers_and_retention_go_on_beside_the_cleaner() {
     run(async {
         let fixture = Fixture::new();

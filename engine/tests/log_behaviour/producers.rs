@@ -84,11 +84,13 @@ fn sequences_survive_clean_stops_and_crashes() {
                 std::fs::write(torn.path(&name), &bytes[..bytes.len() / 2]).unwrap();
             }
         }
+        let torn_after_all = torn.copy();
         for (fixture, clean) in [
             (&fixture, true),
             (&crashed, false),
             (&no_snapshots, false),
             (&torn, false),
+            (&torn_after_all, true),
         ] {
             let start = OpenState {
                 clean,
@@ -106,5 +108,17 @@ fn sequences_survive_clean_stops_and_crashes() {
             assert!(ids.contains(&77) && ids.contains(&5), "{ids:?}");
             log.close().await.unwrap();
         }
+    });
+}
+
+#[test]
+fn a_stop_that_cannot_write_the_producers_is_not_a_clean_one() {
+    // The next start would read no headers, know no producer, and store the retries of acknowledged batches twice.
+    run(async {
+        let fixture = Fixture::new();
+        let log = fixture.open(small_config()).await;
+        produce(&log, from_producer(producer(0), 3)).await;
+        std::fs::create_dir(fixture.path("00000000000000000003.snapshot")).unwrap();
+        assert!(log.close().await.is_err());
     });
 }

@@ -13,7 +13,8 @@
 //! - offsets never change: a batch keeps base and last offset, whatever records are left in it;
 //! - a tombstone (no value) stays readable for `delete.retention.ms` after the first compaction that saw it. That moment is
 //!   stored in the batch as its delete horizon (KIP-534);
-//! - the last batch of a producer stays, empty if need be: its sequence is read from it after a restart;
+//! - the last batch of a producer stays, empty if need be: its sequence is read from it after a restart. So a round first waits
+//!   until all that was appended is committed: the last batch may lie behind what is compacted, where power could take it;
 //! - records without a key go: they cannot be compacted, and a compacted topic takes none;
 //! - records of aborted transactions go at once, and count for no key. The transaction index of a rewritten segment names only
 //!   the transactions that still had records;

@@ -104,11 +104,18 @@ impl Log {
         pace: &mut Pace,
         compacted: &mut Compacted,
     ) -> Result<Offset, CompactError> {
-        let (sources, cleaner) = {
+        let (sources, cleaner, end_offset) = {
             let state = self.inner.state.borrow();
             state.check_online()?;
-            (state.sources(plan.uncleanable), Arc::new(state.cleaner(now)))
+            let cleaner = Arc::new(state.cleaner(now));
+            (state.sources(plan.uncleanable), cleaner, state.end_offset)
         };
+        // What the cleaner takes for the last batch of a producer may lie behind all that is compacted, and be lost when power
+        // fails; the one before, which was acknowledged, would be gone with its sequence.
+        if self.commit(end_offset).await.is_err() {
+            self.inner.state.borrow().check_online()?;
+            return Ok(first_dirty); // the log was cut
+        }
         if compacted.rounds == 0 {
             compacted.segments_before = sources.len();
             compacted.bytes_before = sources.iter().map(|source| source.size_bytes).sum();
