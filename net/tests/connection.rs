@@ -601,7 +601,7 @@ fn the_client_negotiates_and_says_what_is_wrong() {
                 .call_at(version, &ApiVersionsRequest::default())
                 .await
                 .unwrap();
-            assert_eq!(answer.api_keys.len(), 30, "v{version}");
+            assert_eq!(answer.api_keys.len(), 31, "v{version}");
         }
         // ports nobody listens on
         let gone = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
