@@ -24,6 +24,23 @@ pub fn run(arguments: &[String]) -> Done {
     if !only {
         shell::step("cargo test");
         shell::run(shell::cargo().args(["test", "--workspace", "--quiet"]))?;
+        shell::step("planted bugs: the simulation of the storage engine finds each");
+        let hunt = [
+            "test",
+            "--quiet",
+            "-p",
+            "engine",
+            "--features",
+            "planted-bugs",
+            "--test",
+            "simulation",
+        ];
+        shell::run(
+            shell::cargo()
+                .args(hunt)
+                .args(["--", "planted"])
+                .env("SEEDS", "3000"),
+        )?;
     }
     install::all()?;
     dataset::run()?;

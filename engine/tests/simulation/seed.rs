@@ -173,17 +173,18 @@ impl Lives {
             let _ = run(&self.world.disk, config, boot::dump_all(self.world.clone())).expect("a machine");
         }
         let found = run(&self.world.disk, config, boot::dump_all(self.world.clone())).expect("a machine");
-        let is_same = match (&expected, &found) {
-            (Outcome::Done(Some(expected)), Outcome::Done(Some(found))) => expected
-                .iter()
-                .zip(found)
-                .all(|(expected, found)| match (expected, found) {
-                    (Some(expected), Some(found)) => found.continues(expected),
-                    (None, None) => true,
-                    _ => false,
-                }),
-            _ => false,
-        };
+        let is_same =
+            match (&expected, &found) {
+                (Outcome::Done(Some(expected)), Outcome::Done(Some(found))) => expected
+                    .iter()
+                    .zip(found)
+                    .all(|(expected, found)| match (expected, found) {
+                        (Some(expected), Some(found)) => found.continues(expected),
+                        (None, None) => true,
+                        _ => false,
+                    }),
+                _ => false,
+            };
         self.world.require(is_same, IDEMPOTENT, || {
             format!("at once: {}; interrupted: {}", brief(&expected), brief(&found))
         });
