@@ -52,6 +52,7 @@ fuzz_target!(|data: &[u8]| {
         23 => kafka::OffsetForLeaderEpochRequest,
         32 => kafka::DescribeConfigsRequest,
         33 => kafka::AlterConfigsRequest,
+        34 => kafka::AlterReplicaLogDirsRequest,
         35 => beyond::DescribeLogDirsRequest,
         37 => kafka::CreatePartitionsRequest,
         42 => beyond::DeleteGroupsRequest,
