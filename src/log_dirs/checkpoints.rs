@@ -1,7 +1,6 @@
 //! The checkpoint files, written by the clock and at the end.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +8,7 @@ use std::time::Duration;
 use control::config::BrokerConfig;
 use engine::directory::{DirectoryError as EngineError, PartitionCheckpoint};
 use engine::journal::checkpoints_done;
+use engine::log::is_disk_full;
 use futures_util::future::join_all;
 use uuid::Uuid;
 
@@ -85,12 +85,11 @@ pub async fn write_checkpoints(directories: &Directories, main: &Router) -> Resu
 }
 
 fn is_disk_fault(error: &DirectoryError) -> bool {
-    let kind = match error {
-        DirectoryError::Engine(EngineError::Io { source, .. }) => source.kind(),
-        DirectoryError::TopicIds { source, .. } => source.kind(),
-        _ => return false,
-    };
-    !matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+    match error {
+        DirectoryError::Engine(EngineError::Io { source, .. }) => !is_disk_full(source),
+        DirectoryError::TopicIds { source, .. } => !is_disk_full(source),
+        _ => false,
+    }
 }
 
 /// Which topic each name stood for. Shards are not asked at the same moment: a name that one knew as a topic since deleted

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::journal::{Figures, Journal, JournalConfig, JournalError};
+use engine::log::is_disk_full;
 use reactor::sync::Notify;
 
 use crate::log_dirs::{DirIndex, LogDirs};
@@ -99,11 +100,5 @@ impl LogDirectory {
 }
 
 fn is_full(error: &JournalError) -> bool {
-    let JournalError::Io { source, .. } = error else {
-        return false;
-    };
-    matches!(
-        source.kind(),
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
-    )
+    matches!(error, JournalError::Io { source, .. } if is_disk_full(source))
 }

@@ -4,8 +4,6 @@ what was acknowledged to them, and a reader that compares. Started by powercut.r
   go            produce until told otherwise
   verify new    pause, let everything in flight be acknowledged, read what came since the last verification
   verify all    the same, from the first offset on
-  cutting       the power is about to be cut: what is acknowledged from now on, nobody could have got
-  dead          the broker is gone
 """
 
 import collections, itertools, json, random, struct, sys, threading, time, zlib
@@ -30,9 +28,7 @@ READ_S = 120
 
 acked = collections.defaultdict(dict)  # (topic, partition) -> offset -> checksum of the value
 failed = collections.Counter()
-recent = []  # (when, topic, partition, offset) of what was acknowledged since the last verification
 twice = []  # (topic, partition, offset) acknowledged for a second record: the first is gone
-cut = [float("inf"), float("inf")]  # when the power was cut, when the broker was gone
 identities = itertools.count()
 going = threading.Event()
 pauses = [threading.Event() for _ in PRODUCERS]
@@ -56,7 +52,6 @@ def delivered(error, message):
         if message.offset() in acked[place]:
             twice.append((*place, message.offset()))
         acked[place][message.offset()] = checksum
-        recent.append((time.monotonic(), *place, message.offset()))
     log.write(struct.pack("<10sIqI", place[0].encode(), place[1], message.offset(), checksum))
 
 
@@ -116,29 +111,15 @@ class Check:
 
     def run(self):
         found = collections.Counter()
-        examples, late_lost = [], []
+        examples = []
 
         def wrong(what, *where):
             found[what] += 1
             if len(examples) < 20:
                 examples.append([what, *where])
 
-        known = {}
-        for when, *where in recent:
-            known.setdefault(tuple(where), when)
-
-        def lost(where, *more):
-            """Nobody can have got an acknowledgement after the cut, if the power is really gone."""
-            when = known.get(where)
-            since = None if when is None else f"acknowledged {(when - cut[0]) * 1e3:.1f} ms after the cut"
-            if when is None or not cut[0] <= when <= cut[1]:
-                wrong("lost", *where, *more, since)
-            else:
-                found["lost, acknowledged after the cut"] += 1
-                late_lost.append([*where, since])
-
         for where in twice:
-            lost(where, "offset acknowledged twice")
+            wrong("lost", *where, "offset acknowledged twice")
         reader = Consumer({**QUIET, "group.id": "powercut", "enable.auto.commit": False, "check.crcs": True,
                            "auto.offset.reset": "error", "fetch.wait.max.ms": 10, "queued.max.messages.kbytes": 65_536})
         for topic, count in TOPICS.items():
@@ -178,13 +159,12 @@ class Check:
                 if at < end:
                     wrong("not readable to the end", *place, at, end)
                 for offset in sorted(wanted):
-                    lost((*place, offset), end)
+                    wrong("lost", *place, offset, end)
                     del acked[place][offset]
                 self.next[place] = at
         reader.close()
-        recent.clear()
         twice.clear()
-        return found, examples, late_lost
+        return found, examples
 
 
 def main():
@@ -197,12 +177,7 @@ def main():
     check = Check()
     for line in sys.stdin:
         if line.strip() == "go":
-            cut[:] = [float("inf"), float("inf")]
             going.set()
-            print("{}", flush=True)
-            continue
-        if line.strip() in ("cutting", "dead"):
-            cut["cutting dead".split().index(line.strip())] = time.monotonic()
             print("{}", flush=True)
             continue
         going.clear()
@@ -211,11 +186,10 @@ def main():
         if line.strip() == "verify all":
             check = Check()
         try:
-            found, examples, late_lost = check.run()
+            found, examples = check.run()
         except KafkaException as error:
-            found, examples, late_lost = collections.Counter({"unreadable": 1}), [str(error)], []
+            found, examples = collections.Counter({"unreadable": 1}), [str(error)]
         answer = {"acknowledged": sum(len(of) for of in acked.values()), "read": found.pop("read", 0),
-                  "late": found.pop("lost, acknowledged after the cut", 0), "late_lost": late_lost[:20],
                   "wrong": dict(found), "failed": dict(failed), "examples": examples}
         print(json.dumps(answer), flush=True)
 

@@ -30,17 +30,12 @@ usage: cargo xtask powercut [OPTION]...          (as root)
   --data-dir DIR   where the image is made (default: the folder for temporary files)
   --image SIZE     size of the image, sparse (default 8G)
   --binary FILE    this ringlog (default: the release build, built first)
-  --set KEY=VALUE  a property of the broker; may be given many times
-  --afterlife      let the broker run on for up to 300 ms after the cut";
+  --set KEY=VALUE  a property of the broker; may be given many times";
 
 /// Everything is read again, from the first offset on, every so many rounds; what is new, in every round.
 const FULL_EVERY: u32 = 10;
 /// Load before a cut.
 const LOAD: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(2500));
-/// With `--afterlife`. Syncs that the kernel was busy with may then report success without effect (an aborted ext4
-/// journal forgets that somebody waits for it), so losses among what was acknowledged after the cut are told, not
-/// counted: with a real cut nobody would have got those acknowledgements.
-const AFTERLIFE: (Duration, Duration) = (Duration::ZERO, Duration::from_millis(300));
 const READY: Duration = Duration::from_secs(120);
 /// `EXT4_IOC_SHUTDOWN` with `EXT4_GOING_FLAGS_NOLOGFLUSH`: not even the file system's own journal is written.
 const CUT: &str = "import fcntl, os, struct, sys\n\
@@ -53,7 +48,6 @@ struct Options {
     image: String,
     binary: Option<PathBuf>,
     set: Vec<String>,
-    has_afterlife: bool,
 }
 
 impl Options {
@@ -64,7 +58,6 @@ impl Options {
             image: "8G".to_owned(),
             binary: None,
             set: Vec::new(),
-            has_afterlife: false,
         };
         let mut left = arguments.iter();
         while let Some(argument) = left.next() {
@@ -82,7 +75,6 @@ impl Options {
                 "--image" => options.image = value()?,
                 "--binary" => options.binary = Some(value()?.into()),
                 "--set" => options.set.push(value()?),
-                "--afterlife" => options.has_afterlife = true,
                 other => return Err(format!("{other}: no such option\n\n{USAGE}")),
             }
         }
@@ -118,28 +110,20 @@ pub fn run(arguments: &[String]) -> Done {
     let mut slowest = Duration::ZERO;
     let mut cuts = 0;
     let mut last = Verdict::default();
-    let (mut late, mut failed) = (0, 0);
+    let mut failed = 0;
     for round in 1..=options.rounds {
         load.ask("go")?;
         std::thread::sleep(between(LOAD));
-        load.ask("cutting")?;
-        if !options.has_afterlife {
-            let pid = broker.0.id().to_string();
-            shell::output(shell::program("kill").args(["-STOP", &pid]))?;
-        }
+        let pid = broker.0.id().to_string();
+        shell::output(shell::program("kill").args(["-STOP", &pid]))?;
         shell::output(
             shell::program("python3")
                 .args(["-c", CUT])
                 .arg(image.mount_point()),
         )?;
-        if options.has_afterlife {
-            std::thread::sleep(between(AFTERLIFE));
-        }
         drop(broker);
         image.detach()?;
         image.attach()?;
-        // not before: the load may take acknowledgements off its queue some time after they came
-        load.ask("dead")?;
         let began = Instant::now();
         broker = host.start()?;
         let ready = began.elapsed();
@@ -156,12 +140,7 @@ pub fn run(arguments: &[String]) -> Done {
             if is_full { " (all)" } else { "" },
             last.wrong
         );
-        late += last.late;
-        if last.late > 0 {
-            eprintln!("   lost of what was acknowledged after the cut: {}", last.text);
-        }
-        // a producer whose acknowledgement was void cannot go on: its failures follow from that
-        failed = if late > 0 { 0 } else { last.failed };
+        failed = last.failed;
         if last.wrong + failed > 0 {
             break;
         }
@@ -178,9 +157,6 @@ pub fn run(arguments: &[String]) -> Done {
         last.wrong - last.lost + failed,
         slowest.as_secs_f64()
     );
-    if options.has_afterlife {
-        println!("\nLost of what was acknowledged after a cut: {late}.");
-    }
     if last.wrong + failed == 0 && cuts > 0 {
         return Ok(());
     }
@@ -315,8 +291,6 @@ struct Verdict {
     wrong: u64,
     /// Deliveries that failed for good.
     failed: u64,
-    /// Lost, and acknowledged only after the cut.
-    late: u64,
     text: String,
 }
 
@@ -339,7 +313,6 @@ impl Verdict {
             lost: lost + changed,
             wrong: sum("wrong"),
             failed: sum("failed"),
-            late: count("late"),
             text: format!("{answer:#}"),
         }
     }

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::format::FormatError;
 use crate::log::OpenError;
+use crate::log::fault::copy_of;
 
 /// Why a journal is not opened, or not replayed.
 #[derive(Clone, Debug, Error)]
@@ -50,6 +51,6 @@ pub(crate) struct JournalFault {
 
 impl JournalFault {
     pub(crate) fn to_io(&self) -> io::Error {
-        io::Error::new(self.source.kind(), self.source.clone())
+        copy_of(&self.source)
     }
 }

@@ -12,7 +12,7 @@ use reactor::{AlignedBuf, DirectFile, File, OpenMode, disk};
 use uuid::Uuid;
 
 use super::error::JournalError;
-use super::format::{BLOCK_BYTES, FileHeader, FrameHeader};
+use super::format::{BLOCK_BYTES, FileHeader, FrameHeader, file_name, file_number};
 use crate::planted::{self, Bug};
 
 /// Directory of all journals, in each log directory.
@@ -27,41 +27,22 @@ pub fn shard_dir(log_dir: &Path, shard: u32) -> PathBuf {
     log_dir.join(JOURNAL_DIR).join(format!("shard-{shard}"))
 }
 
-pub(super) fn file_name(number: u32) -> String {
-    format!("{number:08}.{FILE_EXTENSION}")
-}
-
-/// The number of a journal file's name.
-pub(super) fn file_number(name: &str) -> Option<u32> {
-    let (stem, extension) = name.rsplit_once('.')?;
-    if extension != FILE_EXTENSION || stem.len() != 8 {
-        return None;
-    }
-    stem.parse().ok()
-}
-
-/// A file of the ring, open.
-#[derive(Clone)]
-struct Open {
-    file: DirectFile,
-}
-
 /// A file whose frames somebody may still need.
 struct Full {
-    open: Open,
+    file: DirectFile,
     last_sequence: u64,
 }
 
 pub(super) struct Files {
     pub(super) layout: Layout,
-    current: Open,
+    current: DirectFile,
     /// Where the next frame goes.
     position: u64,
     /// Greatest sequence in the current file.
     last_sequence: u64,
     full: VecDeque<Full>,
     /// Used again in the order they were freed, so that what is left of an earlier round is always its newest part.
-    free: VecDeque<Open>,
+    free: VecDeque<DirectFile>,
     next_number: u32,
     files_max: usize,
     is_making: bool,
@@ -79,32 +60,32 @@ pub(super) struct Layout {
 impl Files {
     /// Takes over the files that are there, all of them replayed, and makes the first if there is none. Blocking.
     pub(super) fn open(layout: Layout, files_max: usize) -> Result<Files, JournalError> {
-        let dir = layout.dir.clone();
-        let failed = |operation| move |source| JournalError::io(&dir, operation, source);
-        disk::create_dir_all(&layout.dir).map_err(failed.clone()("create directory"))?;
+        let dir = &layout.dir;
+        let failed = |operation| move |source| JournalError::io(dir, operation, source);
+        disk::create_dir_all(dir).map_err(failed("create directory"))?;
         let mut free = VecDeque::new();
         let mut next_number = 0;
-        for entry in disk::read_dir(&layout.dir).map_err(failed.clone()("list directory"))? {
+        for entry in disk::read_dir(dir).map_err(failed("list directory"))? {
             let Some(number) = file_number(&entry.name) else {
                 continue;
             };
             next_number = next_number.max(number.saturating_add(1));
-            let path = layout.dir.join(&entry.name);
-            if let Some(open) = layout.take_over(&path, number)? {
-                free.push_back(open);
+            let path = dir.join(&entry.name);
+            if let Some(file) = layout.take_over(&path, number)? {
+                free.push_back(file);
             } else {
                 disk::remove_file(&path).map_err(|source| JournalError::io(&path, "remove", source))?;
             }
         }
         let current = match free.pop_front() {
-            Some(open) => open,
+            Some(file) => file,
             None => {
-                let open = layout.make(next_number)?;
+                let file = layout.make_file(next_number)?;
                 next_number += 1;
-                open
+                file
             }
         };
-        for level in layout.dir.ancestors().take(3) {
+        for level in dir.ancestors().take(3) {
             disk::sync_dir(level).map_err(|source| JournalError::io(level, "sync directory", source))?;
         }
         Ok(Files {
@@ -124,12 +105,12 @@ impl Files {
     pub(super) fn place(&mut self, bytes: u64, sequence: u64) -> Option<(DirectFile, u64)> {
         if self.position + bytes > self.layout.file_bytes {
             let next = match self.free.pop_front() {
-                None if planted::is(Bug::JournalReusedBeforeCheckpoint) => self.full.pop_front()?.open,
+                None if planted::is(Bug::JournalReusedBeforeCheckpoint) => self.full.pop_front()?.file,
                 free => free?,
             };
             let full = std::mem::replace(&mut self.current, next);
             self.full.push_back(Full {
-                open: full,
+                file: full,
                 last_sequence: self.last_sequence,
             });
             self.position = BLOCK_BYTES as u64;
@@ -137,7 +118,7 @@ impl Files {
         let position = self.position;
         self.position += bytes;
         self.last_sequence = sequence;
-        Some((self.current.file.clone(), position))
+        Some((self.current.clone(), position))
     }
 
     /// Frames below `replay_from` are needed no more; whether that freed a file.
@@ -147,7 +128,7 @@ impl Files {
             && full.last_sequence < replay_from
         {
             if let Some(full) = self.full.pop_front() {
-                self.free.push_back(full.open);
+                self.free.push_back(full.file);
                 is_freed = true;
             }
         }
@@ -169,7 +150,7 @@ impl Files {
 
     pub(super) fn made(&mut self, file: Option<DirectFile>) {
         self.is_making = false;
-        self.free.extend(file.map(|file| Open { file }));
+        self.free.extend(file);
     }
 
     /// The largest frame a file takes.
@@ -180,7 +161,7 @@ impl Files {
 
 impl Layout {
     /// Gives a file that is there our identity: what it held is void from now on. `None` if it has not our size.
-    fn take_over(&self, path: &Path, number: u32) -> Result<Option<Open>, JournalError> {
+    fn take_over(&self, path: &Path, number: u32) -> Result<Option<DirectFile>, JournalError> {
         let failed = |operation| move |source| JournalError::io(path, operation, source);
         let file = DirectFile::open(path, OpenMode::ReadWrite).map_err(failed("open"))?;
         if is_in_use(&file, path)? {
@@ -192,7 +173,7 @@ impl Layout {
             return Ok(None);
         }
         self.write_header(&file, number).map_err(failed("write header"))?;
-        Ok(Some(Open { file }))
+        Ok(Some(file))
     }
 
     fn write_header(&self, file: &DirectFile, number: u32) -> std::io::Result<()> {
@@ -206,10 +187,6 @@ impl Layout {
         block.extend_from_slice(&header.encode());
         file.write_blocking(&block, 0)?;
         file.sync_data_blocking()
-    }
-
-    fn make(&self, number: u32) -> Result<Open, JournalError> {
-        self.make_file(number).map(|file| Open { file })
     }
 
     /// Makes a file: zeros all over, so that later writes change no metadata, then its header. Blocking.

@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use super::error::JournalError;
 use super::files::{self, JOURNAL_DIR};
-use super::format::{BLOCK_BYTES, Entry, EntryKind, FormatError, FrameHeader, entries};
+use super::format::{BLOCK_BYTES, Entry, EntryKind, FormatError, FrameHeader, entries, file_number};
 use super::owner::Owner;
 use super::scan::{FrameAt, FrameReader, ScanEnd, ScanError, next_frame_behind, read_frame};
 use super::target::Target;
@@ -120,7 +120,7 @@ fn journal_files(dir: &Path) -> Result<Vec<PathBuf>, JournalError> {
     let entries = disk::read_dir(dir).map_err(|source| JournalError::io(dir, "list directory", source))?;
     let files = entries
         .into_iter()
-        .filter(|entry| files::file_number(&entry.name).is_some());
+        .filter(|entry| file_number(&entry.name).is_some());
     Ok(files.map(|entry| dir.join(entry.name)).collect())
 }
 

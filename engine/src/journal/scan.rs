@@ -255,23 +255,15 @@ pub fn find_later_frame<S: ByteSource + ?Sized>(
 ) -> Result<Option<FrameAt>, ScanError> {
     let mut blocks = Blocks::new(source, len, name, BULK_BYTES);
     let mut greatest: Option<FrameAt> = None;
-    let mut position = position.next_multiple_of(BLOCK_BYTES as u64);
-    while position < len {
-        let mut next = position + BLOCK_BYTES as u64;
-        let peeked = FrameHeader::parse(blocks.block(position)?);
-        // only what would count is read whole
-        let counts = peeked.is_ok_and(|header| {
-            header.journal_id == journal_id
-                && header.sequence > greatest.map_or(above, |frame| frame.header.sequence)
-        });
-        if counts && let Ok(header) = blocks.frame_at(position)? {
-            let frame = FrameAt { position, header };
-            greatest = Some(frame);
-            next = frame.end();
-        }
-        position = next;
+    let mut position = position;
+    loop {
+        let above = greatest.map_or(above, |frame| frame.header.sequence);
+        let Some(frame) = blocks.next_frame(journal_id, position, above)? else {
+            return Ok(greatest);
+        };
+        position = frame.end();
+        greatest = Some(frame);
     }
-    Ok(greatest)
 }
 
 /// Where the next whole frame of this journal above `above` begins, at or behind `position`: frames written at the same time
@@ -284,17 +276,8 @@ pub fn next_frame_behind<S: ByteSource + ?Sized>(
     position: u64,
     above: u64,
 ) -> Result<Option<u64>, ScanError> {
-    let mut blocks = Blocks::new(source, len, name, BULK_BYTES);
-    let mut position = position.next_multiple_of(BLOCK_BYTES as u64);
-    while position < len {
-        let peeked = FrameHeader::parse(blocks.block(position)?);
-        let counts = peeked.is_ok_and(|header| header.journal_id == journal_id && header.sequence > above);
-        if counts && blocks.frame_at(position)?.is_ok() {
-            return Ok(Some(position));
-        }
-        position += BLOCK_BYTES as u64;
-    }
-    Ok(None)
+    let found = Blocks::new(source, len, name, BULK_BYTES).next_frame(journal_id, position, above)?;
+    Ok(found.map(|frame| frame.position))
 }
 
 /// A frame read again, for replay: its bytes, checked as the scan checked them.
@@ -369,6 +352,27 @@ impl<'s, S: ByteSource + ?Sized> Blocks<'s, S> {
         }
         self.read(position, header.written_bytes())?;
         Ok(FrameHeader::check(&self.frame))
+    }
+
+    /// The first whole frame of a journal at or behind `position` whose sequence is above `above`.
+    fn next_frame(
+        &mut self,
+        journal_id: Uuid,
+        position: u64,
+        above: u64,
+    ) -> Result<Option<FrameAt>, ScanError> {
+        let mut position = position.next_multiple_of(BLOCK_BYTES as u64);
+        while position < self.len {
+            let peeked = FrameHeader::parse(self.block(position)?);
+            // only what would count is read whole
+            let counts =
+                peeked.is_ok_and(|header| header.journal_id == journal_id && header.sequence > above);
+            if counts && let Ok(header) = self.frame_at(position)? {
+                return Ok(Some(FrameAt { position, header }));
+            }
+            position += BLOCK_BYTES as u64;
+        }
+        Ok(None)
     }
 
     fn read(&mut self, position: u64, count: usize) -> Result<(), ScanError> {

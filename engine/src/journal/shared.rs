@@ -30,7 +30,7 @@ pub(crate) struct Shared {
     pub(super) config: JournalConfig,
     pub(super) journal_id: Uuid,
     /// Of the log directory; open from the start, because the kernel tells of a failed write-back only who was there.
-    pub(super) file_system: Arc<FileSystem>,
+    pub(super) file_system: FileSystem,
     pub(super) state: RefCell<State>,
     /// There is a group to write, or a place for one.
     pub(super) work: Notify,
@@ -113,7 +113,7 @@ impl Shared {
     pub(super) fn new(config: JournalConfig, files: Files, file_system: FileSystem) -> Shared {
         Shared {
             journal_id: files.layout.journal_id,
-            file_system: Arc::new(file_system),
+            file_system,
             config,
             state: RefCell::new(State {
                 files,

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 
 use super::config::Durability;
-use super::fault::DiskFault;
+use super::fault::{DiskFault, is_shortage};
 use super::producer_state::{self, ProducerError, Verdict};
 use super::state::State;
 use super::transaction_index;
@@ -18,6 +18,7 @@ use crate::batch::{
     Batch, BatchInfo, EndTransactionMarker, Origin, TimestampType, assign, set_log_append_time,
     set_max_timestamp,
 };
+use crate::journal::Journal;
 use crate::journal::format::{EntryHeader, EntryKind};
 use crate::planted::{self, Bug};
 use crate::types::{LeaderEpoch, Offset, ProducerId, Timestamp};
@@ -317,7 +318,7 @@ impl State {
         next_offset: Offset,
         gap: i64,
     ) -> Result<Option<u64>, AppendError> {
-        let Some(header) = self.journal_header(&batch, base_offset, gap) else {
+        let Some((journal, header)) = self.journal_entry(&batch, base_offset, gap) else {
             self.settle()
                 .map_err(|error| self.append_failed("write segment", error, batch.len() as u64))?;
             self.write_through(&batch)?;
@@ -326,12 +327,9 @@ impl State {
             return Ok(None);
         };
         let size_bytes = batch.len() as u64;
-        let Some(port) = &self.journal else {
-            return Ok(None);
-        };
-        let sequence = port.journal.push(&header, &batch);
-        port.journal.account_unwritten(size_bytes, 0);
-        let is_over_budget = port.journal.is_over_budget();
+        let sequence = journal.push(&header, &batch);
+        journal.account_unwritten(size_bytes, 0);
+        let is_over_budget = journal.is_over_budget();
         self.active
             .tail
             .push(base_offset, next_offset, self.active.segment.size_bytes, batch);
@@ -339,7 +337,7 @@ impl State {
             match self.settle() {
                 Ok(()) => self.active.tail.shrink(),
                 // The journal has it; producers are refused from now on until there is room.
-                Err(error) if is_full(&error) => self.is_short_of_room = true,
+                Err(error) if is_shortage(&error) => self.is_short_of_room = true,
                 Err(error) => return Err(self.fail("write segment", error).into()),
             }
         }
@@ -347,22 +345,23 @@ impl State {
         Ok(Some(sequence))
     }
 
-    /// The entry to journal a batch under; `None` where it goes to its segment at once: no journal, a topic that does not want
+    /// The journal and the entry a batch goes under; `None` where it goes to its segment at once: no journal, a topic that does not want
     /// it, a batch too large, or one behind another that no journal holds.
-    fn journal_header(&self, batch: &[u8], base_offset: Offset, gap: i64) -> Option<EntryHeader> {
+    fn journal_entry(&self, batch: &[u8], base_offset: Offset, gap: i64) -> Option<(Journal, EntryHeader)> {
         let port = self.journal.as_ref()?;
         let is_wanted = self.config.durability == Durability::Journal && !self.flush.has_gap();
         if !is_wanted || !port.journal.takes(batch.len()) {
             return None;
         }
-        Some(EntryHeader {
+        let header = EntryHeader {
             kind: EntryKind::Batch,
             partition: port.partition,
             topic_id: port.topic_id,
             offset: base_offset.0,
             body_bytes: u32::try_from(batch.len()).ok()?,
             gap: u32::try_from(gap).ok()?,
-        })
+        };
+        Some((port.journal.clone(), header))
     }
 
     /// Writes behind the end of the file, which has everything before. On failure the file ends where it did.
@@ -389,7 +388,7 @@ impl State {
 
     /// A full disk is a refusal; anything else takes the log offline.
     fn append_failed(&mut self, operation: &'static str, error: io::Error, size_bytes: u64) -> AppendError {
-        if is_full(&error) {
+        if is_shortage(&error) {
             self.disk_full(size_bytes)
         } else {
             self.fail(operation, error).into()
@@ -423,17 +422,6 @@ impl State {
             self.active.allocated_bytes = needed.max(from);
         }
     }
-}
-
-/// Something is short that may be there again soon: room on the disk, or descriptors. No sign of a failed disk.
-pub(crate) fn is_full(error: &io::Error) -> bool {
-    const NO_DESCRIPTORS: [i32; 2] = [23, 24]; // ENFILE, EMFILE
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    ) || error
-        .raw_os_error()
-        .is_some_and(|code| NO_DESCRIPTORS.contains(&code))
 }
 
 /// Coordinator epoch of a transaction marker; `None` when the batch is no readable marker.

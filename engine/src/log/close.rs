@@ -8,8 +8,7 @@ use std::time::Duration;
 use reactor::disk;
 use uuid::Uuid;
 
-use super::append::is_full;
-use super::fault::DiskFault;
+use super::fault::{DiskFault, is_shortage};
 use super::file_name::FileKind;
 use super::handle::Log;
 use super::segment::write_whole;
@@ -30,7 +29,7 @@ impl Log {
             state.check_online()?;
             if let Err(error) = state.write_derived() {
                 // On a full disk the journal keeps what the files lack: nothing has failed, but this is no clean stop.
-                return Err(if is_full(&error) {
+                return Err(if is_shortage(&error) {
                     state.fault_of("close", error)
                 } else {
                     state.fail("close", error)

@@ -25,9 +25,8 @@ use std::sync::Arc;
 use reactor::disk::FileSystem;
 use reactor::{File, OpenMode};
 
-use super::append::is_full;
 use super::config::Durability;
-use super::fault::DiskFault;
+use super::fault::{DiskFault, copy_of, is_shortage};
 use super::file_name::LEADER_EPOCH_CHECKPOINT;
 use super::handle::{Inner, Log};
 use super::state::State;
@@ -249,10 +248,7 @@ pub(crate) struct FlushError {
 
 impl FlushError {
     pub(crate) fn to_io(&self) -> io::Error {
-        match self.source.raw_os_error() {
-            Some(code) => io::Error::from_raw_os_error(code),
-            None => io::Error::new(self.source.kind(), self.source.to_string()),
-        }
+        copy_of(&self.source)
     }
 }
 
@@ -373,7 +369,7 @@ pub(crate) fn write_epochs(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Ok(()) => return Ok(()),
         Err(error) => error,
     };
-    if !is_full(&error) {
+    if !is_shortage(&error) {
         return Err(error);
     }
     tracing::warn!(path = %path.display(), %error, "leader epochs not written, to be rebuilt");
@@ -421,7 +417,7 @@ impl State {
     }
 
     fn settle_failed(&mut self, error: io::Error) -> NotBegun {
-        if is_full(&error) {
+        if is_shortage(&error) {
             return NotBegun::NoRoom;
         }
         self.fail("write segment", error);

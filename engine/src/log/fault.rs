@@ -19,6 +19,29 @@ pub struct DiskFault {
     pub source: Arc<io::Error>,
 }
 
+/// An error cannot be cloned; this one is told to many.
+pub(crate) fn copy_of(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
+}
+
+/// There is no room on the disk, or no quota left. Retention, deletes or an operator may change that.
+pub fn is_disk_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
+/// Something is short that may be there again soon: room on the disk, or descriptors. No sign of a failed disk.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    is_disk_full(error) || matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+}
+
 impl DiskFault {
     /// The operation of a call that came after [`super::Log::close`] or [`super::Log::delete`].
     pub(crate) const GONE: &str = "use of a log that is gone";
@@ -26,13 +49,7 @@ impl DiskFault {
     /// There was no room, or no descriptor: nothing that speaks against the rest of the directory. The log stays offline: its journal may
     /// have acknowledged records that its segments lack, and only a start puts them there.
     pub fn is_out_of_room(&self) -> bool {
-        const EMFILE: i32 = 24;
-        const ENFILE: i32 = 23;
-        let is_full = matches!(
-            self.source.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-        );
-        is_full || matches!(self.source.raw_os_error(), Some(EMFILE | ENFILE))
+        is_shortage(&self.source)
     }
 
     /// The log was closed or deleted; nothing is wrong with the disk.

@@ -9,9 +9,9 @@ use bytes::BytesMut;
 use reactor::sync::Notify;
 use uuid::Uuid;
 
-use super::append::{AppendContext, AppendError, Appended, is_full};
+use super::append::{AppendContext, AppendError, Appended};
 use super::config::LogConfig;
-use super::fault::DiskFault;
+use super::fault::{DiskFault, is_shortage};
 use super::file_name::{FileKind, FileName, Suffix};
 use super::read::{ReadError, ReadSlice};
 use super::retention::Retained;
@@ -262,7 +262,7 @@ impl Log {
         match state.roll_if_due(now) {
             Ok(is_rolled) => Ok(is_rolled),
             // The old segment goes on; it is tried again with the next look.
-            Err(error) if is_full(&error) => Ok(false),
+            Err(error) if is_shortage(&error) => Ok(false),
             Err(error) => Err(state.fail("roll", error)),
         }
     }

@@ -50,7 +50,7 @@ pub use append::{AppendContext, AppendError, Appended};
 pub use check::{CheckStart, CheckedSegment, check_segment};
 pub use compaction::{CompactError, Compacted};
 pub use config::{CleanupPolicy, Durability, LogConfig};
-pub use fault::DiskFault;
+pub use fault::{DiskFault, is_disk_full};
 pub use handle::{DeleteRecordsError, Log, ProducerInfo};
 pub use producer_state::ProducerError;
 pub use read::{ReadError, ReadSlice};

@@ -74,7 +74,7 @@ impl Identity {
         let mut next_segment_id = self.segment_ids_used;
         let mut segment = |found: &recovery::Found| {
             next_segment_id += 1;
-            Segment::new(next_segment_id, found.base_offset, found.size_bytes, now)
+            Segment::new(next_segment_id, found.base_offset, found.size_bytes)
         };
         let closed: BTreeMap<_, _> = loaded
             .closed

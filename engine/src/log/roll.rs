@@ -77,7 +77,7 @@ impl State {
         self.settle()?;
         // The new file first: if there is no room for it, nothing has happened.
         let id = self.new_segment_id();
-        let segment = create_segment(&self.dir, id, base_offset, now)?;
+        let segment = create_segment(&self.dir, id, base_offset)?;
         if let Err(error) = self.close_active() {
             // Appends may go on in the old segment, beyond this one's base offset. A start that found it there would take it
             // for a hole, and cut off all that comes behind.
@@ -181,9 +181,8 @@ pub(crate) fn create_segment(
     dir: &std::path::Path,
     id: u64,
     base_offset: Offset,
-    now: Timestamp,
 ) -> io::Result<Segment> {
-    let segment = Segment::new(id, base_offset, 0, now);
+    let segment = Segment::new(id, base_offset, 0);
     let file = File::open(&segment.path(dir, FileKind::Log), OpenMode::Create)?;
     file.advise_random();
     // A file that is there already is a leftover of a roll that failed half way; it holds nothing.

@@ -25,8 +25,6 @@ pub(crate) struct Segment {
     pub(crate) size_bytes: u64,
     /// `Swap` while compaction's result takes its place, else `Live`.
     pub(crate) suffix: Suffix,
-    /// When the log first knew of it, for segments whose records carry no timestamp.
-    pub(crate) known_since: Timestamp,
     /// When the scrubber was over it last; `NONE` since the log was opened.
     pub(crate) verified: Timestamp,
     file: Option<File>,
@@ -36,13 +34,12 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
-    pub(crate) fn new(id: u64, base_offset: Offset, size_bytes: u64, now: Timestamp) -> Self {
+    pub(crate) fn new(id: u64, base_offset: Offset, size_bytes: u64) -> Self {
         Segment {
             id,
             base_offset,
             size_bytes,
             suffix: Suffix::Live,
-            known_since: now,
             verified: Timestamp::NONE,
             file: None,
             offset_index: None,

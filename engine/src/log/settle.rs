@@ -3,7 +3,7 @@
 use std::io;
 use std::rc::Rc;
 
-use super::append::is_full;
+use super::fault::is_shortage;
 use super::handle::Inner;
 use super::state::State;
 
@@ -70,7 +70,7 @@ impl Inner {
             match state.settle() {
                 Ok(()) => state.active.tail.shrink(),
                 // Stays in memory and in the journal; producers are refused meanwhile.
-                Err(error) if is_full(&error) => state.is_short_of_room = true,
+                Err(error) if is_shortage(&error) => state.is_short_of_room = true,
                 Err(error) => {
                     state.fail("write segment", error);
                     state.leave_journal();

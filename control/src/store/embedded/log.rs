@@ -1,10 +1,10 @@
 //! The log: appends, reads, snapshots.
 
 use std::cell::{Cell, RefCell};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use engine::log::is_disk_full;
 use engine::types::{Offset, Timestamp};
 use reactor::sync::Notify;
 use reactor::{File, disk};
@@ -166,16 +166,13 @@ impl EmbeddedMetaLog {
         if self.0.full_disk.get() {
             return Err(AppendError::NoSpace { bytes });
         }
-        let is_full = |error: &std::io::Error| {
-            matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
-        };
         let wanted = file.allocate(position, bytes as u64 + RESERVED_BYTES);
         let got = match wanted {
-            Err(error) if is_full(&error) => file.allocate(position, bytes as u64),
+            Err(error) if is_disk_full(&error) => file.allocate(position, bytes as u64),
             other => other,
         };
         match got {
-            Err(error) if is_full(&error) => Err(AppendError::NoSpace { bytes }),
+            Err(error) if is_disk_full(&error) => Err(AppendError::NoSpace { bytes }),
             // what else is wrong, the write will say
             _ => Ok(()),
         }

@@ -8,6 +8,7 @@ use super::mapping::Mapping;
 use super::plan::Plan;
 use super::transactions::Transactions;
 use super::{CompactError, Compacted};
+use crate::log::fault::copy_of;
 use crate::log::handle::Log;
 use crate::log::pace::Pace;
 use crate::log::scrub::Step;
@@ -169,8 +170,7 @@ impl Log {
     fn give_up_if_unpublished(&self, error: CompactError) -> CompactError {
         match error {
             CompactError::Io { source, .. } if Unpublished::is_cause_of(&source) => {
-                let error = std::io::Error::new(source.kind(), source.to_string());
-                let fault = self.inner.state.borrow_mut().fail("compact", error);
+                let fault = self.inner.state.borrow_mut().fail("compact", copy_of(&source));
                 CompactError::Offline(fault)
             }
             error => error,

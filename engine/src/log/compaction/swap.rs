@@ -45,10 +45,8 @@ impl State {
             return Ok(None);
         }
         let mut discarded = Vec::new();
-        let mut known_since = State::now();
         for source in &group.sources {
             if let Some(segment) = self.closed.remove(&source.base_offset) {
-                known_since = segment.known_since;
                 self.transactions.base_offsets.remove(&source.base_offset);
                 discarded.extend(trash::discard(&self.dir, &segment)?);
             }
@@ -57,8 +55,8 @@ impl State {
             }
         }
         let segment_id = self.new_segment_id();
-        let mut segment = Segment::new(segment_id, cleaned.base_offset, cleaned.size_bytes, known_since)
-            .with_file(cleaned.file);
+        let mut segment =
+            Segment::new(segment_id, cleaned.base_offset, cleaned.size_bytes).with_file(cleaned.file);
         if cleaned.largest.timestamp.is_some() {
             segment = segment.with_largest(cleaned.largest);
         }
