@@ -177,11 +177,7 @@ impl State {
 }
 
 /// A new, empty segment with its file open.
-pub(crate) fn create_segment(
-    dir: &std::path::Path,
-    id: u64,
-    base_offset: Offset,
-) -> io::Result<Segment> {
+pub(crate) fn create_segment(dir: &std::path::Path, id: u64, base_offset: Offset) -> io::Result<Segment> {
     let segment = Segment::new(id, base_offset, 0);
     let file = File::open(&segment.path(dir, FileKind::Log), OpenMode::Create)?;
     file.advise_random();
