@@ -17,6 +17,7 @@ mod publish;
 mod purgatory;
 mod registration;
 mod serve;
+mod session;
 mod shard;
 mod topic_config;
 

@@ -22,10 +22,10 @@ impl ProducerIds {
             if let Some(id) = self.block.borrow_mut().next() {
                 return Ok(ProducerId(id));
             }
-            let broker_epoch = *shard
+            let broker_epoch = shard
                 .node
-                .broker_epoch
-                .get()
+                .session
+                .broker_epoch()
                 .ok_or(ErrorCode::CoordinatorLoadInProgress)?;
             let ask = AllocateProducerIds {
                 broker_id: shard.node.id,

@@ -4,20 +4,22 @@ use std::io::Write;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use control::config::{BrokerConfig, CoreList, Endpoint, IoBackend};
 use control::record::{BrokerEpoch, BrokerId};
 use control::service::{self, ControllerPort, ServiceConfig, ServiceFault};
-use control::store::StoreConfig;
+use control::store::{Member, StoreConfig};
 use futures_util::future::{Either, join_all, select, select_all};
 use reactor::{BackendChoice, Listener, ThreadHandle};
+use uuid::Uuid;
 
 use crate::admin;
 use crate::log_dirs::{self, Directories, Locked};
 use crate::publish::ShardPublisher;
 use crate::registration;
+use crate::session::Session;
 use crate::shard::{self, AdvertisedListener, Mesh, Node, Router, Setup, Shard, ShardId};
 
 /// Why the broker does not start, or did not end well. Every line says what to look at.
@@ -87,7 +89,16 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
             store: StoreConfig::Embedded {
                 dir: locked.first().to_owned(),
             },
-            cluster_id: locked.cluster_id().to_owned(),
+            member: Member {
+                id: BrokerId(config.node_id),
+                incarnation_id: Uuid::from_u64_pair(reactor::random_u64(), reactor::random_u64()),
+                endpoint: Endpoint {
+                    host: String::new(),
+                    port: 0,
+                },
+                log_dirs: Vec::new(),
+                cluster_id: Some(locked.cluster_id().to_owned()),
+            },
             // One for each shard, and one for the broker's own affairs.
             port_count: cores.len() + 1,
             reactor: reactor_config(backend, "control".to_owned(), None),
@@ -114,7 +125,7 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
     let node = Arc::new(Node {
         id: own,
         cluster_id: directories.cluster_id().to_owned(),
-        broker_epoch: OnceLock::new(),
+        session: Session::default(),
         log_dirs: directories.set().clone(),
         listeners: advertised(&config, &listeners),
         backend: probe.backend,
@@ -157,7 +168,8 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
         is_open.await.map_err(|_| ServeError::Shard { index })?;
     }
     let epoch = registration::register(own_port.clone(), &node, &directories).await?;
-    let _set_once = node.broker_epoch.set(epoch);
+    node.session.registered(epoch);
+    node.session.lives_for_ever();
 
     let overflow = main.clone();
     reactor::spawn(async move { overflow.drain_overflow().await }).detach();

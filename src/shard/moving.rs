@@ -303,12 +303,12 @@ async fn swap(
 /// Tells the metadata where the partition lies now. Were it not told, the next start would still find it there.
 async fn assign(shard: &Rc<Shard>, key: &PartitionKey, to: DirIndex) {
     let dirs = &shard.node.log_dirs;
-    let (Some(id), Some(broker_epoch)) = (dirs.get(to).id(), shard.node.broker_epoch.get()) else {
+    let (Some(id), Some(broker_epoch)) = (dirs.get(to).id(), shard.node.session.broker_epoch()) else {
         return;
     };
     let request = AssignDirectories {
         broker_id: shard.node.id,
-        broker_epoch: *broker_epoch,
+        broker_epoch,
         online: dirs.online().filter_map(|(_, dir)| dir.id()).collect(),
         assignments: vec![(key.topic_id, PartitionIndex(key.index), id)],
     };

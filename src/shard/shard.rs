@@ -2,14 +2,14 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use control::config::{BrokerConfig, BrokerDynamic};
 use control::controller::{Request, Response};
 use control::group::GroupConfig;
 use control::image::ClusterImage;
-use control::record::{BrokerEpoch, BrokerId};
+use control::record::BrokerId;
 use control::service::{CallError, ControllerHandle};
 use engine::journal::Figures;
 use engine::journal::JournalConfig;
@@ -32,6 +32,7 @@ use crate::fetch_session::FetchSessions;
 use crate::log_dirs::{DirIndex, LogDirs};
 use crate::metrics::ShardMetrics;
 use crate::producer_ids::ProducerIds;
+use crate::session::Session;
 use crate::topic_config;
 
 /// What all shards of a broker know and nobody changes while it runs.
@@ -41,8 +42,7 @@ pub struct Node {
     pub cluster_id: String,
     pub config: Arc<BrokerConfig>,
     pub log_dirs: Arc<LogDirs>,
-    /// Known once the broker is registered, which is before any client is let in.
-    pub broker_epoch: OnceLock<BrokerEpoch>,
+    pub session: Session,
     /// Where clients are told to connect, by listener name.
     pub listeners: Vec<AdvertisedListener>,
     pub backend: reactor::Backend,

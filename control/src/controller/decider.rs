@@ -91,6 +91,12 @@ impl Controller {
             Request::RegisterBroker(request) => self.register_broker(context, request, image),
             Request::UnfenceBroker(request) => self.unfence_broker(&request, image),
             Request::AssignDirectories(request) => self.assign_directories(request, image),
+            Request::BrokerHeartbeat(_)
+            | Request::AlterPartition(_)
+            | Request::ElectLeaders(_)
+            | Request::AlterPartitionReassignments(_)
+            | Request::UnregisterBroker(_)
+            | Request::UpdateFeatures(_) => Err(ApiError::of(ErrorCode::UNKNOWN_SERVER_ERROR)),
         }?;
         let is_registration = matches!(
             decision.response,

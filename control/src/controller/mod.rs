@@ -23,13 +23,16 @@ pub use error::{ApiError, ErrorCode};
 pub use internal_topics::InternalTopic;
 pub use producer_ids::PRODUCER_ID_BLOCK;
 pub use request::{
-    AllocateProducerIds, AlterConfigs, AlterConfigsResource, AssignDirectories, AutoCreateTopics,
-    CreatePartitions, CreateTopics, DeleteTopics, IncrementalAlterConfigs, IncrementalAlterConfigsResource,
-    IncrementalOperation, NewPartitions, NewTopic, PreviousShutdown, RegisterBroker, Request, TopicSelector,
-    UnfenceBroker,
+    AllocateProducerIds, AlterConfigs, AlterConfigsResource, AlterPartition, AlterPartitionItem,
+    AlterPartitionReassignments, AssignDirectories, AutoCreateTopics, BrokerHeartbeat, CreatePartitions,
+    CreateTopics, DeleteTopics, ElectLeaders, ElectionType, FeatureUpdate, IncrementalAlterConfigs,
+    IncrementalAlterConfigsResource, IncrementalOperation, NewPartitions, NewTopic, PreviousShutdown,
+    RegisterBroker, Request, TopicReassignments, TopicSelector, UnfenceBroker, UnregisterBroker,
+    UpdateFeatures,
 };
 pub use response::{
-    AlteredResource, CreatedTopic, DeletedTopic, NamedResult, ProducerIdBlock, RegisteredBroker, Response,
+    AlteredPartition, AlteredResource, BrokerStatus, CreatedTopic, DeletedTopic, ElectedPartition,
+    NamedResult, PartitionState, ProducerIdBlock, ReassignedPartition, RegisteredBroker, Response,
 };
 pub use topic_name::validate as validate_topic_name;
 

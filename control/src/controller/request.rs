@@ -1,9 +1,13 @@
 //! What the controller can be asked. Fields mean what they mean in Kafka's requests; numbers that are not valid there
 //! are refused here, not before.
 
+use engine::types::{LeaderEpoch, Offset};
 use uuid::Uuid;
 
-use crate::record::{BrokerEndpoint, BrokerEpoch, BrokerId, DirectoryId, FeatureRange, PartitionId};
+use crate::image::LeaderRecovery;
+use crate::record::{
+    BrokerEndpoint, BrokerEpoch, BrokerId, DirectoryId, FeatureRange, PartitionEpoch, PartitionId,
+};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
@@ -17,6 +21,12 @@ pub enum Request {
     RegisterBroker(RegisterBroker),
     UnfenceBroker(UnfenceBroker),
     AssignDirectories(AssignDirectories),
+    BrokerHeartbeat(BrokerHeartbeat),
+    AlterPartition(AlterPartition),
+    ElectLeaders(ElectLeaders),
+    AlterPartitionReassignments(AlterPartitionReassignments),
+    UnregisterBroker(UnregisterBroker),
+    UpdateFeatures(UpdateFeatures),
 }
 
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -150,4 +160,87 @@ pub struct AssignDirectories {
 pub struct UnfenceBroker {
     pub broker_id: BrokerId,
     pub broker_epoch: BrokerEpoch,
+}
+
+/// A broker is alive (KIP-631). Every `broker.heartbeat.interval.ms`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BrokerHeartbeat {
+    pub broker_id: BrokerId,
+    pub broker_epoch: BrokerEpoch,
+    /// The last offset of the metadata log that all its shards work with.
+    pub metadata_offset: Offset,
+    /// It cannot serve partitions now.
+    pub want_fence: bool,
+    /// It wants to stop: its leaderships are to be moved first.
+    pub want_shutdown: bool,
+    pub offline_log_dirs: Vec<DirectoryId>,
+}
+
+/// A leader asks for other in-sync replicas of its partitions: a compare-and-set on the partition epoch (KIP-497).
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlterPartition {
+    pub broker_id: BrokerId,
+    pub broker_epoch: BrokerEpoch,
+    pub partitions: Vec<AlterPartitionItem>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlterPartitionItem {
+    pub topic_id: Uuid,
+    pub partition: PartitionId,
+    /// As the leader knows them.
+    pub leader_epoch: LeaderEpoch,
+    pub partition_epoch: PartitionEpoch,
+    /// Each with the epoch of the registration in which it caught up, so that a rebooted replica does not come back on what its
+    /// predecessor had (KIP-903). Epoch -1: not checked.
+    pub new_isr: Vec<(BrokerId, BrokerEpoch)>,
+    pub leader_recovery: LeaderRecovery,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum ElectionType {
+    /// The first replica, if it is in sync.
+    Preferred,
+    /// Any live replica where no in-sync one is left: records may be lost.
+    Unclean,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ElectLeaders {
+    pub election_type: ElectionType,
+    /// `None`: all partitions.
+    pub partitions: Option<Vec<(String, Vec<PartitionId>)>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct AlterPartitionReassignments {
+    pub topics: Vec<TopicReassignments>,
+    pub allow_replication_factor_change: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct TopicReassignments {
+    pub name: String,
+    /// Replicas wanted; `None` cancels what is going on.
+    pub partitions: Vec<(PartitionId, Option<Vec<BrokerId>>)>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct UnregisterBroker {
+    pub broker_id: BrokerId,
+}
+
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct UpdateFeatures {
+    pub updates: Vec<FeatureUpdate>,
+    pub validate_only: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct FeatureUpdate {
+    pub name: String,
+    /// 0 takes the feature away.
+    pub level: i16,
+    /// As on the wire: 1 upgrade, 2 safe downgrade, 3 unsafe downgrade.
+    pub upgrade_type: i8,
 }

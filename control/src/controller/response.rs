@@ -1,11 +1,11 @@
 //! What the controller answers: one result per item, in the order of the request.
 
-use engine::types::ProducerId;
+use engine::types::{LeaderEpoch, ProducerId};
 use uuid::Uuid;
 
 use super::error::ApiError;
-use crate::image::ConfigMap;
-use crate::record::BrokerEpoch;
+use crate::image::{ConfigMap, LeaderRecovery};
+use crate::record::{BrokerEpoch, BrokerId, PartitionEpoch, PartitionId};
 
 /// Each variant answers the request of the same name.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,12 @@ pub enum Response {
     RegisterBroker(RegisteredBroker),
     UnfenceBroker,
     AssignDirectories,
+    BrokerHeartbeat(BrokerStatus),
+    AlterPartition(Vec<AlteredPartition>),
+    ElectLeaders(Vec<ElectedPartition>),
+    AlterPartitionReassignments(Vec<ReassignedPartition>),
+    UnregisterBroker,
+    UpdateFeatures(Vec<NamedResult<()>>),
 }
 
 /// What became of the item with this name.
@@ -64,4 +70,45 @@ pub struct ProducerIdBlock {
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct RegisteredBroker {
     pub broker_epoch: BrokerEpoch,
+}
+
+/// What the controller thinks of a broker that sent a heartbeat.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct BrokerStatus {
+    /// It follows the metadata log closely enough to be unfenced.
+    pub is_caught_up: bool,
+    pub is_fenced: bool,
+    /// It leads nothing any more, and may stop.
+    pub should_shut_down: bool,
+}
+
+/// The state of a partition after AlterPartition, or why it was not changed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlteredPartition {
+    pub topic_id: Uuid,
+    pub partition: PartitionId,
+    pub result: Result<PartitionState, ApiError>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartitionState {
+    pub leader: Option<BrokerId>,
+    pub leader_epoch: LeaderEpoch,
+    pub isr: Vec<BrokerId>,
+    pub leader_recovery: LeaderRecovery,
+    pub partition_epoch: PartitionEpoch,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ElectedPartition {
+    pub topic: String,
+    pub partition: PartitionId,
+    pub result: Result<(), ApiError>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReassignedPartition {
+    pub topic: String,
+    pub partition: PartitionId,
+    pub result: Result<(), ApiError>,
 }

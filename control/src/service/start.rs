@@ -18,13 +18,13 @@ use crate::config::BrokerConfig;
 use crate::controller::Controller;
 use crate::image::{ApplyError, ClusterImage, MetadataPosition, TransactionError};
 use crate::record::BrokerId;
-use crate::store::{AppendError, MetaLog, OpenError, ReadError, StoreConfig};
+use crate::store::{AppendError, LeadError, Member, MetaLog, OpenError, Opened, ReadError, StoreConfig};
 
 pub struct ServiceConfig {
     pub broker: Arc<BrokerConfig>,
     pub store: StoreConfig,
-    /// From `meta.properties`, where a new cluster's id was written first.
-    pub cluster_id: String,
+    /// This process.
+    pub member: Member,
     /// How many shards will make calls; each gets a port.
     pub port_count: usize,
     /// Of the controller's thread. It has no sockets.
@@ -39,6 +39,8 @@ pub enum StartError {
     Read(#[from] ReadError),
     #[error("the metadata log: {0}")]
     Append(#[from] AppendError),
+    #[error("the metadata log: {0}")]
+    Lead(#[from] LeadError),
     #[error("the metadata log has nothing at offset {at} and ends at {end}")]
     Ended { at: Offset, end: Offset },
     #[error("the metadata log does not fit itself: {0}")]
@@ -95,14 +97,14 @@ pub async fn start<P: Publish>(config: ServiceConfig, publish: P) -> Result<Star
 }
 
 pub(super) async fn prepare<P: Publish>(config: &ServiceConfig, publish: P) -> Result<Runner<P>, StartError> {
-    let log = MetaLog::open(&config.store).await?;
+    let Opened { log, cluster_id } = MetaLog::open(&config.store, &config.member).await?;
     let node = BrokerId(config.broker.node_id);
     let Replayed {
         image,
         in_transaction,
-    } = replay(&log, &config.cluster_id).await?;
+    } = replay(&log, &cluster_id).await?;
     admission::check(node, &log.voters(), &image)?;
-    let epoch = log.lead(node).await?;
+    let epoch = log.lead(None).await?;
     if in_transaction {
         abort_transaction(&log, epoch).await?;
     }

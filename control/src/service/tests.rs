@@ -7,7 +7,7 @@ use super::*;
 use crate::config::{BrokerConfig, Settings};
 use crate::controller::*;
 use crate::image::{ClusterImage, Delta};
-use crate::store::StoreConfig;
+use crate::store::{Member, StoreConfig};
 use std::sync::Arc;
 
 /// What was published, in order.
@@ -49,7 +49,7 @@ fn config(dir: &Path, port_count: usize, snapshot_bytes: u64) -> ServiceConfig {
     ServiceConfig {
         broker: Arc::new(broker),
         store: StoreConfig::Embedded { dir: dir.to_owned() },
-        cluster_id: "4L6g3nShT-eMCtK--X86sw".to_owned(),
+        member: Member::for_tests(1),
         port_count,
         reactor: reactor::Config {
             name: "controller".to_owned(),
@@ -351,15 +351,15 @@ fn a_change_too_large_for_a_batch_survives_a_restart_whole() {
 #[test]
 fn a_transaction_nobody_ended_is_aborted_at_the_next_start() {
     // Its records were never acknowledged, and the batches that follow must not count as part of it.
-    use crate::record::{BeginTransactionRecord, BrokerId, Record, TopicRecord};
+    use crate::record::{BeginTransactionRecord, Record, TopicRecord};
     use crate::store::MetaLog;
     let dir = tempfile::tempdir().expect("dir");
     let store = StoreConfig::Embedded {
         dir: dir.path().to_owned(),
     };
     run(async {
-        let log = MetaLog::open(&store).await.expect("opens");
-        let epoch = log.lead(BrokerId(1)).await.expect("leads");
+        let log = MetaLog::open(&store, &Member::for_tests(1)).await.expect("opens").log;
+        let epoch = log.lead(None).await.expect("leads");
         let half = [
             Record::from(BeginTransactionRecord::default()),
             TopicRecord {

@@ -1,10 +1,15 @@
 //! The one type over the backends, and the contract they share.
 //!
-//! - **Order.** Batches have consecutive offsets; what is read is what was appended, once it is durable, in order.
+//! - **Order.** Batches have consecutive offsets; what is read is what was appended, once it is durable, in order, on every
+//!   broker.
 //! - **Fence.** [`MetaLog::lead`] begins a new controller epoch, greater than every earlier one; appends of an earlier
-//!   epoch are refused from then on.
-//! - **Durability.** [`MetaLog::append`] answers when the batch survives the loss of power. After a failed write the
-//!   log is closed for good ([`LogFault`]); nothing is tried twice.
+//!   epoch are refused from then on, and when it answers, [`MetaLog::end_offset`] is past everything that earlier epochs
+//!   have appended or ever will.
+//! - **Durability.** [`MetaLog::append`] answers when the batch survives the loss of power, of any one machine where the
+//!   store has several. After a failed write the embedded log is closed for good ([`LogFault`]); nothing is tried twice.
+//! - **No doubt.** An answer is certain: `Ok`, or an error that means that the batch is not and never will be in the log.
+//!   Where a store leaves a write in doubt (a timeout, a lost connection), the backend finds out before it answers, however
+//!   long the store is away; callers that cannot wait that long give up waiting, not the append.
 //! - **Snapshots.** A snapshot says what all records below its offset amount to; records below it may be gone.
 //! - **Watch.** [`MetaLog::wait_past`] answers when there is more to read.
 //!
@@ -13,18 +18,75 @@
 use std::path::PathBuf;
 
 use engine::types::Offset;
+use thiserror::Error;
+use uuid::Uuid;
 
 use super::batch::LogBatch;
 use super::embedded::EmbeddedMetaLog;
 use super::error::{AppendError, LogFault, OpenError, ReadError, SnapshotError};
+use crate::config::Endpoint;
 use crate::image::ClusterImage;
-use crate::record::{BrokerId, ControllerEpoch, Record};
+use crate::record::{BrokerId, ControllerEpoch, DirectoryId, Record};
 
 /// Which backend, and where it is.
 #[derive(Clone, Debug)]
 pub enum StoreConfig {
     /// On this machine's disk; `dir` is the data directory, the log gets its own below it.
     Embedded { dir: PathBuf },
+}
+
+/// This process, as the store and the other members of the cluster have to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub id: BrokerId,
+    /// New for every start of the process.
+    pub incarnation_id: Uuid,
+    /// Where the other members reach its control thread.
+    pub endpoint: Endpoint,
+    /// The directories it holds the locks of. A member of the same id with the same directories is a successor: its predecessor
+    /// is dead, whatever its lease says. One with other directories is a second broker of the same id.
+    pub log_dirs: Vec<DirectoryId>,
+    /// Which cluster its data belongs to; `None` when it has none yet.
+    pub cluster_id: Option<String>,
+}
+
+impl Member {
+    /// A member of a cluster that has its id.
+    #[cfg(test)]
+    pub fn for_tests(id: i32) -> Member {
+        Member {
+            id: BrokerId(id),
+            incarnation_id: Uuid::from_u128(u128::from(id.unsigned_abs()) + 1000),
+            endpoint: Endpoint {
+                host: "localhost".to_owned(),
+                port: 0,
+            },
+            log_dirs: vec![DirectoryId(Uuid::from_u128(u128::from(id.unsigned_abs()) + 2000))],
+            cluster_id: Some("4L6g3nShT-eMCtK--X86sw".to_owned()),
+        }
+    }
+}
+
+/// Who is the controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leadership {
+    pub controller: BrokerId,
+    pub epoch: ControllerEpoch,
+    /// Where its control thread is reached.
+    pub endpoint: Endpoint,
+}
+
+/// Why a member did not become the controller.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LeadError {
+    /// Somebody else was faster, or is alive after all.
+    #[error("node {} is the controller in epoch {}", .0.controller, .0.epoch)]
+    Taken(Leadership),
+    /// The store does not answer, or has not got a majority. Worth another try.
+    #[error("the store is not available: {0}")]
+    Unavailable(String),
+    #[error(transparent)]
+    Append(#[from] AppendError),
 }
 
 /// Where a batch came to lie.
@@ -47,23 +109,59 @@ pub struct Snapshot {
     pub records: Vec<Record>,
 }
 
+/// A store that is open.
+pub struct Opened {
+    pub log: MetaLog,
+    pub cluster_id: String,
+}
+
 #[derive(Clone)]
 pub enum MetaLog {
     Embedded(EmbeddedMetaLog),
 }
 
 impl MetaLog {
-    /// Opens the store, recovering what a crash left.
-    pub async fn open(config: &StoreConfig) -> Result<MetaLog, OpenError> {
+    /// Opens the store, recovering what a crash left, and enters `member` into its registry, where it stays as long as this
+    /// handle lives. A store on other machines is waited for. Answers with the cluster's id, which a new cluster gets here.
+    pub async fn open(config: &StoreConfig, member: &Member) -> Result<Opened, OpenError> {
         match config {
-            StoreConfig::Embedded { dir } => EmbeddedMetaLog::open(dir).map(MetaLog::Embedded),
+            StoreConfig::Embedded { dir } => {
+                let log = EmbeddedMetaLog::open(dir, member.clone())?;
+                Ok(Opened {
+                    log: MetaLog::Embedded(log),
+                    cluster_id: member.cluster_id.clone().unwrap_or_default(),
+                })
+            }
         }
     }
 
-    /// Makes this process the controller: begins an epoch and makes that durable.
-    pub async fn lead(&self, controller: BrokerId) -> Result<ControllerEpoch, AppendError> {
+    /// The controller, as far as this member knows.
+    pub fn controller(&self) -> Option<Leadership> {
         match self {
-            MetaLog::Embedded(log) => log.lead(controller).await,
+            MetaLog::Embedded(log) => log.controller(),
+        }
+    }
+
+    /// Answers with the controller once it is another one than `seen`, or another epoch.
+    pub async fn controller_changed(&self, seen: Option<&Leadership>) -> Option<Leadership> {
+        match self {
+            MetaLog::Embedded(log) => log.controller_changed(seen).await,
+        }
+    }
+
+    /// Makes this member the controller in place of `predecessor`, whom the caller believes dead (`None`: there is none): begins an
+    /// epoch and makes that durable. By compare-and-set, so it may be tried on mere suspicion; no lease is waited for. A
+    /// quorum begins an election, whose winner may be another member.
+    pub async fn lead(&self, _predecessor: Option<ControllerEpoch>) -> Result<ControllerEpoch, LeadError> {
+        match self {
+            MetaLog::Embedded(log) => Ok(log.lead().await?),
+        }
+    }
+
+    /// Lets another member be the controller: this one stops.
+    pub async fn resign(&self, _epoch: ControllerEpoch) {
+        match self {
+            MetaLog::Embedded(_) => {}
         }
     }
 

@@ -12,5 +12,7 @@ mod quorum;
 
 pub use batch::LogBatch;
 pub use error::{AppendError, DecodeBatchError, LogFault, OpenError, ReadError, SnapshotError};
-pub use meta_log::{Appended, MetaLog, Snapshot, SnapshotId, StoreConfig};
+pub use meta_log::{
+    Appended, LeadError, Leadership, Member, MetaLog, Opened, Snapshot, SnapshotId, StoreConfig,
+};
 pub use plan::{BATCH_BYTES_MAX, Plan, RecordTooLarge};

@@ -16,7 +16,7 @@ use crate::image::ClusterImage;
 use crate::record::{BrokerId, ControllerEpoch, Record};
 use crate::store::batch::{self, Control, LogBatch};
 use crate::store::error::{AppendError, LogFault, OpenError, ReadError, SnapshotError};
-use crate::store::meta_log::{Appended, Snapshot, SnapshotId};
+use crate::store::meta_log::{Appended, Leadership, Member, Snapshot, SnapshotId};
 use crate::store::quorum::Quorum;
 
 /// Name of the log's directory within the data directory: topic `__cluster_metadata`, partition 0.
@@ -28,6 +28,10 @@ pub struct EmbeddedMetaLog(Rc<Shared>);
 
 struct Shared {
     dir: PathBuf,
+    member: Member,
+    /// Since this process began its epoch.
+    leads: Cell<Option<ControllerEpoch>>,
+    led: Notify,
     state: RefCell<State>,
     /// Somebody writes to the files. One batch is on its way at a time: recovery relies on it.
     writing: Cell<bool>,
@@ -54,7 +58,7 @@ struct State {
 
 impl EmbeddedMetaLog {
     /// Opens or creates the log in `data_dir`, which the caller has locked.
-    pub fn open(data_dir: &Path) -> Result<Self, OpenError> {
+    pub fn open(data_dir: &Path, member: Member) -> Result<Self, OpenError> {
         let dir = data_dir.join(LOG_DIR);
         let Recovered {
             segments,
@@ -66,6 +70,9 @@ impl EmbeddedMetaLog {
         let end_offset = segments.last().map_or(snapshot_end, |last| last.end_offset);
         Ok(EmbeddedMetaLog(Rc::new(Shared {
             dir,
+            member,
+            leads: Cell::new(None),
+            led: Notify::new(),
             state: RefCell::new(State {
                 segments,
                 snapshot,
@@ -83,7 +90,29 @@ impl EmbeddedMetaLog {
         })))
     }
 
-    pub async fn lead(&self, controller: BrokerId) -> Result<ControllerEpoch, AppendError> {
+    /// Nobody else can: the directory is locked.
+    pub fn controller(&self) -> Option<Leadership> {
+        let epoch = self.0.leads.get()?;
+        Some(Leadership {
+            controller: self.0.member.id,
+            epoch,
+            endpoint: self.0.member.endpoint.clone(),
+        })
+    }
+
+    pub async fn controller_changed(&self, seen: Option<&Leadership>) -> Option<Leadership> {
+        loop {
+            let led = self.0.led.notified();
+            let controller = self.controller();
+            if controller.as_ref() != seen {
+                return controller;
+            }
+            led.await;
+        }
+    }
+
+    pub async fn lead(&self) -> Result<ControllerEpoch, AppendError> {
+        let controller = self.0.member.id;
         let log = self.clone();
         let task = reactor::spawn(async move {
             let _turn = log.turn().await;
@@ -100,6 +129,8 @@ impl EmbeddedMetaLog {
             let mut state = log.0.state.borrow_mut();
             state.epoch = epoch;
             state.quorum.replay(&control);
+            log.0.leads.set(Some(epoch));
+            log.0.led.notify_waiters();
             Ok(epoch)
         });
         task.await

@@ -12,7 +12,7 @@ use crate::image::{ClusterImage, MetadataPosition};
 use crate::record::{BrokerId, ControllerEpoch, Record, TopicRecord};
 use crate::store::batch::{self, Control};
 use crate::store::quorum::Quorum;
-use crate::store::{AppendError, OpenError, ReadError, SnapshotId};
+use crate::store::{AppendError, Member, OpenError, ReadError, SnapshotId};
 
 fn topic(number: u32) -> Record {
     TopicRecord {
@@ -27,9 +27,13 @@ fn run<F: Future>(future: F) -> F::Output {
     reactor::run(reactor::Config::default(), future).expect("a reactor")
 }
 
+fn member() -> Member {
+    Member::for_tests(1)
+}
+
 async fn lead(dir: &Path) -> (EmbeddedMetaLog, ControllerEpoch) {
-    let log = EmbeddedMetaLog::open(dir).expect("opens");
-    let epoch = log.lead(BrokerId(1)).await.expect("leads");
+    let log = EmbeddedMetaLog::open(dir, member()).expect("opens");
+    let epoch = log.lead().await.expect("leads");
     (log, epoch)
 }
 
@@ -76,7 +80,7 @@ fn open_with(bytes: &[u8]) -> Result<EmbeddedMetaLog, OpenError> {
     let log_dir = dir.path().join(LOG_DIR);
     fs::create_dir_all(&log_dir).expect("dir");
     fs::write(log_dir.join(segment::file_name(Offset(0))), bytes).expect("write");
-    EmbeddedMetaLog::open(dir.path())
+    EmbeddedMetaLog::open(dir.path(), member())
 }
 
 #[test]
@@ -250,7 +254,7 @@ fn a_snapshot_interrupted_anywhere_leaves_a_log_that_starts() {
     let all = [topic(1), topic(2), topic(3)];
     run(async {
         let (log, epoch) = (
-            EmbeddedMetaLog::open(dir.path()).expect("opens"),
+            EmbeddedMetaLog::open(dir.path(), member()).expect("opens"),
             ControllerEpoch(1),
         );
         log.write_snapshot(image(&all, 3, epoch)).await.expect("snapshot");
@@ -281,7 +285,7 @@ fn a_snapshot_interrupted_anywhere_leaves_a_log_that_starts() {
             log.append(epoch, &[topic(4)]).await.expect("appends");
         });
         assert!(!log_files(dir.path()).contains(&tmp), "state {number}");
-        assert!(EmbeddedMetaLog::open(dir.path()).is_ok(), "state {number}");
+        assert!(EmbeddedMetaLog::open(dir.path(), member()).is_ok(), "state {number}");
     }
 }
 
@@ -304,7 +308,7 @@ fn a_damaged_or_missing_snapshot_stops_the_start() {
     let bytes = fs::read(&path).expect("snapshot");
     for cut in 0..bytes.len() {
         fs::write(&path, &bytes[..cut]).expect("write");
-        let opened = EmbeddedMetaLog::open(dir.path()).map(|_| ());
+        let opened = EmbeddedMetaLog::open(dir.path(), member()).map(|_| ());
         assert!(
             matches!(
                 opened,
@@ -314,7 +318,7 @@ fn a_damaged_or_missing_snapshot_stops_the_start() {
         );
     }
     fs::remove_file(&path).expect("removal");
-    let opened = EmbeddedMetaLog::open(dir.path()).map(|_| ());
+    let opened = EmbeddedMetaLog::open(dir.path(), member()).map(|_| ());
     assert!(matches!(opened, Err(OpenError::Gap { .. })), "{opened:?}");
 }
 
