@@ -42,7 +42,7 @@ mod view;
 pub use alter::{Change, Resource, Write};
 pub use broker::{
     BrokerConfig, CoreList, FetchLimits, GroupLimits, IoBackend, JournalLimits, LogUpkeep, OffsetsTopic,
-    RequestLimits, Store, TopicDefaults,
+    Replication, RequestLimits, Store, TopicDefaults,
 };
 pub use broker_dynamic::BrokerDynamic;
 pub use describe::{ConfigRow, ConfigSource, ConfigSynonym, Detail};
