@@ -16,6 +16,7 @@ mod producer_ids;
 mod publish;
 mod purgatory;
 mod registration;
+mod replica;
 mod serve;
 mod session;
 mod shard;

@@ -32,6 +32,7 @@ use crate::fetch_session::FetchSessions;
 use crate::log_dirs::{DirIndex, LogDirs};
 use crate::metrics::ShardMetrics;
 use crate::producer_ids::ProducerIds;
+use crate::replica::Replication;
 use crate::session::Session;
 use crate::topic_config;
 
@@ -74,6 +75,7 @@ pub struct Shard {
     pub coordinators: Coordinators,
     pub fetch_sessions: RefCell<FetchSessions>,
     pub producer_ids: ProducerIds,
+    pub replication: Replication,
     pub metrics: ShardMetrics,
     pub ended: Flag,
     connections: OnceCell<Connections<Dispatch>>,
@@ -109,6 +111,7 @@ impl Shard {
             coordinators: Coordinators::default(),
             fetch_sessions: RefCell::new(FetchSessions::new(slots)),
             producer_ids: ProducerIds::default(),
+            replication: Replication::default(),
             metrics: ShardMetrics::default(),
             ended: Flag::default(),
             connections: OnceCell::new(),

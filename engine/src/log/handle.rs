@@ -120,7 +120,11 @@ impl Log {
 
     /// Appends one batch exactly as the leader has it: its offsets, epoch and bytes. Behind the end of the log there may be a gap,
     /// where compaction took what the leader had.
-    pub fn append_as_follower(&self, batch: BytesMut, now: Timestamp) -> Result<Appended, FollowerAppendError> {
+    pub fn append_as_follower(
+        &self,
+        batch: BytesMut,
+        now: Timestamp,
+    ) -> Result<Appended, FollowerAppendError> {
         let info = batch::validate(&batch, &REPLICATED)?;
         let context = AppendContext {
             leader_epoch: LeaderEpoch::NONE,

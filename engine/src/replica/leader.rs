@@ -248,7 +248,10 @@ impl Leader {
         self.followers.iter().any(|follower| {
             follower.broker.id == replica
                 && (broker_epoch == BrokerEpoch::NONE
-                    || follower.broker.broker_epoch.is_none_or(|known| known <= broker_epoch))
+                    || follower
+                        .broker
+                        .broker_epoch
+                        .is_none_or(|known| known <= broker_epoch))
         })
     }
 
@@ -261,7 +264,10 @@ impl Leader {
 
     /// The metadata says something new of the partition or of its brokers.
     pub fn handle_state(&mut self, now: Instant, log: LogEnds, state: PartitionState) {
-        debug_assert_eq!(state.leader_epoch, self.state.leader_epoch, "a new epoch has a new leader");
+        debug_assert_eq!(
+            state.leader_epoch, self.state.leader_epoch,
+            "a new epoch has a new leader"
+        );
         self.log = log;
         if state.partition_epoch < self.state.partition_epoch {
             return;
@@ -276,17 +282,29 @@ impl Leader {
     }
 
     fn take_state(&mut self, now: Instant, state: PartitionState) {
-        self.followers
-            .retain(|follower| state.replicas.iter().any(|replica| replica.id == follower.broker.id));
+        self.followers.retain(|follower| {
+            state
+                .replicas
+                .iter()
+                .any(|replica| replica.id == follower.broker.id)
+        });
         for replica in state.replicas.iter().filter(|replica| replica.id != self.own) {
-            match self.followers.iter_mut().find(|follower| follower.broker.id == replica.id) {
+            match self
+                .followers
+                .iter_mut()
+                .find(|follower| follower.broker.id == replica.id)
+            {
                 Some(follower) => follower.broker = *replica,
                 None => self.followers.push(Follower::new(*replica)),
             }
         }
         let joined = state.isr.iter().filter(|id| !self.state.isr.contains(id));
         for id in joined {
-            if let Some(follower) = self.followers.iter_mut().find(|follower| follower.broker.id == *id) {
+            if let Some(follower) = self
+                .followers
+                .iter_mut()
+                .find(|follower| follower.broker.id == *id)
+            {
                 follower.caught_up_at = Some(now);
             }
         }
@@ -296,7 +314,10 @@ impl Leader {
     /// Something was appended.
     pub fn handle_append(&mut self, now: Instant, log: LogEnds) {
         for follower in &mut self.followers {
-            if follower.fetched.is_some_and(|fetched| fetched.offset >= self.log.end) {
+            if follower
+                .fetched
+                .is_some_and(|fetched| fetched.offset >= self.log.end)
+            {
                 follower.caught_up_at = Some(now);
             }
         }
@@ -309,11 +330,30 @@ impl Leader {
         self.advance(now);
     }
 
+    /// The same without followers: what it returns is committed. Cheap, for it is told of every append.
+    pub fn handle_durable_alone(&mut self, log: LogEnds) -> Offset {
+        debug_assert!(self.is_alone());
+        self.log = log;
+        self.high_watermark = self.high_watermark.max(log.durable);
+        self.high_watermark
+    }
+
+    /// `min.insync.replicas` of the topic has changed.
+    pub fn handle_min_insync(&mut self, now: Instant, log: LogEnds, min_insync: usize) {
+        self.log = log;
+        self.state.min_insync = min_insync;
+        self.review(now);
+    }
+
     /// A follower has fetched; the caller has seen to it that [`Leader::knows`] it and that it follows in this leader epoch.
     pub fn handle_fetch(&mut self, now: Instant, log: LogEnds, fetch: FollowerFetch) {
         self.log = log;
         let end = log.end;
-        let Some(follower) = self.followers.iter_mut().find(|follower| follower.broker.id == fetch.replica) else {
+        let Some(follower) = self
+            .followers
+            .iter_mut()
+            .find(|follower| follower.broker.id == fetch.replica)
+        else {
             return;
         };
         if fetch.offset >= end {
@@ -513,7 +553,15 @@ mod tests {
     }
 
     fn leader(isr: &[i32]) -> Leader {
-        Leader::new(at(0), ReplicaId(1), LAG, state(0, isr), Offset(0), ends(0, 0), Offset(0))
+        Leader::new(
+            at(0),
+            ReplicaId(1),
+            LAG,
+            state(0, isr),
+            Offset(0),
+            ends(0, 0),
+            Offset(0),
+        )
     }
 
     fn fetch(id: i32, offset: i64) -> FollowerFetch {
@@ -628,7 +676,11 @@ mod tests {
         leader.handle_timer(at(130_001), ends(10, 10));
         assert_eq!(said(&mut leader), "alter 0 1@101 2@102\n");
         leader.handle_timer(at(145_000), ends(10, 10));
-        assert_eq!(said(&mut leader), "", "one change at a time, and 3 counts until it is out");
+        assert_eq!(
+            said(&mut leader),
+            "",
+            "one change at a time, and 3 counts until it is out"
+        );
         leader.handle_state(at(145_001), ends(10, 10), state(1, &[1, 2]));
         assert_eq!(said(&mut leader), "hw 10\n");
     }
@@ -641,7 +693,11 @@ mod tests {
         for step in 1..100 {
             now += 1000;
             leader.handle_append(at(now), ends(step * 10, step * 10 + 5));
-            leader.handle_fetch(at(now), ends(step * 10, step * 10 + 5), fetch(2, (step - 1) * 10 + 5));
+            leader.handle_fetch(
+                at(now),
+                ends(step * 10, step * 10 + 5),
+                fetch(2, (step - 1) * 10 + 5),
+            );
         }
         leader.handle_timer(at(now), ends(990, 995));
         assert!(!said(&mut leader).contains("alter"));
@@ -730,8 +786,22 @@ mod tests {
             start: Offset(5),
             ..ends(10, 10)
         };
-        leader.handle_fetch(at(1), log, FollowerFetch { log_start: Offset(5), ..fetch(2, 10) });
-        leader.handle_fetch(at(1), log, FollowerFetch { log_start: Offset(2), ..fetch(3, 10) });
+        leader.handle_fetch(
+            at(1),
+            log,
+            FollowerFetch {
+                log_start: Offset(5),
+                ..fetch(2, 10)
+            },
+        );
+        leader.handle_fetch(
+            at(1),
+            log,
+            FollowerFetch {
+                log_start: Offset(2),
+                ..fetch(3, 10)
+            },
+        );
         assert_eq!(leader.low_watermark(), Offset(2));
         let mut fenced = state(0, &[1, 2, 3]);
         fenced.replicas[2].is_active = false;

@@ -15,10 +15,13 @@
 
 mod follower;
 mod leader;
+#[cfg(test)]
+mod model;
 
 pub use follower::{
     Diverging, FetchPosition, FetchedPartition, Follower, FollowerAction, FollowerLog, FollowerState, Refusal,
 };
 pub use leader::{
-    AlterIsr, AlterRefusal, FollowerFetch, FollowerView, Leader, LeaderAction, LogEnds, PartitionState, Replica,
+    AlterIsr, AlterRefusal, FollowerFetch, FollowerView, Leader, LeaderAction, LogEnds, PartitionState,
+    Replica,
 };

@@ -47,7 +47,10 @@ impl ReplicaFetch {
         partitions: &[ReplicaFetchPartition],
         forgotten: &[(Uuid, i32)],
     ) -> Bytes {
-        debug_assert_eq!((header.api_key, header.api_version), (FETCH, REPLICA_FETCH_VERSION));
+        debug_assert_eq!(
+            (header.api_key, header.api_version),
+            (FETCH, REPLICA_FETCH_VERSION)
+        );
         // A partition takes 38 bytes, a topic 18.
         let mut frame = BytesMut::with_capacity(128 + 56 * partitions.len() + 24 * forgotten.len());
         frame.put_i32(0);
@@ -136,14 +139,23 @@ mod tests {
         let read: Vec<_> = request
             .topics
             .iter()
-            .flat_map(|topic| topic.partitions.iter().map(|partition| (topic.topic_id, *partition)))
+            .flat_map(|topic| {
+                topic
+                    .partitions
+                    .iter()
+                    .map(|partition| (topic.topic_id, *partition))
+            })
             .collect();
         assert_eq!(read.len(), 4);
         for ((topic_id, read), written) in read.iter().zip(&partitions) {
             assert_eq!((*topic_id, read.index), (written.topic_id, written.index));
             assert_eq!(read.fetch_offset, written.fetch_offset);
             assert_eq!(
-                (read.current_leader_epoch, read.last_fetched_epoch, read.log_start_offset),
+                (
+                    read.current_leader_epoch,
+                    read.last_fetched_epoch,
+                    read.log_start_offset
+                ),
                 (3, 2, 10)
             );
         }

@@ -5,8 +5,8 @@ use std::ops::Range;
 use bytes::BytesMut;
 use uuid::Uuid;
 
-use super::response::EpochEndOffset;
 use super::replica_request::REPLICA_FETCH_VERSION;
+use super::response::EpochEndOffset;
 use crate::error::ErrorCode;
 use crate::shape::ShapeError;
 use crate::wire::{Encoding, Reader, Tag, WireError};
@@ -164,7 +164,9 @@ mod tests {
         };
         let mut frame = BytesMut::new();
         for piece in response.into_pieces(REPLICA_FETCH_VERSION, 21) {
-            let Piece::Bytes(bytes) = piece else { panic!("bytes") };
+            let Piece::Bytes(bytes) = piece else {
+                panic!("bytes")
+            };
             frame.extend_from_slice(&bytes);
         }
         frame.split_off(4)
@@ -177,7 +179,11 @@ mod tests {
         let memory = frame.as_ptr_range();
         let response = ReplicaFetchResponse::parse(frame).unwrap();
         assert_eq!((response.correlation_id, response.session_id), (21, 5));
-        let records: Vec<&[u8]> = response.partitions.iter().map(|partition| &partition.records[..]).collect();
+        let records: Vec<&[u8]> = response
+            .partitions
+            .iter()
+            .map(|partition| &partition.records[..])
+            .collect();
         assert_eq!(records, [&b"first"[..], b"", b"", b"second", b""]);
         assert!(memory.contains(&response.partitions[3].records.as_ptr()));
         assert_eq!(
@@ -195,7 +201,10 @@ mod tests {
     fn truncated_and_lying_answers_are_errors() {
         let frame = answer();
         for end in 0..frame.len() {
-            assert!(ReplicaFetchResponse::parse(BytesMut::from(&frame[..end])).is_err(), "cut at {end}");
+            assert!(
+                ReplicaFetchResponse::parse(BytesMut::from(&frame[..end])).is_err(),
+                "cut at {end}"
+            );
         }
         for at in 0..frame.len() {
             for value in [0, 1, 0x7f, 0x80, 0xff] {
