@@ -10,7 +10,7 @@ use control::controller::{Request, Response};
 use control::group::GroupConfig;
 use control::image::ClusterImage;
 use control::record::BrokerId;
-use control::service::{CallError, ControllerHandle};
+use control::service::{CallError, ControllerHandle, Session};
 use engine::journal::Figures;
 use engine::journal::JournalConfig;
 use futures_util::future::{Either, join_all};
@@ -32,7 +32,6 @@ use crate::fetch_session::FetchSessions;
 use crate::log_dirs::{DirIndex, LogDirs};
 use crate::metrics::ShardMetrics;
 use crate::producer_ids::ProducerIds;
-use crate::session::Session;
 use crate::topic_config;
 
 /// What all shards of a broker know and nobody changes while it runs.
@@ -42,7 +41,7 @@ pub struct Node {
     pub cluster_id: String,
     pub config: Arc<BrokerConfig>,
     pub log_dirs: Arc<LogDirs>,
-    pub session: Session,
+    pub session: Arc<Session>,
     /// Where clients are told to connect, by listener name.
     pub listeners: Vec<AdvertisedListener>,
     pub backend: reactor::Backend,
@@ -209,10 +208,11 @@ impl Shard {
             Err(CallError::Refused(error)) => Err(error.into()),
             Err(unavailable) => {
                 tracing::warn!(%unavailable, "the controller did not answer");
-                Err(ControlError::new(
-                    ErrorCode::NotController,
-                    unavailable.to_string(),
-                ))
+                let code = match unavailable {
+                    CallError::Undecided => ErrorCode::RequestTimedOut,
+                    _ => ErrorCode::NotController,
+                };
+                Err(ControlError::new(code, unavailable.to_string()))
             }
         }
     }

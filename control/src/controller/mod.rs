@@ -12,6 +12,7 @@ mod directories;
 mod elections;
 mod error;
 mod internal_topics;
+mod number;
 mod placement;
 mod producer_ids;
 mod request;
