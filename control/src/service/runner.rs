@@ -10,7 +10,7 @@ use reactor::oneshot;
 
 use super::inbox::Inbox;
 use super::port::{Call, CallError, ServiceFault};
-use crate::controller::{ApiError, Context, Controller, ErrorCode, Response};
+use crate::controller::{ApiError, Context, Controller, ErrorCode, Liveness, Response};
 use crate::image::{ClusterImage, Delta, MetadataPosition};
 use crate::record::ControllerEpoch;
 use crate::store::{AppendError, MetaLog, Plan};
@@ -27,6 +27,7 @@ pub trait Publish: Send + 'static {
 /// Holds: `image` is what the log amounts to up to `image.position()`, which is the log's end.
 pub(super) struct Runner<P> {
     pub(super) controller: Controller,
+    pub(super) liveness: Liveness,
     pub(super) log: MetaLog,
     pub(super) epoch: ControllerEpoch,
     pub(super) image: ClusterImage,
@@ -92,7 +93,7 @@ impl<P: Publish> Runner<P> {
         Ok(())
     }
 
-    fn decide(&self, calls: Vec<Call>) -> Decided {
+    fn decide(&mut self, calls: Vec<Call>) -> Decided {
         let mut group = Decided {
             plan: Plan::default(),
             image: self.image.clone(),
@@ -107,6 +108,8 @@ impl<P: Publish> Runner<P> {
                     .end_offset()
                     .saturating_add(group.plan.record_count() as i64),
                 random: &mut random,
+                now: reactor::now(),
+                liveness: &mut self.liveness,
             };
             let decision = self.controller.decide(&mut context, request, &group.image);
             let result = decision.and_then(|decision| {

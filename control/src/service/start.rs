@@ -15,7 +15,7 @@ use super::port::{Call, ControllerPort, ServiceFault};
 use super::replay::{Replayed, abort_transaction, replay};
 use super::runner::{Publish, Runner, Snapshots};
 use crate::config::BrokerConfig;
-use crate::controller::Controller;
+use crate::controller::{Controller, Liveness};
 use crate::image::{ApplyError, ClusterImage, MetadataPosition, TransactionError};
 use crate::record::BrokerId;
 use crate::store::{AppendError, LeadError, Member, MetaLog, OpenError, Opened, ReadError, StoreConfig};
@@ -136,9 +136,11 @@ pub(super) async fn prepare<P: Publish>(config: &ServiceConfig, publish: P) -> R
     for (kind, count) in image.kept_without_effect() {
         tracing::warn!(count, "{kind} are kept, but this version does not act on them");
     }
+    let liveness = Liveness::new(&config.broker.cluster);
     let snapshots = Snapshots::new(config.broker.metadata_snapshot_bytes);
     Ok(Runner {
         controller,
+        liveness,
         log,
         epoch,
         image,
