@@ -30,6 +30,7 @@ pub struct BrokerConfig {
     pub requests: RequestLimits,
     pub topics: TopicDefaults,
     pub fetch: FetchLimits,
+    pub cluster: ClusterTiming,
     pub groups: GroupLimits,
     pub offsets: OffsetsTopic,
     pub log: LogUpkeep,
@@ -92,6 +93,18 @@ pub struct TopicDefaults {
 pub struct FetchLimits {
     pub answer_max_bytes: u32,
     pub session_count: u32,
+}
+
+/// When the controller does what nobody asks for, and when it gives brokers up.
+#[derive(Clone, Debug)]
+pub struct ClusterTiming {
+    /// Between two heartbeats of a broker; at least 1.
+    pub heartbeat_interval_ms: u64,
+    /// Without a heartbeat; at least two intervals.
+    pub session_timeout_ms: u64,
+    /// `None`: leaders stay where they are.
+    pub leader_balance_interval_ms: Option<u64>,
+    pub unclean_election_interval_ms: u64,
 }
 
 /// Bounds of classic groups.
@@ -253,6 +266,16 @@ fn read(settings: Settings) -> BrokerConfig {
         fetch: FetchLimits {
             answer_max_bytes: reader.count("fetch.max.bytes"),
             session_count: reader.count("max.incremental.fetch.session.cache.slots"),
+        },
+        cluster: ClusterTiming {
+            heartbeat_interval_ms: reader.amount("broker.heartbeat.interval.ms"),
+            session_timeout_ms: reader.amount("broker.session.timeout.ms"),
+            leader_balance_interval_ms: {
+                let interval = reader.amount("leader.imbalance.check.interval.seconds");
+                let is_enabled = reader.boolean("auto.leader.rebalance.enable");
+                is_enabled.then(|| interval.saturating_mul(1000))
+            },
+            unclean_election_interval_ms: reader.amount("unclean.leader.election.interval.ms"),
         },
         groups: GroupLimits {
             session_min_ms: reader.count("group.min.session.timeout.ms"),

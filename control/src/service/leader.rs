@@ -147,12 +147,9 @@ impl<P: Publish> Runner<P> {
                 return Ok(None);
             }
         };
-        // Not one change: each of its records is right without the others.
-        for record in records {
-            if let Err(error) = plan.push(&[record]) {
-                tracing::error!(%error, "a record of the controller");
-                return Ok(None);
-            }
+        if let Err(error) = plan.push(&records) {
+            tracing::error!(%error, "a record of the controller");
+            return Ok(None);
         }
         let group = Group {
             plan,
