@@ -170,6 +170,7 @@ public final class Load {
             try {
                 // the producer's own thread: one at a time
                 acks.write(partition + " " + metadata.offset() + " " + words.get("id") + " " + sequence + " " + sentAt + " " + micros() + "\n");
+                acks.flush();
             } catch (IOException unwritten) {
                 failed(unwritten);
             }

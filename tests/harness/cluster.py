@@ -90,6 +90,14 @@ class Node(Broker):
         if self.target == "kafka":
             self.format()  # Kafka does not start on a directory without an id
 
+    def verify_logs(self):
+        """`ringlog log verify` of its directory; it must be down."""
+        if self.target == "kafka":
+            return
+        done = subprocess.run([str(RINGLOG), "log", "verify", str(self.data_dir)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT)
+        assert done.returncode == 0, f"log verify of broker {self.id}: {done.stdout.decode()[-800:]}"
+
     def cpu_seconds(self):
         with open(f"/proc/{self.process.pid}/stat") as stat:
             fields = stat.read().rsplit(")", 1)[1].split()
@@ -253,6 +261,14 @@ class Cluster:
             except (OSError, Closed):
                 continue
         return Metadata(None)
+
+    def create_topic(self, topic, partitions=6, replicas=3, **configs):
+        """Until it is led and in sync everywhere."""
+        node = next(node for node in self.nodes if node.alive and not node.is_paused)
+        with Wire(node.address, timeout=30) as wire:
+            error = wire.create_topic(topic, partitions, replicas, **configs)
+        assert error == 0, f"CreateTopics of {topic}: error {error}"
+        self.await_in_sync(topic, replicas=replicas)
 
     def brokers(self):
         """The brokers that all brokers agree on."""

@@ -4,6 +4,7 @@ acknowledged: (partition, offset, producer, sequence, sent, acknowledged in micr
 read:         (partition, offset, producer, sequence) in the order of reading
 """
 
+import re
 import struct
 from collections import Counter, defaultdict, namedtuple
 
@@ -114,7 +115,8 @@ def compare_replicas(topic, folders):
     """`folders`: data directories of all brokers, which have ended cleanly with everything in sync: then every replica
     must hold the same batches, byte by byte, up to the same end."""
     findings = Findings()
-    partitions = sorted({path.name for folder in folders for path in folder.glob(f"{topic}-*")})
+    partitions = sorted({path.name for folder in folders for path in folder.glob(f"{topic}-*")
+                         if re.fullmatch(r"\d+", path.name[len(topic) + 1:])})
     if not partitions:
         findings.add("topics without a replica", topic)
     for partition in partitions:

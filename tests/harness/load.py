@@ -1,4 +1,4 @@
-"""Driving the programs that produce and read while a cluster suffers: tests/cluster/Load.java and load.py."""
+"""Driving the programs that produce and read while a cluster suffers: tests/cluster/Load.java and librdkafka.py."""
 
 import select
 import subprocess
@@ -16,7 +16,7 @@ class Load:
         self.kind, self.folder = kind, Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         command = {"java": java("classes+clients-4.4.0", "Load"),
-                   "librdkafka": [str(CACHE / "python/bin/python"), str(ROOT / "tests/cluster/load.py")]}[kind]
+                   "librdkafka": [str(CACHE / "python/bin/python"), str(ROOT / "tests/cluster/librdkafka.py")]}[kind]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
                                         stderr=open(self.folder / f"{kind}.err", "wb"))
 

@@ -57,7 +57,7 @@ class Load:
     # -- producing ----------------------------------------------------------------------------------------------
 
     def produce(self):
-        acks = open(self.words["acks"], "w")
+        acks = open(self.words["acks"], "w", buffering=1)  # a line is told at once: the drill waits for it
         interval = int(self.words["interval_us"]) / 1e6
         sequences = [0] * self.partitions
         generation = 0
