@@ -52,7 +52,11 @@ class Node(Broker):
         return [*command, *more]
 
     def _kafka_command(self):
-        return [*self.inside, *super()._kafka_command()]
+        command = super()._kafka_command()
+        if self.cluster.jvm:
+            classes = command[command.index("-cp"):]
+            command = ["java", *self.cluster.jvm, "-Dorg.slf4j.simpleLogger.defaultLogLevel=info", *classes]
+        return [*self.inside, *command]
 
     def format(self, *arguments):
         properties = self.home / "server.properties"
@@ -111,11 +115,11 @@ class Node(Broker):
 
 
 class Cluster:
-    def __init__(self, store="etcd", nodes=3, members=3, settings=None, network=False, name=None):
+    def __init__(self, store="etcd", nodes=3, members=3, settings=None, network=False, name=None, target=None, jvm=None):
         """`network`: every broker in a network namespace of its own, so that they can be cut from each other.
-        `members`: processes of an external store."""
-        self.kind, self.target = store, TARGET
-        self.name = name or ("kafka" if TARGET == "kafka" else store)
+        `members`: processes of an external store. `jvm`: how Kafka's is to be started, if not as for tests."""
+        self.kind, self.target, self.jvm = store, target or TARGET, jvm
+        self.name = name or ("kafka" if self.target == "kafka" else store)
         self.network = Network(range(1, nodes + 1)) if network else None
         self.outside = self.network.outside if network else "127.0.0.1"
         self.store = None
