@@ -71,7 +71,7 @@ def check(acknowledged, readers):
                 findings.add("duplicates", partition, producer, sequence, "at", places[(partition, producer, sequence)], "and", offset)
             elif sequence < last.get(producer, -1):
                 findings.add("records out of order", partition, producer, sequence, "after", last[producer])
-            places[(partition, producer, sequence)] = offset
+            places.setdefault((partition, producer, sequence), offset)
             by_offset[(partition, offset)] = (producer, sequence)
             last[producer] = sequence
     for ack in acknowledged:
