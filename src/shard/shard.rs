@@ -61,6 +61,8 @@ pub struct Endpoint {
     pub host: String,
     pub port: u16,
     pub rack: Option<String>,
+    /// Registered, but not trusted with partitions.
+    pub is_fenced: bool,
 }
 
 /// One core's share of the broker; lives on that core's thread, shared by its tasks.
@@ -247,21 +249,50 @@ impl Shard {
         join_all(asked).await.into_iter().collect()
     }
 
-    /// The live brokers, as a client that came in on `listener` reaches them.
+    /// The live brokers, as a client that came in on `listener` reaches them. Never none: the broker that answers lives.
     pub fn endpoints(&self, listener: &str) -> Vec<Endpoint> {
+        let mut endpoints = self.registered_endpoints(listener);
+        if endpoints.iter().any(|broker| !broker.is_fenced) {
+            endpoints.retain(|broker| !broker.is_fenced);
+        } else {
+            endpoints.retain(|broker| broker.id == self.node.id.0);
+        }
+        endpoints
+    }
+
+    /// All registered brokers that have an endpoint for clients of `listener`, by ascending id. This one always has: its first, when
+    /// the client's has no advertised address.
+    pub fn registered_endpoints(&self, listener: &str) -> Vec<Endpoint> {
+        let image = self.image();
+        let others = image.brokers().values();
+        let others = others.filter(|broker| broker.id != self.node.id);
+        let mut endpoints: Vec<Endpoint> = others
+            .filter_map(|broker| {
+                let endpoint = broker.endpoint(listener)?;
+                Some(Endpoint {
+                    id: broker.id.0,
+                    host: endpoint.host.clone(),
+                    port: endpoint.port,
+                    rack: broker.rack.clone(),
+                    is_fenced: broker.fenced,
+                })
+            })
+            .collect();
         let own = self
             .node
             .listeners
             .iter()
             .find(|advertised| advertised.name == listener)
             .or(self.node.listeners.first());
-        let own = own.map(|advertised| Endpoint {
+        endpoints.extend(own.map(|advertised| Endpoint {
             id: self.node.id.0,
             host: advertised.host.clone(),
             port: advertised.port,
             rack: self.node.config.rack.clone(),
-        });
-        own.into_iter().collect()
+            is_fenced: image.broker(self.node.id).is_some_and(|broker| broker.fenced),
+        }));
+        endpoints.sort_by_key(|broker| broker.id);
+        endpoints
     }
 
     /// The same, in the form that Produce and Fetch answers name leaders in.
