@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use control::config::{BrokerConfig, CoreList, Endpoint, IoBackend, Store};
+use control::config::{BrokerConfig, CoreList, Endpoint, IoBackend};
 use control::record::{BrokerEpoch, BrokerId, UuidText};
 use control::service::{self, CallError, ControllerPort, ServiceConfig, ServiceFault, Session};
 use control::store::{Member, StoreConfig};
@@ -71,7 +71,7 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
     let mut signal = pin!(reactor::shutdown_signal());
     let probe = reactor::probe(backend).map_err(ServeError::Backend)?;
     let config = Arc::new(log_dirs::adopt_node_id(config)?);
-    let locked = Locked::open(&config, config.store != Store::Embedded)?;
+    let locked = Locked::open(&config, "embedded")?;
     let store = StoreConfig::Embedded {
         dir: locked.first().to_owned(),
     };
