@@ -1,7 +1,7 @@
 //! `serve` as a story: lock the data, learn the cluster, open the shards, register, listen, wait for the signal, close in order.
 
 use std::io::Write;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -54,7 +54,14 @@ pub fn serve(config: BrokerConfig) -> Result<(), ServeError> {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
     let main = reactor_config(backend, "main".to_owned(), None);
-    reactor::run(main, run(config, backend)).map_err(ServeError::Thread)?
+    reactor::run(main, run(config, backend, print)).map_err(ServeError::Thread)?
+}
+
+/// The one line on standard output that scripts wait for.
+fn print(line: &str) {
+    let mut out = std::io::stdout();
+    // Nobody may be reading it.
+    let _printed = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 fn reactor_config(backend: BackendChoice, name: String, core: Option<usize>) -> reactor::Config {
@@ -66,7 +73,13 @@ fn reactor_config(backend: BackendChoice, name: String, core: Option<usize>) -> 
     }
 }
 
-async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeError> {
+/// The life of a broker, on the reactor of its first thread: until it is asked to stop, or cannot go on. `ready` is given a
+/// line for people when clients are served.
+pub async fn run(
+    config: BrokerConfig,
+    backend: BackendChoice,
+    ready: impl FnOnce(&str),
+) -> Result<(), ServeError> {
     let began = reactor::now();
     // Armed before anything can be stopped half-way.
     let mut signal = pin!(reactor::shutdown_signal());
@@ -185,7 +198,8 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
         config.clone(),
         main.clone(),
     ));
-    announce(&node, &probe, cores.len(), reactor::now().saturating_since(began));
+    let took = reactor::now().saturating_since(began);
+    ready(&announcement(&node, &probe, cores.len(), took));
 
     let first_end = select_all(ends.into_iter().map(Box::pin));
     let failed = async {
@@ -214,8 +228,7 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
     Ok(controller.stop().await?)
 }
 
-/// The one line on standard output that scripts wait for.
-fn announce(node: &Node, probe: &reactor::Probe, shard_count: usize, took: Duration) {
+fn announcement(node: &Node, probe: &reactor::Probe, shard_count: usize, took: Duration) -> String {
     let listeners: Vec<String> = node
         .listeners
         .iter()
@@ -231,8 +244,7 @@ fn announce(node: &Node, probe: &reactor::Probe, shard_count: usize, took: Durat
         })
         .collect();
     let directories = directories.join(",");
-    let mut out = std::io::stdout();
-    let line = format!(
+    format!(
         "ringlog ready: node {} on {}, data in {}, {} shards on {} ({}), started in {} ms",
         node.id.0,
         listeners.join(","),
@@ -241,9 +253,7 @@ fn announce(node: &Node, probe: &reactor::Probe, shard_count: usize, took: Durat
         probe.backend,
         probe.reason,
         took.as_millis(),
-    );
-    // Nobody may be reading it.
-    let _printed = writeln!(out, "{line}").and_then(|()| out.flush());
+    )
 }
 
 /// Connections get their last answers, logs are closed, then the directories are marked clean.
@@ -264,7 +274,7 @@ async fn stop(
     }
     join_all((0..main.shard_count()).map(|index| main.send(ShardId(index), shard::end))).await;
     for thread in threads {
-        thread.join().map_err(ServeError::Thread)?;
+        thread.ended().await.map_err(ServeError::Thread)?;
     }
     Ok(written?)
 }
@@ -314,9 +324,10 @@ async fn bind(endpoint: &Endpoint) -> Result<Listener, ServeError> {
         address: format!("{host}:{}", endpoint.port),
         source,
     };
-    let mut addresses = (host, endpoint.port).to_socket_addrs().map_err(failed)?;
+    let addresses = reactor::resolve(host, endpoint.port).await.map_err(failed)?;
     let address: SocketAddr = addresses
-        .next()
+        .first()
+        .copied()
         .ok_or_else(|| failed(std::io::ErrorKind::AddrNotAvailable.into()))?;
     let give_up = reactor::now() + PREDECESSOR_PATIENCE;
     loop {

@@ -358,7 +358,10 @@ fn a_transaction_nobody_ended_is_aborted_at_the_next_start() {
         dir: dir.path().to_owned(),
     };
     run(async {
-        let log = MetaLog::open(&store, &Member::for_tests(1)).await.expect("opens").log;
+        let log = MetaLog::open(&store, &Member::for_tests(1))
+            .await
+            .expect("opens")
+            .log;
         let epoch = log.lead(None).await.expect("leads");
         let half = [
             Record::from(BeginTransactionRecord::default()),

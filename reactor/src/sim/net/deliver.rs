@@ -16,6 +16,11 @@ impl Net {
         state.events.first_key_value().map(|((time, _), _)| *time)
     }
 
+    /// Nothing arrives before then.
+    pub(in super::super) fn pass_until(&self, now_ns: u64) {
+        self.with(|state| state.now_ns = now_ns);
+    }
+
     /// Lets everything arrive that is due.
     pub(in super::super) fn deliver_until(&self, now_ns: u64) {
         self.with(|state| {

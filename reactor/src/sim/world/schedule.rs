@@ -79,6 +79,7 @@ impl World {
                 }
                 Some(_) | None => {
                     self.now_ns.set(deadline_ns.max(self.now_ns.get()));
+                    self.net.pass_until(self.now_ns.get());
                     return Ok(true);
                 }
             }

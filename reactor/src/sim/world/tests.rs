@@ -541,8 +541,8 @@ fn shutdown_ends_both_directions_and_close_with_unread_bytes_resets() {
             .expect("attached");
         let mut buf = BytesMut::new();
         first.recv_exact(&mut buf, 4).await.expect("what came before");
-        told.borrow_mut()
-            .push(first.recv(&mut buf).await.map_err(|e| e.kind()));
+        let end = first.recv(&mut buf).await.map_err(|e| e.kind());
+        told.borrow_mut().push(end);
         let second = listener.accept().await.expect("accepted").0;
         sleep(SECOND).await;
         drop(second);
