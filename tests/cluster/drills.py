@@ -59,9 +59,10 @@ class Drill:
         return found
 
     def end(self):
-        for load in self.loads:
-            load.ask_stop()
-        counts = [load.stopped() for load in self.loads]
+        for word in ["stop", "drain"]:  # nobody's end is the end before everybody's producer has stopped
+            for load in self.loads:
+                load.ask(word)
+            counts = [load.answered() for load in self.loads]
         failures = {load.kind: load.failures for load in self.loads if load.failures}
         seconds = self.cluster.await_in_sync(self.topic, seconds=IN_SYNC_SECONDS)
         readers = {f"{load.kind} during it": load.live(self.topic) for load in self.loads}
