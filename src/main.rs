@@ -1,9 +1,11 @@
 //! `ringlog`: one binary, the broker and its tools.
 
+mod address;
 mod admin;
 mod api;
 mod cli;
 mod client;
+mod control_channel;
 mod coordinator;
 mod dispatch;
 mod fetch_read;
@@ -17,7 +19,6 @@ mod publish;
 mod purgatory;
 mod registration;
 mod serve;
-mod session;
 mod shard;
 mod topic_config;
 

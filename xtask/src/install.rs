@@ -179,7 +179,7 @@ fn go() -> Done {
         .current_dir(clients().join("go"))
         .args(["build", "-o"])
         .arg(&home)
-        .args(["./franz-go", "./sarama"]);
+        .args(["./franz-go", "./sarama", "./administration"]);
     shell::run(&mut build).map_err(|why| format!("{why} (tests/clients/go/go.mod says which Go is needed)"))
 }
 
