@@ -241,7 +241,9 @@ fn a_failed_log_fails_the_calls_and_ends_the_service() {
         let runner = start::prepare(&config, published.clone())
             .await
             .expect("prepares");
-        let crate::store::MetaLog::Embedded(log) = &runner.log;
+        let crate::store::MetaLog::Embedded(log) = &runner.log else {
+            panic!("another store");
+        };
         let log = log.clone();
         let image = runner.image.clone();
         let (port, mailbox) = ControllerPort::new();
@@ -271,7 +273,9 @@ fn a_full_disk_refuses_changes_and_nothing_else() {
         let runner = start::prepare(&config, published.clone())
             .await
             .expect("prepares");
-        let crate::store::MetaLog::Embedded(log) = &runner.log;
+        let crate::store::MetaLog::Embedded(log) = &runner.log else {
+            panic!("another store");
+        };
         let log = log.clone();
         let image = runner.image.clone();
         let (port, mailbox) = ControllerPort::new();
