@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use engine::types::Offset;
 
-use super::log::{Accepted, ENTRIES_PER_RANGE, Patience, Shared};
+use super::log::{Accepted, Patience, Shared};
 use super::value::{self, Epochs, Head};
 use crate::store::error::LogFault;
 use crate::store::kv::{Change, KeyValue, Order, Revision, WatchEvent};
@@ -13,6 +13,8 @@ use crate::store::kv::{Change, KeyValue, Order, Revision, WatchEvent};
 /// A head that seems to have gone back is looked at so often before it is believed: a ZooKeeper server may answer from the past.
 const BACKWARD_LOOKS: u32 = 4;
 const BACKWARD_PAUSE: Duration = Duration::from_millis(500);
+/// Whoever is further behind reads what is asked for, when it is asked for.
+const ENTRIES_AT_ONCE: usize = 32;
 
 /// Runs until the log fails.
 pub(super) async fn run(shared: Rc<Shared>, mut after: Revision) {
@@ -111,13 +113,15 @@ impl Shared {
             }
             reactor::sleep(BACKWARD_PAUSE).await;
         };
-        let end = self.state.borrow().end_offset;
-        if head.offset > end {
-            let range = self.keys.entries(end, head.offset);
-            for found in self.range(&range, Order::Ascending, ENTRIES_PER_RANGE).await {
-                if self.saw_entry(&found)? == Accepted::Gap {
-                    break;
-                }
+        // Each entry's key is the offset at which the one before ends: no listing is needed.
+        for _ in 0..ENTRIES_AT_ONCE {
+            let end = self.state.borrow().end_offset;
+            if end >= head.offset {
+                break;
+            }
+            let Some(found) = self.get(&self.keys.entry(end)).await else { break };
+            if self.saw_entry(&found)? == Accepted::Gap {
+                break;
             }
         }
         // The rest is read when it is asked for.

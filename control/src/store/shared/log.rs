@@ -20,7 +20,7 @@ use crate::store::kv::{KeyValue, LeaseId, Order, Store, StoreError, Version};
 use crate::store::meta_log::{Leadership, Member};
 
 /// Entries read at once: each may have nearly a megabyte.
-pub(super) const ENTRIES_PER_RANGE: usize = 32;
+const ENTRIES_PER_RANGE: usize = 32;
 /// Latest entries that are kept for followers within this process; older ones are read from the store.
 const CACHE_BYTES_MAX: u64 = 16 << 20;
 
