@@ -344,7 +344,7 @@ fn read(settings: Settings) -> BrokerConfig {
 
 fn store_access(reader: &Reader<'_>) -> StoreAccess {
     let text = |name| reader.text(name).filter(|text| !text.is_empty());
-    let user = |name, password| text(name).map(|name| (name, text(password).unwrap_or_default()));
+    let user = |name, password| text(name).map(|name| (name, reader.password(password).unwrap_or_default()));
     StoreAccess {
         etcd_ca_file: text("ringlog.etcd.ca.file").map(PathBuf::from),
         etcd_certificate_file: text("ringlog.etcd.certificate.file").map(PathBuf::from),
