@@ -61,11 +61,17 @@ pub fn cluster() -> Done {
 /// The stores' servers, for the crates' own tests: what tells those where they are.
 pub fn stores() -> Done<[(&'static str, PathBuf); 2]> {
     let wanted = ["etcd", "etcdctl", "openssl", "javac"];
-    let programs_wanted: Vec<_> = PROGRAMS.into_iter().filter(|(name, _)| wanted.contains(name)).collect();
+    let programs_wanted: Vec<_> = PROGRAMS
+        .into_iter()
+        .filter(|(name, _)| wanted.contains(name))
+        .collect();
     programs(&programs_wanted)?;
     zookeeper()?;
     Ok([
-        ("RINGLOG_TEST_ETCD", shell::find("etcd").unwrap_or_else(|| "etcd".into())),
+        (
+            "RINGLOG_TEST_ETCD",
+            shell::find("etcd").unwrap_or_else(|| "etcd".into()),
+        ),
         ("RINGLOG_TEST_ZOOKEEPER", ZOOKEEPER.0.into()),
     ])
 }

@@ -79,7 +79,9 @@ pub fn have(name: &str) -> bool {
 /// Where on the path it is.
 pub fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
 }
 
 /// A line that says which step this is, on stderr, so that stdout stays the result.

@@ -24,7 +24,11 @@ pub fn run(arguments: &[String]) -> Done {
     if !only {
         shell::step("cargo test");
         let stores = install::stores()?;
-        shell::run(shell::cargo().args(["test", "--workspace", "--quiet"]).envs(stores))?;
+        shell::run(
+            shell::cargo()
+                .args(["test", "--workspace", "--quiet"])
+                .envs(stores),
+        )?;
         shell::step("planted bugs: the simulation of the storage engine finds each");
         let hunt = [
             "test",

@@ -75,18 +75,24 @@ impl ZooKeeper {
 
 #[test]
 fn zookeeper_keeps_the_contract() {
-    let Some(jar) = wanted(JAR, "zookeeper_keeps_the_contract") else { return };
+    let Some(jar) = wanted(JAR, "zookeeper_keeps_the_contract") else {
+        return;
+    };
     let zookeeper = ZooKeeper::start(&jar);
     run(suite::one_member(&zookeeper.place("/one", None)));
     run(suite::two_members(&zookeeper.place("/two", None)));
-    run(suite::one_member(&zookeeper.place("/three", Some(("ringlog", "secret")))));
+    run(suite::one_member(
+        &zookeeper.place("/three", Some(("ringlog", "secret"))),
+    ));
     run(duel(&zookeeper.place("/duel", None), 3, 30, true));
 }
 
 /// The session outlives the server's crash; what was appended and answered is there.
 #[test]
 fn zookeeper_is_killed_and_comes_back() {
-    let Some(jar) = wanted(JAR, "zookeeper_is_killed_and_comes_back") else { return };
+    let Some(jar) = wanted(JAR, "zookeeper_is_killed_and_comes_back") else {
+        return;
+    };
     let mut zookeeper = ZooKeeper::start(&jar);
     let place = zookeeper.place("/deep/down", None);
     run(async {

@@ -24,8 +24,8 @@ use zookeeper_client::{Client, Error, MultiWriteError, MultiWriteResult, Session
 
 use super::tokio_thread::TokioThread;
 use super::{
-    CALL_MAX, Found, KeepAlive, KeyRange, KeyValue, LeaseId, Limits, Order, Outcome, Rejection, Revision, Step,
-    StoreError, Transaction, Version, WatchEvent,
+    CALL_MAX, Found, KeepAlive, KeyRange, KeyValue, LeaseId, Limits, Order, Outcome, Rejection, Revision,
+    Step, StoreError, Transaction, Version, WatchEvent,
 };
 use crate::config::Endpoint;
 use session::Session;
@@ -82,14 +82,22 @@ impl ZooKeeperStore {
         let call = async move {
             let client = session.client().await?;
             // both are on their way before either is answered
-            let (synced, found) = within(CALL_MAX, async { tokio::join!(client.sync(&key), client.get_data(&key)) }).await?;
+            let (synced, found) = within(CALL_MAX, async {
+                tokio::join!(client.sync(&key), client.get_data(&key))
+            })
+            .await?;
             synced.map_err(store_error)?;
             key_value(key, found)
         };
         self.thread.call(call).await?
     }
 
-    pub(super) async fn range(&self, range: &KeyRange, order: Order, limit: usize) -> Result<Found, StoreError> {
+    pub(super) async fn range(
+        &self,
+        range: &KeyRange,
+        order: Order,
+        limit: usize,
+    ) -> Result<Found, StoreError> {
         let (session, range) = (Arc::clone(&self.session), range.clone());
         let call = async move {
             let client = session.client().await?;
@@ -129,7 +137,10 @@ impl ZooKeeperStore {
             };
             multi(&client, &session, &steps).await
         };
-        self.thread.call(call).await.unwrap_or_else(|error| Outcome::Unknown(error.to_string()))
+        self.thread
+            .call(call)
+            .await
+            .unwrap_or_else(|error| Outcome::Unknown(error.to_string()))
     }
 
     pub(super) async fn delete_range(&self, range: &KeyRange) -> Result<(), StoreError> {
@@ -195,7 +206,8 @@ fn lease_of(client: &Client) -> LeaseId {
 
 /// What a key's last `/` stands behind.
 fn folder_of(key: &str) -> &str {
-    key.rsplit_once('/').map_or("/", |(folder, _)| if folder.is_empty() { "/" } else { folder })
+    key.rsplit_once('/')
+        .map_or("/", |(folder, _)| if folder.is_empty() { "/" } else { folder })
 }
 
 /// The keys of the range, ascending.
@@ -255,7 +267,9 @@ async fn multi(client: &Client, session: &Session, steps: &[Step]) -> Outcome {
         let (error, index) = match send(client, session, steps).await {
             Ok(Ok(results)) => return Outcome::Done(versions(steps, results)),
             Ok(Err(MultiWriteError::OperationFailed { index, source })) => (source, index),
-            Ok(Err(MultiWriteError::RequestFailed { source })) => return Outcome::Unknown(source.to_string()),
+            Ok(Err(MultiWriteError::RequestFailed { source })) => {
+                return Outcome::Unknown(source.to_string());
+            }
             Err(outcome) => return outcome,
         };
         match error {
@@ -288,7 +302,11 @@ async fn make_folders(client: &Client, session: &Session, steps: &[Step]) -> Res
             continue;
         };
         let folder = folder_of(key);
-        let is_there = folder == "/" || within(CALL_MAX, client.check_stat(folder)).await?.map_err(store_error)?.is_some();
+        let is_there = folder == "/"
+            || within(CALL_MAX, client.check_stat(folder))
+                .await?
+                .map_err(store_error)?
+                .is_some();
         if !is_there {
             let made = within(CALL_MAX, client.mkdir(folder, &session.folder_options())).await?;
             made.map_err(store_error)?;
@@ -348,7 +366,10 @@ async fn send(client: &Client, session: &Session, steps: &[Step]) -> Sent {
     let commit = writer.commit();
     match tokio::time::timeout(CALL_MAX, commit).await {
         Ok(result) => Ok(result),
-        Err(_) => Err(Outcome::Unknown(format!("no answer within {} ms", CALL_MAX.as_millis()))),
+        Err(_) => Err(Outcome::Unknown(format!(
+            "no answer within {} ms",
+            CALL_MAX.as_millis()
+        ))),
     }
 }
 

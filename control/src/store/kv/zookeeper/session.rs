@@ -86,6 +86,8 @@ impl Session {
 
     fn lock(&self) -> MutexGuard<'_, Option<Client>> {
         // why: nothing panics under it
-        self.client.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.client
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
