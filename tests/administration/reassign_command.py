@@ -82,7 +82,7 @@ def run(t, cluster):
             assert "rl-stuck-0: replicas: 1,3. adding: 3." in out, out
             assert [row["state"] for row in said(cluster, "reassign", "--verify", "--from", file)["partitions"]] == ["moving"] * 2
             out = tools.reassign(cluster, "--cancel", "--preserve-throttles", plan={"rl-stuck": {0: [1, 3]}})
-            assert "Successfully cancelled partition reassignments for: rl-stuck-0" in out, out
+            assert "Successfully cancelled partition reassignment for: rl-stuck-0" in out, out
             assert said(cluster, "reassign", "--cancel")["cancelled"] == 1
         assert lies_on(cluster, "rl-stuck") == {0: [1], 1: [2]}
 
