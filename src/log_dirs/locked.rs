@@ -14,14 +14,16 @@ use super::adoption::{Metadata, check_whole};
 use super::directories::{Directories, Directory};
 use super::error::DirectoryError;
 use super::set::{LogDir, LogDirs};
+use super::store_mark;
 
 /// The directories before the cluster metadata, which lies in the first of them, has been read.
 pub struct Locked {
     node_id: i32,
     /// Empty: the store will tell.
     cluster_id: String,
-    /// New directories wait for the id of the cluster that they are to belong to.
-    joins_cluster: bool,
+    /// How `ringlog.store` begins. New directories of any but the embedded one wait for the id of the cluster that they are to
+    /// belong to.
+    store: &'static str,
     dirs: Vec<(PathBuf, Attempt)>,
 }
 
@@ -35,9 +37,9 @@ enum Attempt {
 }
 
 impl Locked {
-    /// Locks every directory that is there. The first is made if need be, and must be usable. With `joins_cluster` a new one is
-    /// not given to a cluster before [`Locked::complete`].
-    pub fn open(config: &BrokerConfig, joins_cluster: bool) -> Result<Locked, DirectoryError> {
+    /// Locks every directory that is there. The first is made if need be, and must be usable. `store` is the scheme of
+    /// `ringlog.store`.
+    pub fn open(config: &BrokerConfig, store: &'static str) -> Result<Locked, DirectoryError> {
         if config.log_dirs.len() > usize::from(u16::MAX) {
             return Err(DirectoryError::TooMany {
                 found: config.log_dirs.len(),
@@ -46,7 +48,7 @@ impl Locked {
         let mut locked = Locked {
             node_id: config.node_id,
             cluster_id: String::new(),
-            joins_cluster,
+            store,
             dirs: Vec::with_capacity(config.log_dirs.len()),
         };
         for path in &config.log_dirs {
@@ -56,10 +58,14 @@ impl Locked {
                 return Err(DirectoryError::Twice { dir: path });
             }
             let is_first = locked.dirs.is_empty();
+            if is_first {
+                store_mark::check(&path, store)?;
+            }
             let attempt = if !is_first && is_missing(&path) {
                 Attempt::Missing
             } else {
-                let metadata = if is_first {
+                let is_kept_here = matches!(store, store_mark::EMBEDDED | store_mark::QUORUM);
+                let metadata = if is_first && is_kept_here {
                     Metadata::Here
                 } else {
                     Metadata::Elsewhere
@@ -119,7 +125,7 @@ impl Locked {
             self.check(path, found)?;
         }
         if self.cluster_id.is_empty() {
-            if found.is_none() && self.joins_cluster {
+            if found.is_none() && self.store != store_mark::EMBEDDED {
                 return Ok(Attempt::New(Box::new(directory)));
             }
             self.cluster_id = match &found {
@@ -178,6 +184,7 @@ impl Locked {
             self.cluster_id = image.cluster_id().to_owned();
         }
         self.identify_new()?;
+        store_mark::write(self.first(), self.store)?;
         let lost = self.lost(image);
         for position in 0..self.dirs.len() {
             let Some((path, Attempt::Missing)) = self.dirs.get(position) else {
@@ -267,6 +274,8 @@ fn is_of_one_directory(error: &DirectoryError) -> bool {
         | DirectoryError::TooMany { .. }
         | DirectoryError::OtherNode { .. }
         | DirectoryError::OtherCluster { .. }
+        | DirectoryError::OtherStore { .. }
+        | DirectoryError::Store { .. }
         | DirectoryError::SameId { .. }
         | DirectoryError::Headless { .. }
         | DirectoryError::MetadataDirectoryLost { .. }
