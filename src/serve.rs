@@ -293,7 +293,10 @@ fn advertised_host(config: &BrokerConfig) -> String {
     let first = config.advertised_listeners.first();
     first
         .filter(|listener| !listener.endpoint.is_wildcard() && !listener.endpoint.host.is_empty())
-        .map_or_else(|| "localhost".to_owned(), |listener| listener.endpoint.host.clone())
+        .map_or_else(
+            || "localhost".to_owned(),
+            |listener| listener.endpoint.host.clone(),
+        )
 }
 
 fn announcement(node: &Node, probe: &reactor::Probe, shard_count: usize, took: Duration) -> String {
