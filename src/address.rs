@@ -1,7 +1,7 @@
 //! From names to addresses, and listening on them.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use control::config::{BrokerConfig, Endpoint};
@@ -17,14 +17,13 @@ pub struct ListenError {
     pub source: io::Error,
 }
 
-/// The first address that the host's name stands for. A name is looked up beside the reactor: resolvers block.
+/// The first address that the host's name stands for. 
 pub async fn resolve(endpoint: &Endpoint) -> io::Result<SocketAddr> {
     if let Ok(address) = endpoint.host.parse() {
         return Ok(SocketAddr::new(address, endpoint.port));
     }
-    let asked = (endpoint.host.clone(), endpoint.port);
-    let found = reactor::background(move || asked.to_socket_addrs().map(|mut all| all.next())).await?;
-    found.ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+    let found = reactor::resolve(&endpoint.host, endpoint.port).await?;
+    found.first().copied().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
 /// Every listener of `listeners`, by name.

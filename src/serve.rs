@@ -53,7 +53,14 @@ pub fn serve(config: BrokerConfig) -> Result<(), ServeError> {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
     let main = reactor_config(backend, "main".to_owned(), None);
-    reactor::run(main, run(config, backend)).map_err(ServeError::Thread)?
+    reactor::run(main, run(config, backend, print)).map_err(ServeError::Thread)?
+}
+
+/// The one line on standard output that scripts wait for.
+fn print(line: &str) {
+    let mut out = std::io::stdout();
+    // Nobody may be reading it.
+    let _printed = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 fn reactor_config(backend: BackendChoice, name: String, core: Option<usize>) -> reactor::Config {
@@ -65,7 +72,13 @@ fn reactor_config(backend: BackendChoice, name: String, core: Option<usize>) -> 
     }
 }
 
-async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeError> {
+/// The life of a broker, on the reactor of its first thread: until it is asked to stop, or cannot go on. `ready` is given a
+/// line for people when clients are served.
+pub async fn run(
+    config: BrokerConfig,
+    backend: BackendChoice,
+    ready: impl FnOnce(&str),
+) -> Result<(), ServeError> {
     let began = reactor::now();
     // Armed before anything can be stopped half-way.
     let mut signal = pin!(reactor::shutdown_signal());
@@ -204,7 +217,8 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
             joining.await.map_err(ServeError::Registration)?;
             doors();
         }
-        announce(&node, &probe, cores.len(), reactor::now().saturating_since(began));
+        let took = reactor::now().saturating_since(began);
+        ready(&announcement(&node, &probe, cores.len(), took));
         std::future::pending::<Result<std::convert::Infallible, ServeError>>().await
     };
     let broken = select(Box::pin(failed), Box::pin(serving));
@@ -282,8 +296,7 @@ fn advertised_host(config: &BrokerConfig) -> String {
         .map_or_else(|| "localhost".to_owned(), |listener| listener.endpoint.host.clone())
 }
 
-/// The one line on standard output that scripts wait for.
-fn announce(node: &Node, probe: &reactor::Probe, shard_count: usize, took: Duration) {
+fn announcement(node: &Node, probe: &reactor::Probe, shard_count: usize, took: Duration) -> String {
     let listeners: Vec<String> = node
         .listeners
         .iter()
@@ -299,8 +312,7 @@ fn announce(node: &Node, probe: &reactor::Probe, shard_count: usize, took: Durat
         })
         .collect();
     let directories = directories.join(",");
-    let mut out = std::io::stdout();
-    let line = format!(
+    format!(
         "ringlog ready: node {} on {}, data in {}, {} shards on {} ({}), started in {} ms",
         node.id.0,
         listeners.join(","),
@@ -309,9 +321,7 @@ fn announce(node: &Node, probe: &reactor::Probe, shard_count: usize, took: Durat
         probe.backend,
         probe.reason,
         took.as_millis(),
-    );
-    // Nobody may be reading it.
-    let _printed = writeln!(out, "{line}").and_then(|()| out.flush());
+    )
 }
 
 /// Connections get their last answers, logs are closed, then the directories are marked clean.

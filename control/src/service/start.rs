@@ -301,7 +301,7 @@ impl ControllerService {
         drop(self.stop.take());
         let result = self.outcome.await;
         // It sends its outcome last: there is next to nothing left to wait for.
-        let joined = self.thread.join();
+        let joined = self.thread.ended().await;
         match result {
             Ok(outcome) => outcome.and(joined.map_err(|_| ServiceFault::ThreadLost)),
             Err(_) => Err(ServiceFault::ThreadLost),
