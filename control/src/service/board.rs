@@ -33,6 +33,8 @@ pub(super) struct Suspicion {
     pub(super) epoch: ControllerEpoch,
     /// When it was heard of last.
     pub(super) silent_since: Instant,
+    /// Its process is dead, not only silent.
+    pub(super) is_gone: bool,
 }
 
 impl Board {
@@ -102,10 +104,17 @@ impl Board {
     }
 
     /// Somebody has reason to believe that the controller of this epoch is dead.
-    pub(super) fn suspect(&self, epoch: ControllerEpoch, silent_since: Instant) {
-        if self.suspected.get().is_none_or(|known| known.epoch < epoch) {
-            tracing::info!(epoch = epoch.0, "the controller does not answer");
-            self.suspected.set(Some(Suspicion { epoch, silent_since }));
+    pub(super) fn suspect(&self, suspicion: Suspicion) {
+        let is_news = self.suspected.get().is_none_or(|known| {
+            known.epoch < suspicion.epoch || known.epoch == suspicion.epoch && !known.is_gone && suspicion.is_gone
+        });
+        if is_news {
+            tracing::info!(
+                epoch = suspicion.epoch.0,
+                gone = suspicion.is_gone,
+                "the controller does not answer"
+            );
+            self.suspected.set(Some(suspicion));
             self.changed.notify_waiters();
         }
     }
