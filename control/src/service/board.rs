@@ -7,6 +7,7 @@ use engine::types::Offset;
 use reactor::Instant;
 use reactor::sync::Notify;
 
+use super::figures::Figures;
 use crate::image::ClusterImage;
 use crate::record::ControllerEpoch;
 use crate::store::{Leadership, Member, MetaLog};
@@ -21,6 +22,7 @@ pub(super) struct Board {
     controller: RefCell<Option<Leadership>>,
     suspected: Cell<Option<Suspicion>>,
     stopping: Cell<bool>,
+    figures: Arc<Figures>,
     /// Any of the above.
     changed: Notify,
 }
@@ -36,7 +38,7 @@ pub(super) struct Suspicion {
 }
 
 impl Board {
-    pub(super) fn new(me: Member, log: MetaLog, image: ClusterImage) -> Board {
+    pub(super) fn new(me: Member, log: MetaLog, image: ClusterImage, figures: Arc<Figures>) -> Board {
         let controller = log.controller();
         Board {
             me,
@@ -46,6 +48,7 @@ impl Board {
             controller: RefCell::new(controller),
             suspected: Cell::new(None),
             stopping: Cell::new(false),
+            figures,
             changed: Notify::new(),
         }
     }
@@ -71,7 +74,12 @@ impl Board {
 
     pub(super) fn set_leading(&self, epoch: Option<ControllerEpoch>) {
         self.leading.set(epoch);
+        self.figures.set_leading(epoch);
         self.changed.notify_waiters();
+    }
+
+    pub(super) fn figures(&self) -> &Figures {
+        &self.figures
     }
 
     pub(super) fn controller(&self) -> Option<Leadership> {

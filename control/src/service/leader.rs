@@ -256,6 +256,7 @@ impl<P: Publish> Runner<P> {
                 Err(error) => return Err(CommitError::Fault(error.into())),
             };
         }
+        self.board.figures().appended(plan);
         let offset = last.unwrap_or(self.image.position().offset);
         self.next = offset.next();
         self.show(image.at(MetadataPosition { offset, epoch }), delta).await;
