@@ -42,8 +42,8 @@ mod view;
 
 pub use alter::{Change, Resource, Write};
 pub use broker::{
-    BrokerConfig, ClusterTiming, CoreList, FetchLimits, GroupLimits, IoBackend, JournalLimits, LogUpkeep, OffsetsTopic,
-    RequestLimits, Store, TopicDefaults,
+    BrokerConfig, ClusterTiming, CoreList, FetchLimits, GroupLimits, IoBackend, JournalLimits, LogUpkeep,
+    OffsetsTopic, RequestLimits, Store, TopicDefaults,
 };
 pub use broker_dynamic::BrokerDynamic;
 pub use describe::{ConfigRow, ConfigSource, ConfigSynonym, Detail};

@@ -105,10 +105,7 @@ fn many_silent_at_once_get_another_session() {
     );
     // a third of them is not many
     let mut stage = Stage::new(6);
-    assert_eq!(
-        stage.pass(60_000, &[1, 2, 3, 4]),
-        Some((SESSION_MS, vec![5, 6]))
-    );
+    assert_eq!(stage.pass(60_000, &[1, 2, 3, 4]), Some((SESSION_MS, vec![5, 6])));
 }
 
 #[test]

@@ -202,7 +202,9 @@ fn a_reassignment_ends_when_its_target_is_in_sync() {
         removing_replicas: ids(&[1, 2]),
         ..partition(&[3, 4, 1, 2], &[1, 2, 3], Some(1))
     };
-    let not_yet = change(&before, 1, &[1, 2, 3, 4], |change| change.isr = ids(&[1, 2, 3, 4]));
+    let not_yet = change(&before, 1, &[1, 2, 3, 4], |change| {
+        change.isr = ids(&[1, 2, 3, 4])
+    });
     let done = not_yet.expect("changes");
     assert_eq!(shape(&done), (Some(3), vec![3, 4], vec![], vec![]));
     assert_eq!(done.replicas, ids(&[3, 4]));
