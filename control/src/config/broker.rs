@@ -23,6 +23,8 @@ pub struct BrokerConfig {
     pub cores: CoreList,
     /// Address of metrics and health; `None`: not served.
     pub admin_listener: Option<super::Endpoint>,
+    /// Of the control thread in a cluster; `None`: any port of the first listener's interface.
+    pub control_listener: Option<super::Endpoint>,
     pub store: Store,
     pub io_backend: IoBackend,
     pub requests: RequestLimits,
@@ -234,6 +236,9 @@ fn read(settings: Settings) -> BrokerConfig {
             .unwrap_or(CoreList::Auto),
         admin_listener: reader
             .text("ringlog.admin.listener")
+            .and_then(|text| super::Endpoint::parse(&text).ok()),
+        control_listener: reader
+            .text("ringlog.control.listener")
             .and_then(|text| super::Endpoint::parse(&text).ok()),
         store: store(&reader),
         io_backend: match reader.text("ringlog.io.backend").as_deref() {

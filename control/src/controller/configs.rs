@@ -131,7 +131,7 @@ impl Controller {
             }
             ResourceKind::Broker if name.is_empty() => Resource::BrokerDefault,
             ResourceKind::Broker => {
-                self.check_is_this_broker(name)?;
+                check_is_broker_id(name)?;
                 Resource::Broker
             }
             ResourceKind::Group if name.is_empty() => {
@@ -157,20 +157,15 @@ impl Controller {
         );
         Ok(())
     }
+}
 
-    /// Kafka's brokers take changes of their own configs only.
-    fn check_is_this_broker(&self, name: &str) -> Result<(), ApiError> {
-        let id: i32 = name
-            .parse()
-            .map_err(|_| invalid(format!("Node id must be an integer, but it is: {name}")))?;
-        if id == self.config.node_id {
-            Ok(())
-        } else {
-            Err(invalid(format!(
-                "Unexpected broker id, expected {}, but received {name}",
-                self.config.node_id
-            )))
-        }
+/// Whether there is such a broker is judged after the values. Kafka's brokers take changes of their own configs only, since some
+/// are no business of the controller; here the controller judges them all, also those of a broker that is down.
+fn check_is_broker_id(name: &str) -> Result<(), ApiError> {
+    match name.parse::<i32>() {
+        // Under another spelling it would be set and never be found.
+        Ok(id) if id.to_string() == name => Ok(()),
+        _ => Err(invalid(format!("Node id must be an integer, but it is: {name}"))),
     }
 }
 

@@ -138,14 +138,20 @@ impl Liveness {
         }
     }
 
-    /// This process is the controller from now on.
-    pub fn took_over(&mut self, now: Instant, image: &ClusterImage) {
+    /// This process is the controller from now on. `predecessor`: the broker whose controller it takes over from, and when that was
+    /// heard of last; its session does not begin anew.
+    pub fn took_over(&mut self, now: Instant, image: &ClusterImage, predecessor: Option<(BrokerId, Instant)>) {
         self.brokers.clear();
         self.last_event = Some(now);
         self.unclean_elections.restart(now);
         self.leader_balance.restart(now);
         for broker in image.brokers().values().filter(|broker| !broker.fenced) {
             self.unfenced(now, broker.id);
+        }
+        if let Some((id, heard)) = predecessor
+            && let Some(session) = self.brokers.get_mut(&id).and_then(|state| state.session.as_mut())
+        {
+            session.last_heartbeat = heard.min(now);
         }
     }
 

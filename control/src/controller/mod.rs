@@ -17,6 +17,7 @@ mod features;
 mod heartbeats;
 mod internal_topics;
 mod liveness;
+mod number;
 mod partition_change;
 mod placement;
 mod producer_ids;

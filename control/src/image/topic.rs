@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::types::LeaderEpoch;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::record::{
@@ -42,7 +43,7 @@ impl TopicImage {
 }
 
 /// Whether the leader's log is the partition's history, or what an unclean election left of it (KIP-704).
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum LeaderRecovery {
     #[default]
     Recovered,
