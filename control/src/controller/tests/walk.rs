@@ -264,7 +264,8 @@ impl Walk {
     }
 
     fn time_passes(&mut self) {
-        self.cluster.now += Duration::from_millis(100 + self.below(300));
+        let step = Duration::from_millis(100 + self.below(300));
+        self.cluster.now += step;
         for id in 1..=BROKERS {
             if self.alive[&id] && self.below(10) > 0 {
                 let beat = BrokerHeartbeat {
