@@ -31,7 +31,7 @@ impl Stage {
             unclean_election_interval_ms: 300_000,
         });
         let now = Instant::from_nanos(5_000_000_000);
-        liveness.took_over(now, &image);
+        liveness.took_over(now, &image, None);
         Stage { liveness, image, now }
     }
 
@@ -89,7 +89,7 @@ fn a_new_controller_gives_everybody_a_whole_session() {
     // It has heard from nobody; fencing all would stop the cluster at each change of controller.
     let mut stage = Stage::new(3);
     assert_eq!(stage.pass(1000, &[]), None);
-    stage.liveness.took_over(stage.now, &stage.image);
+    stage.liveness.took_over(stage.now, &stage.image, None);
     assert_eq!(stage.pass(60_000, &[1, 2]), Some((SESSION_MS, vec![3])));
 }
 

@@ -124,6 +124,7 @@ fn a_broker_that_knows_only_older_formats_holds_the_cluster_back_and_is_held_out
             name: FEATURE.to_owned(),
             min_supported_version: min,
             max_supported_version: max,
+            ..FeatureRange::default()
         }],
         ..registration(id, 1, PreviousShutdown::Clean)
     };

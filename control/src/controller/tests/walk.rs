@@ -57,11 +57,11 @@ fn common(a: &[i32], b: &[i32]) -> usize {
 impl Walk {
     fn new(seed: u64, disks: Disks) -> Self {
         let mut cluster = Cluster::new(BROKERS, "");
-        let topic = by_hand("t", &[(0, &[1, 2, 3]), (1, &[3, 4, 5]), (2, &[2, 5])]);
+        let topic = by_hand("t", &[(0, &[1, 2, 3]), (1, &[3, 4, 5]), (2, &[2, 5, 1])]);
         cluster
             .create_one(with_config(topic, "min.insync.replicas", Some("2")))
             .expect("created");
-        cluster.liveness.took_over(cluster.now, &cluster.image);
+        cluster.liveness.took_over(cluster.now, &cluster.image, None);
         Walk {
             cluster,
             random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
@@ -264,7 +264,8 @@ impl Walk {
     }
 
     fn time_passes(&mut self) {
-        self.cluster.now += Duration::from_millis(100 + self.below(300));
+        let passed = 100 + self.below(300);
+        self.cluster.now += Duration::from_millis(passed);
         for id in 1..=BROKERS {
             if self.alive[&id] && self.below(10) > 0 {
                 let beat = BrokerHeartbeat {
