@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use control::config::{BrokerConfig, CoreList, Endpoint, IoBackend};
 use control::record::{BrokerEpoch, BrokerId, UuidText};
-use control::service::{self, CallError, ControllerPort, ServiceConfig, ServiceFault, Session};
+use control::service::{self, CallError, ControllerPort, Figures, ServiceConfig, ServiceFault, Session};
 use control::store::{Member, StoreConfig};
 use futures_util::future::{Either, join_all, select, select_all};
 use reactor::{BackendChoice, Listener, ThreadHandle};
@@ -19,6 +19,7 @@ use crate::control_channel;
 use crate::log_dirs::{self, Directories, Locked};
 use crate::publish::ShardPublisher;
 use crate::registration;
+use crate::store::{self, StoreConfigError};
 use crate::shard::{self, Mesh, Node, Router, Setup, Shard, ShardId};
 
 /// Why the broker does not start, or did not end well. Every line says what to look at.
@@ -34,6 +35,8 @@ pub enum ServeError {
     Registration(CallError),
     #[error("{0}")]
     Listen(#[from] ListenError),
+    #[error("{0}")]
+    Store(#[from] StoreConfigError),
     #[error("ringlog.io.backend: {0}")]
     Backend(std::io::Error),
     #[error("cannot start a thread: {0}")]
@@ -84,10 +87,8 @@ pub async fn run(
     let mut signal = pin!(reactor::shutdown_signal());
     let probe = reactor::probe(backend).map_err(ServeError::Backend)?;
     let config = Arc::new(log_dirs::adopt_node_id(config)?);
-    let locked = Locked::open(&config, "embedded")?;
-    let store = StoreConfig::Embedded {
-        dir: locked.first().to_owned(),
-    };
+    let locked = Locked::open(&config, config.store.scheme())?;
+    let store = store::configured(&config, locked.first())?;
     let listeners = address::listen(&config).await?;
     let admin_listener = address::listen_admin(&config).await?;
     let cores = cores(&config.cores);
@@ -99,9 +100,9 @@ pub async fn run(
     let main = Rc::new(main);
 
     let session = Arc::new(Session::default());
+    let figures = Arc::new(Figures::default());
     let network = match &store {
         StoreConfig::Embedded { .. } => None,
-        #[allow(unreachable_patterns)]
         _ => Some(control_channel::network(
             control_listener(&config),
             advertised_host(&config),
@@ -119,6 +120,7 @@ pub async fn run(
             reactor: reactor_config(backend, "control".to_owned(), None),
             network,
             session: session.clone(),
+            figures: figures.clone(),
         },
         ShardPublisher::new(control),
     );
@@ -149,6 +151,7 @@ pub async fn run(
         id: own,
         cluster_id: directories.cluster_id().to_owned(),
         session: session.clone(),
+        control: figures,
         log_dirs: directories.set().clone(),
         listeners: address::advertised(&config, &listeners),
         backend: probe.backend,
