@@ -53,7 +53,8 @@ impl Session {
             connector = connector.with_auth("digest", format!("{name}:{password}").as_bytes());
         }
         let servers: Vec<String> = self.config.endpoints.iter().map(ToString::to_string).collect();
-        let connecting = connector.connect(&servers.join(","));
+        let servers = servers.join(",");
+        let connecting = connector.connect(&servers);
         let connected = tokio::time::timeout(CONNECT_MAX, Box::pin(connecting)).await;
         let late = |_| StoreError::Unavailable("no session in time".to_owned());
         let client = connected.map_err(late)?.map_err(store_error)?;
