@@ -97,7 +97,7 @@ pub struct Appended {
 }
 
 /// Names a snapshot: it holds what all records below `end_offset` amount to, the last of them of `epoch`.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SnapshotId {
     pub end_offset: Offset,
     pub epoch: ControllerEpoch,
