@@ -199,7 +199,7 @@ impl Core {
         match &self.role {
             Role::Unattached { deadline, discover } => {
                 let (deadline, discover) = (*deadline, *discover);
-                if now >= deadline && self.is_voter() {
+                if now >= deadline && self.may_lead() {
                     self.become_prospective(now);
                 } else if now >= discover {
                     self.discover(now);
@@ -218,7 +218,7 @@ impl Core {
     /// When [`Event::Tick`] is due, if nothing else happens before.
     pub fn next_deadline(&self) -> Instant {
         match &self.role {
-            Role::Unattached { deadline, discover } if self.is_voter() => *deadline.min(discover),
+            Role::Unattached { deadline, discover } if self.may_lead() => *deadline.min(discover),
             Role::Unattached { discover, .. } => *discover,
             Role::Follower(following) => match following.fetching {
                 Fetching::Due(at) | Fetching::SnapshotDue(_, _, at) => at.min(following.deadline),
@@ -341,6 +341,12 @@ impl Core {
 
     pub fn is_voter(&self) -> bool {
         self.voters().contains(&self.node)
+    }
+
+    /// Whether it takes part in elections. A leader that has removed itself, and died before a majority of the others had that,
+    /// has to lead once more: they get no leader without its log.
+    pub(super) fn may_lead(&self) -> bool {
+        self.log.voters.may_be_voter(&self.node, self.high_watermark)
     }
 
     /// Where a replica's control thread is reached, by the voters and by what its messages said.

@@ -47,7 +47,7 @@ impl Core {
     }
 
     pub(super) fn tick_follower(&mut self, now: Instant) {
-        let is_voter = self.is_voter();
+        let may_lead = self.may_lead();
         let patience = self.timers.fetch_wait + self.timers.request;
         let Role::Follower(following) = &mut self.role else {
             return;
@@ -55,7 +55,7 @@ impl Core {
         match following.fetching {
             Fetching::Writing(_) | Fetching::Installing(_) => return,
             _ if now >= following.deadline => {
-                if is_voter {
+                if may_lead {
                     self.become_prospective(now);
                 } else {
                     self.detach(now);

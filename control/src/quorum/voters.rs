@@ -186,6 +186,14 @@ impl VoterHistory {
         }
     }
 
+    /// Whether a replica is in the set in force, or in one before that is perhaps still in force elsewhere: the sets after it are
+    /// not known to be committed.
+    pub(super) fn may_be_voter(&self, key: &ReplicaKey, committed_end: Offset) -> bool {
+        let settled = self.later.partition_point(|(offset, _)| *offset < committed_end);
+        let unsettled = self.later.get(settled.saturating_sub(1)..).unwrap_or_default();
+        (settled == 0 && self.base.contains(key)) || unsettled.iter().any(|(_, voters)| voters.contains(key))
+    }
+
     pub(super) fn push(&mut self, offset: Offset, voters: VoterSet) {
         debug_assert!(self.latest_offset().is_none_or(|last| last < offset));
         self.later.push((offset, voters));

@@ -90,6 +90,8 @@ pub(super) struct World {
     pub(super) checker: Checker,
     up_front: VoterSet,
     calm: bool,
+    /// Batches to propose while it is calm.
+    calm_left: u64,
     proposed: u64,
     pub(super) trace: Option<Vec<String>>,
 }
@@ -120,6 +122,7 @@ impl World {
             checker: Checker::default(),
             up_front,
             calm: false,
+            calm_left: 5,
             proposed: 0,
             trace: None,
             plan,
@@ -187,10 +190,9 @@ impl World {
         }
         self.heal()?;
         let until = self.now + Duration::from_secs(10);
-        let proposed = self.proposed;
         while self.now < until {
             self.turn()?;
-            if self.proposed > proposed + 3 && self.has_converged() {
+            if self.calm_left == 0 && self.has_converged() {
                 return Ok(());
             }
         }
@@ -408,7 +410,8 @@ impl World {
     fn act_one(&mut self, id: BrokerId, action: Action) -> Result<(), String> {
         self.note(|| format!("{id} -> {action:?}"));
         let now = self.now;
-        let sync = Duration::from_micros(50 + self.chance.below(self.plan.sync.as_micros() as u64));
+        let longest_sync = if self.calm { Duration::from_millis(2) } else { self.plan.sync };
+        let sync = Duration::from_micros(50 + self.chance.below(longest_sync.as_micros() as u64));
         let node = self.nodes.get_mut(&id).expect("there");
         match action {
             Action::Persist(state) => node.disk.election = state,
@@ -670,7 +673,8 @@ impl World {
     fn chore(&mut self) -> Result<(), String> {
         let everybody = self.ids();
         for id in everybody {
-            if self.calm || self.one_in(self.plan.proposals) {
+            let is_due = (self.calm && self.calm_left > 0) || self.one_in(self.plan.proposals);
+            if is_due {
                 self.propose(id)?;
             }
             if self.one_in(self.plan.snapshots) {
@@ -698,6 +702,7 @@ impl World {
         }
         let (epoch, base) = (core.epoch(), core.log().end());
         self.proposed += 1;
+        self.calm_left -= u64::from(self.calm);
         let batch = Bytes::from(self.proposed.to_le_bytes().to_vec());
         let last = base.saturating_add(count - 1);
         self.act(id, |core| {
