@@ -61,6 +61,8 @@ pub struct Core {
     pub(super) log: LogView,
     pub(super) high_watermark: Offset,
     pub(super) role: Role,
+    /// Fetches sent.
+    pub(super) fetch_number: u64,
     /// What the step does.
     pub(super) actions: Vec<Action>,
     /// The election state is to be written down before the actions.
@@ -87,6 +89,7 @@ impl Core {
             high_watermark: log.snapshot().map_or(Offset::ZERO, |id| id.end_offset),
             log,
             role: Role::Resigned { deadline: now },
+            fetch_number: 0,
             actions: Vec::new(),
             dirty: false,
         };

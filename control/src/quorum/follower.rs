@@ -71,7 +71,8 @@ impl Core {
         match following.fetching {
             Fetching::Due(at) if now >= at => {
                 following.fetching = Fetching::Asked(now);
-                self.ask_leader(Request::Fetch(self.fetch_request()));
+                let request = self.fetch_request();
+                self.ask_leader(Request::Fetch(request));
             }
             Fetching::SnapshotDue(id, position, at) if now >= at => {
                 following.fetching = Fetching::SnapshotAsked(id, position, now);
@@ -93,8 +94,10 @@ impl Core {
         }
     }
 
-    fn fetch_request(&self) -> FetchRequest {
+    fn fetch_request(&mut self) -> FetchRequest {
+        self.fetch_number += 1;
         FetchRequest {
+            number: self.fetch_number,
             epoch: self.epoch,
             replica: self.node,
             offset: self.log.end(),
@@ -144,6 +147,7 @@ impl Core {
     ) {
         let own = (self.epoch, self.log.end(), self.log.last_epoch());
         let is_current = (request.epoch, request.offset, request.last_epoch) == own
+            && request.number == self.fetch_number
             && response.view.epoch == self.epoch
             && self.leader == Some(from);
         let Role::Follower(following) = &mut self.role else {

@@ -60,6 +60,9 @@ pub struct FetchRequest {
     pub last_epoch: ControllerEpoch,
     /// What the follower knows to be committed (KIP-1166); the leader answers at once when it knows more.
     pub high_watermark: Offset,
+    /// Tells the asker which answer is whose; not sent. A doubled Fetch would otherwise go round for ever: each of the two
+    /// answers makes another Fetch, which makes the leader answer the one before it.
+    pub number: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

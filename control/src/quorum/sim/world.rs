@@ -21,6 +21,8 @@ use crate::quorum::{
 use crate::record::{BrokerId, DirectoryId};
 use crate::store::SnapshotId;
 
+/// The busiest schedules take about 20,000.
+const TURNS_MAX: u64 = 200_000;
 const SNAPSHOT_BYTES: usize = 30;
 const SNAPSHOT_PART_BYTES: usize = 12;
 
@@ -85,6 +87,7 @@ pub(super) struct World {
     queue: BinaryHeap<Reverse<(Instant, u64)>>,
     happenings: BTreeMap<u64, Happening>,
     next: u64,
+    turns: u64,
     /// Directions that nothing passes.
     blocked: BTreeSet<(BrokerId, BrokerId)>,
     pub(super) checker: Checker,
@@ -118,6 +121,7 @@ impl World {
             queue: BinaryHeap::new(),
             happenings: BTreeMap::new(),
             next: 0,
+            turns: 0,
             blocked: BTreeSet::new(),
             checker: Checker::default(),
             up_front,
@@ -242,6 +246,10 @@ impl World {
     }
 
     pub(super) fn turn(&mut self) -> Result<(), String> {
+        self.turns += 1;
+        if self.turns > TURNS_MAX {
+            return Err(format!("{TURNS_MAX} turns: the replicas keep each other busy"));
+        }
         let Some(Reverse((time, number))) = self.queue.pop() else {
             return Err("nothing is going to happen any more".to_owned());
         };
@@ -346,8 +354,17 @@ impl World {
         if node.paused_until > now {
             // The process is stopped: it goes on, and takes all of this, later.
             node.tick += 1;
-            let (number, until) = (node.tick, node.paused_until);
+            let (number, until, incarnation) = (node.tick, node.paused_until, node.incarnation);
             self.at(until, Happening::Tick { node: id, number });
+            // messages are lost, the disk's news is not
+            if let Event::Written { write } = event {
+                let written = Happening::Written {
+                    node: id,
+                    incarnation,
+                    write,
+                };
+                self.at(until, written);
+            }
             return Ok(());
         }
         self.note(|| format!("{id} <- {event:?}"));
