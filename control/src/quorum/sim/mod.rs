@@ -50,8 +50,8 @@ fn planted_bugs_are_found() {
     let mut unseen = Vec::new();
     for bug in Bug::ALL {
         plant(Some(*bug));
-        let found = seeds(20_000).find_map(|seed| {
-            let run = std::panic::catch_unwind(|| World::new(seed, None).run());
+        let found = seeds(5000).find_map(|seed| {
+            let run = std::panic::catch_unwind(|| World::new(seed, Some(world::hard(seed))).run());
             match run {
                 Ok(Ok(())) => None,
                 Ok(Err(what)) => Some((seed, what)),

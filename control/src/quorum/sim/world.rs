@@ -69,6 +69,28 @@ impl Plan {
     }
 }
 
+/// Hard schedules, where mistakes show soon: crashes within elections, slow disks, little peace.
+#[cfg(feature = "planted-bugs")]
+pub(super) fn hard(seed: u64) -> Plan {
+    let mut chance = Chance::new(!seed);
+    let mut pick = |choices: &[u64]| choices[chance.below(choices.len() as u64) as usize];
+    let voters = pick(&[3, 3, 4, 5]) as i32;
+    Plan {
+        nodes: voters + pick(&[0, 1]) as i32,
+        voters,
+        drop: pick(&[0, 100, 300]),
+        double: pick(&[0, 100]),
+        delay: Duration::from_millis(pick(&[10, 50, 200])),
+        sync: Duration::from_millis(pick(&[5, 50, 300])),
+        crash: pick(&[5, 20, 60]),
+        faults: pick(&[300, 600]),
+        changes: pick(&[0, 0, 300, 900]),
+        snapshots: pick(&[0, 20, 100]),
+        proposals: pick(&[100, 300, 700]),
+        chaos: Duration::from_millis(pick(&[3000, 6000])),
+    }
+}
+
 /// What happens at some time.
 enum Happening {
     Tick { node: BrokerId, number: u64 },
