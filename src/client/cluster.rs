@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -271,17 +271,16 @@ async fn resolve(address: &str) -> Result<Vec<SocketAddr>, AskError> {
     if let Ok(parsed) = address.parse() {
         return Ok(vec![parsed]);
     }
-    let is_host_and_port = address
+    let host_and_port = address
         .rsplit_once(':')
-        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-    if !is_host_and_port {
+        .and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)))
+        .filter(|(host, _)| !host.is_empty());
+    let Some((host, port)) = host_and_port else {
         return Err(AskError::Address {
             address: address.to_owned(),
         });
-    }
-    let asked = address.to_owned();
-    // the resolver blocks, so it runs beside the reactor
-    let found = reactor::background(move || asked.to_socket_addrs().map(Vec::from_iter)).await;
+    };
+    let found = reactor::resolve(host, port).await;
     found.map_err(|source| AskError::Resolve {
         address: address.to_owned(),
         source,

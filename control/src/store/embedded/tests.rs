@@ -285,7 +285,10 @@ fn a_snapshot_interrupted_anywhere_leaves_a_log_that_starts() {
             log.append(epoch, &[topic(4)]).await.expect("appends");
         });
         assert!(!log_files(dir.path()).contains(&tmp), "state {number}");
-        assert!(EmbeddedMetaLog::open(dir.path(), member()).is_ok(), "state {number}");
+        assert!(
+            EmbeddedMetaLog::open(dir.path(), member()).is_ok(),
+            "state {number}"
+        );
     }
 }
 
