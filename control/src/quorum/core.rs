@@ -1,5 +1,7 @@
 //! One replica of the metadata log.
 
+use std::time::Duration;
+
 use engine::types::Offset;
 use reactor::Instant;
 
@@ -93,6 +95,9 @@ impl Core {
             actions: Vec::new(),
             dirty: false,
         };
+        if core.is_sole_voter() {
+            core.high_watermark = core.log.end();
+        }
         match state.leader.filter(|_| known) {
             // It may have lost what it wrote in that epoch and others have got: it must not write other records there.
             Some(leader) if leader == core.node.id => {
@@ -277,10 +282,19 @@ impl Core {
             self.dirty = true;
         }
         self.leader_endpoint = None;
+        let wait = match self.is_sole_voter() {
+            true => Duration::ZERO,
+            false => self.timers.election + self.chance.duration_below(self.timers.election),
+        };
         self.role = Role::Unattached {
-            deadline: now + self.timers.election + self.chance.duration_below(self.timers.election),
+            deadline: now + wait,
             discover: now,
         };
+    }
+
+    /// Whatever is on its disk is committed, and nobody else will ever lead.
+    fn is_sole_voter(&self) -> bool {
+        self.voters().len() == 1 && self.is_voter()
     }
 
     /// The view of the leadership that goes with every answer.
@@ -348,7 +362,7 @@ impl Core {
 
     /// Whether it takes part in elections. A leader that has removed itself, and died before a majority of the others had that,
     /// has to lead once more: they get no leader without its log.
-    pub(super) fn may_lead(&self) -> bool {
+    pub fn may_lead(&self) -> bool {
         self.log.voters.may_be_voter(&self.node, self.high_watermark)
     }
 

@@ -46,6 +46,14 @@ impl Core {
         });
     }
 
+    /// Whether the leader that is followed has answered since then.
+    pub fn has_heard_leader_since(&self, then: Instant) -> bool {
+        match &self.role {
+            Role::Follower(following) => following.heard.is_some_and(|heard| heard >= then),
+            _ => false,
+        }
+    }
+
     pub(super) fn tick_follower(&mut self, now: Instant) {
         let may_lead = self.may_lead();
         let patience = self.timers.fetch_wait + self.timers.request;

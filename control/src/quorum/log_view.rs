@@ -84,7 +84,7 @@ impl LogView {
     }
 
     /// Of the record before `offset`, which is not before the log's start.
-    pub(super) fn epoch_before(&self, offset: Offset) -> ControllerEpoch {
+    pub fn epoch_before(&self, offset: Offset) -> ControllerEpoch {
         if offset <= self.start.end_offset {
             return self.start.epoch;
         }

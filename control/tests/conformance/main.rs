@@ -12,5 +12,6 @@ mod embedded;
 mod etcd;
 mod memory;
 mod place;
+mod quorum;
 mod server;
 mod suite;
