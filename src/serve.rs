@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use control::config::{BrokerConfig, CoreList, Endpoint, IoBackend};
 use control::record::{BrokerEpoch, BrokerId, UuidText};
-use control::service::{self, CallError, ControllerPort, ServiceConfig, ServiceFault, Session};
+use control::service::{self, CallError, ControllerPort, Figures, ServiceConfig, ServiceFault, Session};
 use control::store::{Member, StoreConfig};
 use futures_util::future::{Either, join_all, select, select_all};
 use reactor::{BackendChoice, Listener, ThreadHandle};
@@ -100,6 +100,7 @@ pub async fn run(
     let main = Rc::new(main);
 
     let session = Arc::new(Session::default());
+    let figures = Arc::new(Figures::default());
     let network = match &store {
         StoreConfig::Embedded { .. } => None,
         _ => Some(control_channel::network(
@@ -119,6 +120,7 @@ pub async fn run(
             reactor: reactor_config(backend, "control".to_owned(), None),
             network,
             session: session.clone(),
+            figures: figures.clone(),
         },
         ShardPublisher::new(control),
     );
@@ -149,6 +151,7 @@ pub async fn run(
         id: own,
         cluster_id: directories.cluster_id().to_owned(),
         session: session.clone(),
+        control: figures,
         log_dirs: directories.set().clone(),
         listeners: address::advertised(&config, &listeners),
         backend: probe.backend,

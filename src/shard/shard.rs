@@ -10,7 +10,7 @@ use control::controller::{Request, Response};
 use control::group::GroupConfig;
 use control::image::ClusterImage;
 use control::record::BrokerId;
-use control::service::{CallError, ControllerHandle, Session};
+use control::service::{CallError, ControllerHandle, Figures as ControlFigures, Session};
 use engine::journal::Figures;
 use engine::journal::JournalConfig;
 use futures_util::future::{Either, join_all};
@@ -32,6 +32,7 @@ use crate::fetch_session::FetchSessions;
 use crate::log_dirs::{DirIndex, LogDirs};
 use crate::metrics::ShardMetrics;
 use crate::producer_ids::ProducerIds;
+use crate::replica::Replication;
 use crate::topic_config;
 
 /// What all shards of a broker know and nobody changes while it runs.
@@ -42,6 +43,7 @@ pub struct Node {
     pub config: Arc<BrokerConfig>,
     pub log_dirs: Arc<LogDirs>,
     pub session: Arc<Session>,
+    pub control: Arc<ControlFigures>,
     /// Where clients are told to connect, by listener name.
     pub listeners: Vec<AdvertisedListener>,
     pub backend: reactor::Backend,
@@ -75,6 +77,7 @@ pub struct Shard {
     pub coordinators: Coordinators,
     pub fetch_sessions: RefCell<FetchSessions>,
     pub producer_ids: ProducerIds,
+    pub replication: Replication,
     pub metrics: ShardMetrics,
     pub ended: Flag,
     connections: OnceCell<Connections<Dispatch>>,
@@ -110,6 +113,7 @@ impl Shard {
             coordinators: Coordinators::default(),
             fetch_sessions: RefCell::new(FetchSessions::new(slots)),
             producer_ids: ProducerIds::default(),
+            replication: Replication::default(),
             metrics: ShardMetrics::default(),
             ended: Flag::default(),
             connections: OnceCell::new(),

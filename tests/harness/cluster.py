@@ -300,15 +300,12 @@ class Cluster:
     def _controller(self):
         if self.target == "kafka":
             return kafka_controller(self.nodes)
-        for node in self.nodes:
-            if node.alive and not node.is_paused:
-                try:
-                    values = node.metrics(2)
-                except OSError:
-                    continue
-                if any(ACTIVE_CONTROLLER.match(name) and value == 1 for name, value in values.items()):
-                    return node.id
-        return None
+        # every broker tells in its log whom the store names; the greatest epoch is the latest
+        told = [pair for node in self.nodes for pair in CONTROLLER.findall(node.output())]
+        if not told:
+            return None
+        number = int(max(told, key=lambda pair: int(pair[1]))[0])
+        return number if self[number].alive and not self[number].is_paused else None
 
     def in_sync(self, *topics, replicas=None):
         """Whether every broker says that all replicas of these topics are in sync."""
@@ -334,7 +331,7 @@ class Cluster:
         return time.monotonic() - began
 
 
-ACTIVE_CONTROLLER = re.compile(r"ringlog_.*(active_controller|controller_active)")
+CONTROLLER = re.compile(r"the controller controller=(\d+) epoch=(\d+)")
 
 
 def kafka_controller(nodes):

@@ -1,5 +1,6 @@
 //! What a broker was started with, typed. It never changes while the process runs.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use super::layers::Layers;
@@ -30,6 +31,7 @@ pub struct BrokerConfig {
     /// Before every key of a store that has keys.
     pub store_prefix: String,
     pub store_lease_ms: u64,
+    pub store_access: StoreAccess,
     pub io_backend: IoBackend,
     pub requests: RequestLimits,
     pub topics: TopicDefaults,
@@ -39,9 +41,32 @@ pub struct BrokerConfig {
     pub offsets: OffsetsTopic,
     pub log: LogUpkeep,
     pub journal: JournalLimits,
+    pub replication: Replication,
     /// Bytes of metadata records after which a snapshot is written.
     pub metadata_snapshot_bytes: u64,
     settings: Settings,
+}
+
+/// How a store on other machines knows us, and we it. `None`: not configured.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct StoreAccess {
+    pub etcd_ca_file: Option<PathBuf>,
+    pub etcd_certificate_file: Option<PathBuf>,
+    pub etcd_key_file: Option<PathBuf>,
+    /// Name and password.
+    pub etcd_user: Option<(String, String)>,
+    pub zookeeper_user: Option<(String, String)>,
+}
+
+/// Without the passwords.
+impl fmt::Debug for StoreAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreAccess")
+            .field("etcd_ca_file", &self.etcd_ca_file)
+            .field("etcd_certificate_file", &self.etcd_certificate_file)
+            .field("etcd_key_file", &self.etcd_key_file)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Cores that get a thread each.
@@ -152,6 +177,23 @@ pub struct JournalLimits {
     pub inflight_write_count: u32,
 }
 
+/// How followers follow, and what leaders demand of them.
+#[derive(Clone, Debug)]
+pub struct Replication {
+    pub lag_max_ms: u64,
+    /// Of one partition, in one answer.
+    pub fetch_max_bytes: u32,
+    pub fetch_min_bytes: u32,
+    pub fetch_response_max_bytes: u32,
+    pub fetch_wait_max_ms: u32,
+    pub fetch_backoff_ms: u32,
+    pub socket_timeout_ms: u32,
+    /// Consumers are sent to a replica of their rack (KIP-392).
+    pub is_rack_aware: bool,
+    /// The name of the listener that brokers reach each other by.
+    pub listener: String,
+}
+
 impl BrokerConfig {
     /// Checks all settings, so that the operator sees every mistake at once.
     pub fn from_settings(mut settings: Settings) -> Result<(BrokerConfig, Vec<Warning>), StartError> {
@@ -218,6 +260,11 @@ fn name_node_twice(settings: &mut Settings) {
 fn read(settings: Settings) -> BrokerConfig {
     let reader = reader(&settings);
     let listeners = rules::served_listeners(&reader);
+    let first = listeners.first().map(|listener| listener.name.clone());
+    let inter_broker = reader
+        .text("inter.broker.listener.name")
+        .or(first)
+        .unwrap_or_default();
     let log_dirs = reader
         .list("log.dirs")
         .or_else(|| reader.list("log.dir"))
@@ -241,6 +288,7 @@ fn read(settings: Settings) -> BrokerConfig {
         store: store(&reader),
         store_prefix: reader.text("ringlog.store.prefix").unwrap_or_default(),
         store_lease_ms: reader.amount("ringlog.store.lease.ms"),
+        store_access: store_access(&reader),
         io_backend: match reader.text("ringlog.io.backend").as_deref() {
             Some("io_uring") => IoBackend::IoUring,
             Some("epoll") => IoBackend::Epoll,
@@ -312,8 +360,33 @@ fn read(settings: Settings) -> BrokerConfig {
             file_count: reader.count("ringlog.journal.file.count"),
             inflight_write_count: reader.count("ringlog.journal.inflight.writes"),
         },
+        replication: Replication {
+            lag_max_ms: reader.amount("replica.lag.time.max.ms"),
+            fetch_max_bytes: reader.count("replica.fetch.max.bytes"),
+            fetch_min_bytes: reader.count("replica.fetch.min.bytes"),
+            fetch_response_max_bytes: reader.count("replica.fetch.response.max.bytes"),
+            fetch_wait_max_ms: reader.count("replica.fetch.wait.max.ms"),
+            fetch_backoff_ms: reader.count("replica.fetch.backoff.ms"),
+            socket_timeout_ms: reader.count("replica.socket.timeout.ms"),
+            is_rack_aware: reader
+                .text("replica.selector.class")
+                .is_some_and(|class| class.ends_with("RackAwareReplicaSelector")),
+            listener: inter_broker,
+        },
         metadata_snapshot_bytes: reader.amount("metadata.log.max.record.bytes.between.snapshots"),
         settings,
+    }
+}
+
+fn store_access(reader: &Reader<'_>) -> StoreAccess {
+    let text = |name| reader.text(name).filter(|text| !text.is_empty());
+    let user = |name, password| text(name).map(|name| (name, reader.password(password).unwrap_or_default()));
+    StoreAccess {
+        etcd_ca_file: text("ringlog.etcd.ca.file").map(PathBuf::from),
+        etcd_certificate_file: text("ringlog.etcd.certificate.file").map(PathBuf::from),
+        etcd_key_file: text("ringlog.etcd.key.file").map(PathBuf::from),
+        etcd_user: user("ringlog.etcd.user", "ringlog.etcd.password"),
+        zookeeper_user: user("ringlog.zookeeper.user", "ringlog.zookeeper.password"),
     }
 }
 

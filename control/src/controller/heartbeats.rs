@@ -66,9 +66,7 @@ impl Controller {
             Next::Fenced | Next::Unfenced | Next::InControlledShutdown | Next::MayStop => Vec::new(),
         };
         self.take_directories_offline(request, image, &mut records)
-            .map_err(|error| {
-                ApiError::new(super::ErrorCode::UNKNOWN_SERVER_ERROR, error.to_string())
-            })?;
+            .map_err(|error| ApiError::new(super::ErrorCode::UNKNOWN_SERVER_ERROR, error.to_string()))?;
         Ok(Decision {
             response: Response::BrokerHeartbeat(BrokerStatus {
                 is_caught_up,
@@ -143,9 +141,9 @@ fn next(
         };
     }
     let leads = || {
-        image.partitions_of(broker.id).any(|(_, _, partition)| {
-            partition.leader == Some(broker.id) && partition.replicas.len() > 1
-        })
+        image
+            .partitions_of(broker.id)
+            .any(|(_, _, partition)| partition.leader == Some(broker.id) && partition.replicas.len() > 1)
     };
     if broker.in_controlled_shutdown {
         if leads() {

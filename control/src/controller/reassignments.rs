@@ -41,9 +41,7 @@ impl Controller {
                             return Err(ApiError::new(ErrorCode::INVALID_REQUEST, message));
                         }
                         match &target {
-                            Some(target) => {
-                                reassign(found, target, factor, image, &mut configs, &mut choice)
-                            }
+                            Some(target) => reassign(found, target, factor, image, &mut configs, &mut choice),
                             None => cancel(found, image, &mut configs, &mut choice),
                         }
                     });

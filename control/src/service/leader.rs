@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use engine::types::Offset;
 use futures_util::future::{Either, select};
-use reactor::{Instant, oneshot};
+use reactor::oneshot;
 
 use super::port::{Call, CallError, Decided, Outcome, ServiceFault};
-use super::runner::{Ended, Publish, Runner};
+use super::runner::{Ended, Predecessor, Publish, Runner};
 use crate::controller::{ApiError, ErrorCode, Response};
 use crate::image::{ClusterImage, Delta, MetadataPosition};
-use crate::record::{AbortTransactionRecord, BrokerId, ControllerEpoch, Record};
+use crate::record::{AbortTransactionRecord, ControllerEpoch, Record};
 use crate::store::{AppendError, Plan};
 
 /// How long callers wait for the store. The append itself goes on: it ends with certainty.
@@ -44,7 +44,7 @@ impl<P: Publish> Runner<P> {
     pub(super) async fn take_over(
         &mut self,
         epoch: ControllerEpoch,
-        predecessor: Option<(BrokerId, Instant)>,
+        predecessor: Option<Predecessor>,
     ) -> Result<(), ServiceFault> {
         self.catch_up().await?;
         let mut first = Vec::new();
@@ -256,6 +256,7 @@ impl<P: Publish> Runner<P> {
                 Err(error) => return Err(CommitError::Fault(error.into())),
             };
         }
+        self.board.figures().appended(plan);
         let offset = last.unwrap_or(self.image.position().offset);
         self.next = offset.next();
         self.show(image.at(MetadataPosition { offset, epoch }), delta).await;

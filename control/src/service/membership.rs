@@ -9,7 +9,7 @@ use futures_util::future::{Either, select};
 use reactor::Instant;
 use reactor::sync::Notify;
 
-use super::board::Board;
+use super::board::{Board, Suspicion};
 use super::front::Front;
 use super::port::CallError;
 use super::probe::CONTROL_LISTENER;
@@ -192,7 +192,11 @@ impl Membership {
                 && reactor::now().saturating_since(heard) > silent_max
             {
                 self.front.unlink(controller.epoch);
-                self.board.suspect(controller.epoch, heard);
+                self.board.suspect(Suspicion {
+                    epoch: controller.epoch,
+                    silent_since: heard,
+                    is_gone: false,
+                });
             }
             let next = self.heartbeat_every.saturating_sub(reactor::now().saturating_since(sent));
             let changed = self.changed.notified();

@@ -67,7 +67,11 @@ pub async fn duel(place: &Place, members: i32, rounds: usize, with_snapshots: bo
     for number in &told.refused {
         assert_eq!(found.get(number), None, "record {number} was refused");
     }
-    assert!(told.appended.len() >= rounds, "only {} appends came in", told.appended.len());
+    assert!(
+        told.appended.len() >= rounds,
+        "only {} appends came in",
+        told.appended.len()
+    );
 }
 
 async fn fight(log: MetaLog, told: Rc<RefCell<Told>>, rounds: usize, with_snapshots: bool) {
@@ -90,7 +94,9 @@ async fn fight(log: MetaLog, told: Rc<RefCell<Told>>, rounds: usize, with_snapsh
             };
             match log.append(epoch, &[topic(number)]).await {
                 Ok(appended) => {
-                    told.borrow_mut().appended.insert(number, (appended.base_offset, epoch));
+                    told.borrow_mut()
+                        .appended
+                        .insert(number, (appended.base_offset, epoch));
                     if with_snapshots && number % 16 == 0 {
                         let position = MetadataPosition {
                             offset: appended.last_offset,
@@ -111,6 +117,12 @@ async fn fight(log: MetaLog, told: Rc<RefCell<Told>>, rounds: usize, with_snapsh
 }
 
 fn number(record: &Record) -> u64 {
-    let Record::Topic(topic) = record else { panic!("{record:?}") };
-    topic.name.strip_prefix("topic-").and_then(|digits| digits.parse().ok()).expect("ours")
+    let Record::Topic(topic) = record else {
+        panic!("{record:?}")
+    };
+    topic
+        .name
+        .strip_prefix("topic-")
+        .and_then(|digits| digits.parse().ok())
+        .expect("ours")
 }

@@ -73,9 +73,24 @@ impl Etcd {
         command
             .args(["--name", &format!("m{number}"), "--data-dir"])
             .arg(dir)
-            .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
-            .args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer])
-            .args(["--initial-cluster", &cluster.join(","), "--initial-cluster-state", "new"])
+            .args([
+                "--listen-client-urls",
+                &client,
+                "--advertise-client-urls",
+                &client,
+            ])
+            .args([
+                "--listen-peer-urls",
+                &peer,
+                "--initial-advertise-peer-urls",
+                &peer,
+            ])
+            .args([
+                "--initial-cluster",
+                &cluster.join(","),
+                "--initial-cluster-state",
+                "new",
+            ])
             .args(&self.more);
         let log = self.dir.path().join(format!("m{number}.log"));
         self.members[number].server = Some(Server::start(&mut command, &log));
@@ -101,9 +116,16 @@ impl Etcd {
     /// `etcdctl`, which lies beside etcd.
     fn etcdctl(&self, arguments: &[&str]) -> String {
         let program = self.program.with_file_name("etcdctl");
-        let endpoints: Vec<String> = self.members.iter().map(|member| format!("127.0.0.1:{}", member.client)).collect();
+        let endpoints: Vec<String> = self
+            .members
+            .iter()
+            .map(|member| format!("127.0.0.1:{}", member.client))
+            .collect();
         let mut command = Command::new(program);
-        command.env("ETCDCTL_API", "3").args(["--endpoints", &endpoints.join(",")]).args(arguments);
+        command
+            .env("ETCDCTL_API", "3")
+            .args(["--endpoints", &endpoints.join(",")])
+            .args(arguments);
         let output = command.output().expect("etcdctl");
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
@@ -145,7 +167,9 @@ fn place(config: EtcdConfig, prefix: &str) -> Place {
 
 #[test]
 fn etcd_keeps_the_contract() {
-    let Some(program) = wanted(PROGRAM, "etcd_keeps_the_contract") else { return };
+    let Some(program) = wanted(PROGRAM, "etcd_keeps_the_contract") else {
+        return;
+    };
     for members in [1, 3] {
         let etcd = Etcd::start(&program, members);
         run(suite::one_member(&etcd.place("/one")));
@@ -204,8 +228,15 @@ async fn append_until(log: MetaLog, stop: Rc<Cell<bool>>) -> (Vec<u64>, Duration
 }
 
 /// The leader of three fails while a controller appends: nothing acknowledged is lost, the controller stays, and a follower sees it all.
-fn leader_fails(name: &str, fail: impl FnOnce(&mut Etcd, usize), heal: impl FnOnce(&mut Etcd, usize), gap_max: Duration) {
-    let Some(program) = wanted(PROGRAM, name) else { return };
+fn leader_fails(
+    name: &str,
+    fail: impl FnOnce(&mut Etcd, usize),
+    heal: impl FnOnce(&mut Etcd, usize),
+    gap_max: Duration,
+) {
+    let Some(program) = wanted(PROGRAM, name) else {
+        return;
+    };
     let more = ["--heartbeat-interval=50", "--election-timeout=500"].map(str::to_owned);
     let mut etcd = Etcd::start_with(&program, 3, "http", &more);
     let place = etcd.place("/ringlog");
@@ -214,7 +245,7 @@ fn leader_fails(name: &str, fail: impl FnOnce(&mut Etcd, usize), heal: impl FnOn
         let stop = Rc::new(Cell::new(false));
         let appending = reactor::spawn(append_until(log.clone(), Rc::clone(&stop)));
         reactor::sleep(Duration::from_secs(1)).await;
-        let leader = reactor_blocking(|| etcd.leader());
+        let leader = etcd.leader();
         fail(&mut etcd, leader);
         reactor::sleep(Duration::from_secs(4)).await;
         heal(&mut etcd, leader);
@@ -233,11 +264,6 @@ fn leader_fails(name: &str, fail: impl FnOnce(&mut Etcd, usize), heal: impl FnOn
         assert_eq!(records, expected);
         assert_eq!(follower.controller().expect("still").controller, BrokerId(1));
     });
-}
-
-/// A short look at a program from a test's reactor, which has nothing better to do.
-fn reactor_blocking<T>(look: impl FnOnce() -> T) -> T {
-    look()
 }
 
 #[test]
@@ -269,7 +295,9 @@ impl Etcd {
 
 #[test]
 fn etcd_ends_a_lease_and_nobody_is_deposed() {
-    let Some(program) = wanted(PROGRAM, "etcd_ends_a_lease_and_nobody_is_deposed") else { return };
+    let Some(program) = wanted(PROGRAM, "etcd_ends_a_lease_and_nobody_is_deposed") else {
+        return;
+    };
     let etcd = Etcd::start(&program, 1);
     let place = etcd.place("/ringlog");
     run(async {
@@ -290,7 +318,9 @@ fn etcd_ends_a_lease_and_nobody_is_deposed() {
 
 #[test]
 fn a_watch_outlives_etcds_compaction() {
-    let Some(program) = wanted(PROGRAM, "a_watch_outlives_etcds_compaction") else { return };
+    let Some(program) = wanted(PROGRAM, "a_watch_outlives_etcds_compaction") else {
+        return;
+    };
     let mut etcd = Etcd::start(&program, 1);
     let place = etcd.place("/ringlog");
     run(async {
@@ -300,7 +330,10 @@ fn a_watch_outlives_etcds_compaction() {
             leader.append(epoch, &[topic(number)]).await.expect("appends");
         }
         let status = etcd.etcdctl(&["get", "/ringlog/log_head", "--write-out", "fields"]);
-        let revision = status.lines().find_map(|line| line.strip_prefix("\"Revision\" : ")).expect("a revision");
+        let revision = status
+            .lines()
+            .find_map(|line| line.strip_prefix("\"Revision\" : "))
+            .expect("a revision");
         etcd.etcdctl(&["compact", revision.trim()]);
         // the watches break with the connection, and what they would go on from is compacted
         etcd.server(0).kill();
@@ -313,7 +346,9 @@ fn a_watch_outlives_etcds_compaction() {
 
 #[test]
 fn a_deposed_controller_is_fenced_by_etcd() {
-    let Some(program) = wanted(PROGRAM, "a_deposed_controller_is_fenced_by_etcd") else { return };
+    let Some(program) = wanted(PROGRAM, "a_deposed_controller_is_fenced_by_etcd") else {
+        return;
+    };
     let etcd = Etcd::start(&program, 1);
     let place = etcd.place("/ringlog");
     run(async {
@@ -340,7 +375,9 @@ fn a_deposed_controller_is_fenced_by_etcd() {
 
 #[test]
 fn users_of_etcd_need_their_password() {
-    let Some(program) = wanted(PROGRAM, "users_of_etcd_need_their_password") else { return };
+    let Some(program) = wanted(PROGRAM, "users_of_etcd_need_their_password") else {
+        return;
+    };
     let etcd = Etcd::start(&program, 1);
     etcd.leader();
     etcd.etcdctl(&["user", "add", "root:secret"]);
@@ -364,7 +401,9 @@ fn users_of_etcd_need_their_password() {
 
 #[test]
 fn etcd_over_tls_knows_its_clients_by_their_certificates() {
-    let Some(program) = wanted(PROGRAM, "etcd_over_tls_knows_its_clients_by_their_certificates") else { return };
+    let Some(program) = wanted(PROGRAM, "etcd_over_tls_knows_its_clients_by_their_certificates") else {
+        return;
+    };
     let dir = tempfile::tempdir().expect("dir");
     let file = |name: &str| dir.path().join(name);
     certificates(dir.path());
@@ -404,13 +443,31 @@ fn etcd_over_tls_knows_its_clients_by_their_certificates() {
 /// A certificate authority, a server's certificate for 127.0.0.1 and a client's.
 fn certificates(dir: &Path) {
     let openssl = |arguments: &str| {
-        let output = Command::new("openssl").current_dir(dir).args(arguments.split(' ')).output().expect("openssl");
-        assert!(output.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+        let output = Command::new("openssl")
+            .current_dir(dir)
+            .args(arguments.split(' '))
+            .output()
+            .expect("openssl");
+        assert!(
+            output.status.success(),
+            "openssl {arguments}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     };
     openssl("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca.key -out ca.pem");
-    for (name, more) in [("server", "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth"), ("client", "extendedKeyUsage=clientAuth")] {
+    for (name, more) in [
+        (
+            "server",
+            "subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth",
+        ),
+        ("client", "extendedKeyUsage=clientAuth"),
+    ] {
         std::fs::write(dir.join("more"), format!("basicConstraints=CA:FALSE\n{more}\n")).expect("writes");
-        openssl(&format!("req -newkey rsa:2048 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"));
-        openssl(&format!("x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile more -out {name}.pem"));
+        openssl(&format!(
+            "req -newkey rsa:2048 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"
+        ));
+        openssl(&format!(
+            "x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile more -out {name}.pem"
+        ));
     }
 }

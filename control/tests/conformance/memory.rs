@@ -28,14 +28,23 @@ const LEASE: Duration = Duration::from_millis(300);
 
 #[test]
 fn a_good_store_keeps_the_contract() {
-    run(suite::one_member(&place(&MemoryCluster::new(Faults::none()), LEASE)));
-    run(suite::two_members(&place(&MemoryCluster::new(Faults::none()), LEASE)));
+    run(suite::one_member(&place(
+        &MemoryCluster::new(Faults::none()),
+        LEASE,
+    )));
+    run(suite::two_members(&place(
+        &MemoryCluster::new(Faults::none()),
+        LEASE,
+    )));
 }
 
 #[test]
 fn a_bad_store_keeps_the_contract() {
     for seed in 0..seeds(6) {
-        run(suite::one_member(&place(&MemoryCluster::new(Faults::many(seed)), LEASE)));
+        run(suite::one_member(&place(
+            &MemoryCluster::new(Faults::many(seed)),
+            LEASE,
+        )));
     }
 }
 
@@ -49,7 +58,10 @@ fn what_a_bad_store_answers_late_or_never_is_found_out() {
 }
 
 fn seeds(usual: u64) -> u64 {
-    std::env::var("SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+    std::env::var("SEEDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(usual)
 }
 
 #[test]
@@ -68,7 +80,10 @@ fn the_loss_of_all_leases_deposes_nobody() {
         // both are registered again
         let mut duplicate = place.member(2);
         duplicate.log_dirs = vec![DirectoryId(Uuid::from_u128(77))];
-        assert!(matches!(place.try_open(&duplicate).await, Err(OpenError::DuplicateBroker { .. })));
+        assert!(matches!(
+            place.try_open(&duplicate).await,
+            Err(OpenError::DuplicateBroker { .. })
+        ));
     });
 }
 
@@ -155,7 +170,10 @@ fn another_clusters_store_and_foreign_keys_are_refused() {
         }
         // a broker without data takes the id that it finds
         stranger.cluster_id = None;
-        assert_eq!(place.try_open(&stranger).await.expect("opens").cluster_id, crate::place::CLUSTER_ID);
+        assert_eq!(
+            place.try_open(&stranger).await.expect("opens").cluster_id,
+            crate::place::CLUSTER_ID
+        );
         cluster.restore(&[("/ringlog/something".to_owned(), b"else".to_vec())]);
         match place.try_open(&place.member(3)).await.map(|_| ()) {
             Err(OpenError::ForeignKeys { key }) => assert_eq!(key, "/ringlog/something"),
@@ -163,7 +181,9 @@ fn another_clusters_store_and_foreign_keys_are_refused() {
         }
         cluster.restore(&[("/ringlog/cluster_id".to_owned(), b"ringlog 2\nid=x\n".to_vec())]);
         match place.try_open(&place.member(3)).await.map(|_| ()) {
-            Err(OpenError::Value { key, what }) => assert!(what.to_string().contains("ringlog 2"), "{key} {what}"),
+            Err(OpenError::Value { key, what }) => {
+                assert!(what.to_string().contains("ringlog 2"), "{key} {what}")
+            }
             other => panic!("{other:?}"),
         }
     });
@@ -229,7 +249,10 @@ fn a_store_restored_from_an_old_backup_is_refused() {
         let opened = place.try_open(&place.member(1)).await.map(|_| ());
         assert!(matches!(opened, Err(OpenError::WentBack { .. })), "{opened:?}");
         cluster.restore(&now);
-        place.try_open(&place.member(1)).await.expect("the right one opens");
+        place
+            .try_open(&place.member(1))
+            .await
+            .expect("the right one opens");
     });
     // and the metadata of this directory is not in an embedded log
     let embedded = StoreConfig::Embedded {

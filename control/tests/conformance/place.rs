@@ -36,7 +36,9 @@ impl Place {
         self.incarnations.set(self.incarnations.get() + 1);
         Member {
             id: BrokerId(id),
-            incarnation_id: Uuid::from_u128(u128::from(id.unsigned_abs()) * 1_000_000 + self.incarnations.get()),
+            incarnation_id: Uuid::from_u128(
+                u128::from(id.unsigned_abs()) * 1_000_000 + self.incarnations.get(),
+            ),
             endpoint: Endpoint {
                 host: "localhost".to_owned(),
                 port: 9000 + u16::try_from(id).unwrap_or(0),
@@ -85,7 +87,11 @@ pub async fn batches(log: &MetaLog) -> Vec<LogBatch> {
 }
 
 pub async fn records(log: &MetaLog) -> Vec<Record> {
-    batches(log).await.into_iter().flat_map(|batch| batch.records).collect()
+    batches(log)
+        .await
+        .into_iter()
+        .flat_map(|batch| batch.records)
+        .collect()
 }
 
 /// What a start makes of snapshot and log: all records, whichever of both holds them.
@@ -128,7 +134,9 @@ pub async fn lead(log: &MetaLog) -> control::record::ControllerEpoch {
         let predecessor = log.controller().map(|leadership| leadership.epoch);
         match log.lead(predecessor).await {
             Ok(epoch) => return epoch,
-            Err(LeadError::Taken(_) | LeadError::Unavailable(_)) => reactor::sleep(Duration::from_millis(2)).await,
+            Err(LeadError::Taken(_) | LeadError::Unavailable(_)) => {
+                reactor::sleep(Duration::from_millis(2)).await
+            }
             Err(LeadError::Append(error)) => panic!("{error}"),
         }
     }

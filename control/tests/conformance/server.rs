@@ -27,7 +27,11 @@ pub struct Server {
 
 impl Server {
     pub fn start(command: &mut Command, log: &Path) -> Server {
-        let log = File::options().create(true).append(true).open(log).expect("log file");
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .expect("log file");
         let child = command
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("log file"))

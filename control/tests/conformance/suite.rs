@@ -71,7 +71,10 @@ async fn appends_are_read_in_order(place: &Place) {
         assert!((found[0].base_offset.0..=found[0].last_offset.0).contains(&from));
     }
     assert_eq!(log.read(next, 1).await.expect("reads"), []);
-    assert!(matches!(log.read(next.next(), 1).await, Err(ReadError::PastEnd { .. })));
+    assert!(matches!(
+        log.read(next.next(), 1).await,
+        Err(ReadError::PastEnd { .. })
+    ));
 }
 
 async fn a_start_finds_what_was_there(place: &Place) {
@@ -89,7 +92,10 @@ async fn a_start_finds_what_was_there(place: &Place) {
     let second = lead(&log).await;
     assert!(second > first);
     let late = soon(log.append(first, &[topic(501)])).await;
-    assert!(matches!(late, Err(AppendError::Fenced { own, .. }) if own == first), "{late:?}");
+    assert!(
+        matches!(late, Err(AppendError::Fenced { own, .. }) if own == first),
+        "{late:?}"
+    );
     assert_eq!(records(&log).await, expected);
 }
 
@@ -101,9 +107,15 @@ async fn what_does_not_fit_is_refused(place: &Place) {
     assert_eq!(soon(log.append(epoch, &[])).await, Err(AppendError::Empty));
     let large: Vec<Record> = (0..40_000).map(topic).collect();
     let refused = soon(log.append(epoch, &large)).await;
-    assert!(matches!(refused, Err(AppendError::TooLarge { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(AppendError::TooLarge { .. })),
+        "{refused:?}"
+    );
     let never = ControllerEpoch(epoch.0 + 7);
-    assert!(matches!(soon(log.append(never, &[topic(1)])).await, Err(AppendError::Fenced { .. })));
+    assert!(matches!(
+        soon(log.append(never, &[topic(1)])).await,
+        Err(AppendError::Fenced { .. })
+    ));
     assert_eq!(log.end_offset(), end);
     // nearly as much as fits
     let mut most: Vec<Record> = (0..12_000).map(|number| topic(1_000_000 + number)).collect();
@@ -119,7 +131,9 @@ async fn a_snapshot_stands_for_what_is_behind_it(place: &Place) {
     let log = place.open(1).await;
     let epoch = lead(&log).await;
     for round in 0..3u64 {
-        let appended = soon(log.append(epoch, &[topic(2000 + round)])).await.expect("appends");
+        let appended = soon(log.append(epoch, &[topic(2000 + round)]))
+            .await
+            .expect("appends");
         let position = MetadataPosition {
             offset: appended.last_offset,
             epoch,
@@ -134,13 +148,18 @@ async fn a_snapshot_stands_for_what_is_behind_it(place: &Place) {
         assert_eq!(snapshot.id, id);
         assert_eq!(snapshot.records, image.to_records());
         assert_eq!(log.bytes_since_snapshot(), 0);
-        soon(log.append(epoch, &[topic(3000 + round)])).await.expect("appends");
+        soon(log.append(epoch, &[topic(3000 + round)]))
+            .await
+            .expect("appends");
         assert!(log.bytes_since_snapshot() > 0);
     }
     let start = log.start_offset();
     assert!(start > Offset(0));
     let behind = log.read(Offset(0), 1).await;
-    assert!(matches!(behind, Err(ReadError::BehindLog { log_start, .. }) if log_start == start), "{behind:?}");
+    assert!(
+        matches!(behind, Err(ReadError::BehindLog { log_start, .. }) if log_start == start),
+        "{behind:?}"
+    );
     let before = replayed(&log).await;
     drop(log);
     let log = place.open(1).await;
@@ -162,7 +181,9 @@ async fn a_member_sees_what_another_appends(place: &Place) {
     assert_eq!(seen.endpoint.port, 9001);
     let mut next = follower.end_offset();
     for number in 0..30 {
-        let appended = soon(leader.append(epoch, &[topic(number), topic(number + 1)])).await.expect("appends");
+        let appended = soon(leader.append(epoch, &[topic(number), topic(number + 1)]))
+            .await
+            .expect("appends");
         while next <= appended.last_offset {
             let end = soon(follower.wait_past(next)).await.expect("no fault");
             let found = follower.read(next, usize::MAX).await.expect("reads");
@@ -185,7 +206,10 @@ async fn a_deposed_controller_writes_nothing(place: &Place) {
         other => panic!("{other:?}"),
     }
     let stale = ControllerEpoch(first.0 - 1);
-    assert!(matches!(soon(new.lead(Some(stale))).await, Err(LeadError::Taken(_))));
+    assert!(matches!(
+        soon(new.lead(Some(stale))).await,
+        Err(LeadError::Taken(_))
+    ));
     let second = soon(new.lead(Some(first))).await.expect("takes over");
     assert!(second > first);
     let end = new.end_offset();
@@ -214,7 +238,10 @@ async fn one_of_many_leads(place: &Place) {
     for round in 0..5u64 {
         let predecessor = loop {
             // as they all know it
-            let known: Vec<_> = logs.iter().map(|log| log.controller().map(|found| found.epoch)).collect();
+            let known: Vec<_> = logs
+                .iter()
+                .map(|log| log.controller().map(|found| found.epoch))
+                .collect();
             match known.iter().all(|epoch| *epoch == known[0]) {
                 true => break known[0],
                 false => reactor::sleep(Duration::from_millis(5)).await,
@@ -236,7 +263,10 @@ async fn one_of_many_leads(place: &Place) {
             }
         }
         // Who is the controller already may begin another epoch after somebody's; of the others one has won.
-        let (log, epoch) = winners.iter().max_by_key(|(_, epoch)| *epoch).expect("somebody leads");
+        let (log, epoch) = winners
+            .iter()
+            .max_by_key(|(_, epoch)| *epoch)
+            .expect("somebody leads");
         let appended = soon(log.append(*epoch, &[topic(round)])).await.expect("appends");
         for (other, lost) in winners.iter().filter(|(_, other)| other != epoch) {
             let refused = soon(other.append(*lost, &[topic(999)])).await;
@@ -255,8 +285,14 @@ async fn a_controller_that_resigns_makes_room(place: &Place) {
     let epoch = lead(&leaving).await;
     soon(see_controller(&other, 1)).await;
     soon(leaving.resign(epoch)).await;
-    assert!(matches!(soon(leaving.append(epoch, &[topic(9)])).await, Err(AppendError::Fenced { .. })));
-    while other.controller().is_some_and(|found| found.controller == BrokerId(1)) {
+    assert!(matches!(
+        soon(leaving.append(epoch, &[topic(9)])).await,
+        Err(AppendError::Fenced { .. })
+    ));
+    while other
+        .controller()
+        .is_some_and(|found| found.controller == BrokerId(1))
+    {
         let seen = other.controller();
         soon(other.controller_changed(seen.as_ref())).await;
     }

@@ -66,7 +66,11 @@ pub(in crate::store) fn encode(
 }
 
 /// Reads a snapshot file, all of it or nothing: a snapshot stands for records that are gone.
-pub(in crate::store) fn decode(id: SnapshotId, path: &Path, bytes: &[u8]) -> Result<(Snapshot, Quorum), OpenError> {
+pub(in crate::store) fn decode(
+    id: SnapshotId,
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(Snapshot, Quorum), OpenError> {
     let missing = |what| OpenError::Snapshot {
         path: PathBuf::from(path),
         what,

@@ -20,7 +20,7 @@ use crate::store::kv::{KeyValue, LeaseId, Order, Store, StoreError, Version};
 use crate::store::meta_log::{Leadership, Member};
 
 /// Entries read at once: each may have nearly a megabyte.
-pub(super) const ENTRIES_PER_RANGE: usize = 32;
+const ENTRIES_PER_RANGE: usize = 32;
 /// Latest entries that are kept for followers within this process; older ones are read from the store.
 const CACHE_BYTES_MAX: u64 = 16 << 20;
 
@@ -128,7 +128,9 @@ impl State {
     }
 
     pub(super) fn log_start(&self) -> Offset {
-        self.snapshot.as_ref().map_or(Offset::ZERO, |(head, _)| head.log_start)
+        self.snapshot
+            .as_ref()
+            .map_or(Offset::ZERO, |(head, _)| head.log_start)
     }
 
     /// Takes what was read of `controller_epoch`. A greater epoch than ours ends ours.
@@ -137,7 +139,10 @@ impl State {
             return;
         }
         if self.leads.is_some_and(|own| own.epoch < epochs.current()) {
-            tracing::warn!(epoch = epochs.current().0, "another member has become the controller");
+            tracing::warn!(
+                epoch = epochs.current().0,
+                "another member has become the controller"
+            );
             self.leads = None;
         }
         self.epochs = epochs;
@@ -146,7 +151,10 @@ impl State {
     /// From the cache, if it reaches back to `from`.
     fn cached_from(&self, from: Offset, max_bytes: usize) -> Option<Vec<LogBatch>> {
         let first = self.cached.partition_point(|(batch, _)| batch.last_offset < from);
-        let holds = self.cached.get(first).is_some_and(|(batch, _)| batch.base_offset <= from);
+        let holds = self
+            .cached
+            .get(first)
+            .is_some_and(|(batch, _)| batch.base_offset <= from);
         if !holds {
             return None;
         }
@@ -174,7 +182,10 @@ impl StoreMetaLog {
 
     pub fn controller(&self) -> Option<Leadership> {
         let state = self.shared().state.borrow();
-        state.controller.as_ref().map(|(leadership, _)| leadership.clone())
+        state
+            .controller
+            .as_ref()
+            .map(|(leadership, _)| leadership.clone())
     }
 
     pub async fn controller_changed(&self, seen: Option<&Leadership>) -> Option<Leadership> {

@@ -44,7 +44,13 @@ impl Position {
         if lines.next()? != LAYOUT {
             return None;
         }
-        let mut field = |name: &str| lines.next()?.strip_prefix(name)?.strip_prefix('=').map(str::to_owned);
+        let mut field = |name: &str| {
+            lines
+                .next()?
+                .strip_prefix(name)?
+                .strip_prefix('=')
+                .map(str::to_owned)
+        };
         Some(Position {
             store: field("store")?,
             log_id: Uuid::parse_str(&field("log")?).ok()?,
@@ -79,7 +85,10 @@ impl Position {
             store: shared.store.name().to_owned(),
             log_id: state.log_id,
             end_offset: state.end_offset,
-            attempt: state.epochs.at(Offset(state.end_offset.0 - 1)).map(|epoch| epoch.attempt),
+            attempt: state
+                .epochs
+                .at(Offset(state.end_offset.0 - 1))
+                .map(|epoch| epoch.attempt),
         }
     }
 }
@@ -100,7 +109,9 @@ pub(super) async fn run(shared: Rc<Shared>, dir: PathBuf) {
             let done = reactor::background(move || disk::write_atomic(&target, &bytes)).await;
             match done {
                 Ok(()) => written = Some(position),
-                Err(error) => tracing::warn!(path = %path.display(), %error, "how far the metadata was followed is not noted"),
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "how far the metadata was followed is not noted")
+                }
             }
         }
         reactor::sleep(WRITE_INTERVAL).await;

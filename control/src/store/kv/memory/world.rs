@@ -9,8 +9,8 @@ use reactor::Instant;
 use super::LIMITS;
 use super::faults::{Chance, Fate, Faults, Trip};
 use crate::store::kv::{
-    Change, Found, KeepAlive, KeyRange, KeyValue, LeaseId, Order, Outcome, Rejection, Revision, Step, Transaction,
-    Version,
+    Change, Found, KeepAlive, KeyRange, KeyValue, LeaseId, Order, Outcome, Rejection, Revision, Step,
+    Transaction, Version,
 };
 
 /// Changes kept at most; older ones are compacted.
@@ -172,7 +172,9 @@ impl World {
     }
 
     pub(super) fn range(&self, range: &KeyRange, order: Order, limit: usize) -> Found {
-        let within = self.entries.range(range.from.clone()..range.to.clone().max(range.from.clone()));
+        let within = self
+            .entries
+            .range(range.from.clone()..range.to.clone().max(range.from.clone()));
         let pair = |(key, entry): (&String, &Entry)| key_value(key, entry);
         let entries = match order {
             Order::Ascending => within.take(limit).map(pair).collect(),
@@ -186,7 +188,8 @@ impl World {
 
     pub(super) fn transact(&mut self, transaction: &Transaction) -> Outcome {
         let steps = &transaction.steps;
-        let too_large = |step: &Step| matches!(step, Step::Put { value, .. } if value.len() > LIMITS.value_bytes);
+        let too_large =
+            |step: &Step| matches!(step, Step::Put { value, .. } if value.len() > LIMITS.value_bytes);
         if steps.len() > LIMITS.steps || steps.iter().any(too_large) {
             return Outcome::Rejected(Rejection::TooLarge);
         }
@@ -197,7 +200,9 @@ impl World {
             }
         }
         for step in steps {
-            if let Step::Put { lease: Some(lease), .. } = step
+            if let Step::Put {
+                lease: Some(lease), ..
+            } = step
                 && !self.leases.contains_key(lease)
             {
                 return Outcome::LeaseLost;
@@ -276,7 +281,10 @@ impl World {
     pub(super) fn changes(&self, range: &KeyRange, after: Revision) -> Vec<Change> {
         let first = self.history.partition_point(|change| change.revision <= after);
         let changes = self.history.range(first..);
-        changes.filter(|change| range.contains(&change.key)).cloned().collect()
+        changes
+            .filter(|change| range.contains(&change.key))
+            .cloned()
+            .collect()
     }
 
     pub(super) fn compact(&mut self) {
@@ -340,7 +348,8 @@ impl World {
 
     pub(super) fn backup(&self) -> Vec<(String, Vec<u8>)> {
         let kept = self.entries.iter().filter(|(_, entry)| entry.lease.is_none());
-        kept.map(|(key, entry)| (key.clone(), entry.value.clone())).collect()
+        kept.map(|(key, entry)| (key.clone(), entry.value.clone()))
+            .collect()
     }
 
     /// Watches find their history gone; leases are over.
