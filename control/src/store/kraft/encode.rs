@@ -32,7 +32,7 @@ fn control(record: &ControlRecord) -> Control {
 
 /// The whole batches in `bytes` from the one that begins at `from` on; a batch that is cut off at the end is left out. What
 /// comes from another machine goes to the disk from here: every record is looked at.
-pub(super) fn decode(bytes: &Bytes, from: Offset) -> Result<Vec<Entry>, DecodeBatchError> {
+pub fn decode(bytes: &Bytes, from: Offset) -> Result<Vec<Entry>, DecodeBatchError> {
     let mut entries = Vec::new();
     let mut position = 0;
     for batch in Batches::new(bytes) {

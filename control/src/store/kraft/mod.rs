@@ -19,6 +19,7 @@ mod network;
 mod pending;
 mod voters_record;
 
+pub use encode::decode as decode_entries;
 pub use log::{QuorumConfig, QuorumMetaLog};
 pub use network::{ChangeOutcome, QuorumNetwork, QuorumPeers, QuorumServer};
 

@@ -9,6 +9,7 @@ use futures_util::future::LocalBoxFuture;
 use super::host::Host;
 use crate::config::Endpoint;
 use crate::quorum::{ChangeError, Description, NoAnswer, Request, Response, VoterChange};
+use crate::record::BrokerId;
 use crate::store::meta_log::Leadership;
 
 /// The way to other replicas. Requests to one replica may overtake each other; a Fetch waits at the leader, and must not
@@ -55,6 +56,21 @@ impl QuorumServer {
     /// `None` when this replica does not lead.
     pub fn describe(&self) -> Option<Description> {
         self.0.upgrade()?.describe()
+    }
+
+    /// Whether this is the replica of that node.
+    pub fn is(&self, id: BrokerId) -> bool {
+        self.0.upgrade().is_some_and(|host| host.member.id == id)
+    }
+
+    /// The voters, by this replica's log, and where they are.
+    pub fn voters(&self) -> Vec<(BrokerId, Endpoint)> {
+        let Some(host) = self.0.upgrade() else {
+            return Vec::new();
+        };
+        let core = host.core.borrow();
+        let voters = core.voters().iter();
+        voters.map(|voter| (voter.key.id, voter.endpoint.clone())).collect()
     }
 
     /// Who leads, as far as this replica knows.
