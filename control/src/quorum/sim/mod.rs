@@ -50,7 +50,14 @@ fn planted_bugs_are_found() {
     let mut unseen = Vec::new();
     for bug in Bug::ALL {
         plant(Some(*bug));
-        let found = seeds(5000).find_map(|seed| {
+        let scheduled = regressions::SCHEDULES
+            .iter()
+            .find(|(_, schedule)| std::panic::catch_unwind(schedule).is_err());
+        if let Some((name, _)) = scheduled {
+            println!("{bug:?}: schedule: {name}");
+            continue;
+        }
+        let found = seeds(1000).find_map(|seed| {
             let run = std::panic::catch_unwind(|| World::new(seed, Some(world::hard(seed))).run());
             match run {
                 Ok(Ok(())) => None,
