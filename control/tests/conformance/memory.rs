@@ -57,6 +57,21 @@ fn what_a_bad_store_answers_late_or_never_is_found_out() {
     }
 }
 
+#[test]
+fn the_duel_finds_a_fence_that_compares_creations() {
+    // A test of the test: with this bug two controllers write into one log, and a suite that passes then proves nothing.
+    let found = (0..10).any(|seed| {
+        let faults = Faults {
+            compares_creation: true,
+            ..Faults::many(seed)
+        };
+        let cluster = MemoryCluster::new(faults);
+        let fought = std::panic::catch_unwind(|| run(duel(&place(&cluster, LEASE), 3, 12, false)));
+        fought.is_err()
+    });
+    assert!(found);
+}
+
 fn seeds(usual: u64) -> u64 {
     std::env::var("SEEDS")
         .ok()
