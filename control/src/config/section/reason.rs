@@ -2,6 +2,7 @@
 
 pub(in crate::config) const SINGLE_NODE: &str = "the cluster is this one node";
 pub(in crate::config) const ONE_REPLICA: &str = "a cluster of one node has one replica of everything";
+pub(in crate::config) const FETCHERS: &str = "each core follows each other broker through one connection";
 pub(in crate::config) const MOVES: &str = "each core moves one partition at a time, as fast as the disks go";
 pub(in crate::config) const NO_QUORUM: &str =
     "the controller runs in this process on the embedded store, without a quorum";

@@ -52,7 +52,7 @@ pub(super) const SECTION: Section = Section {
             .default("65536")
             .bytes()
             .high()
-            .no_effect(reason::ONE_REPLICA)
+            .no_effect(reason::KERNEL_BUFFERS)
             .doc("Receive buffer of a follower's socket."),
         string("replica.selector.class")
             .doc(
@@ -65,7 +65,7 @@ pub(super) const SECTION: Section = Section {
             .at_least(1)
             .high()
             .cluster_wide()
-            .no_effect(reason::ONE_REPLICA)
+            .no_effect(reason::FETCHERS)
             .doc("Fetchers per source broker."),
         boolean("auto.leader.rebalance.enable")
             .default("true")
