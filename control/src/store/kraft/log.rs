@@ -89,7 +89,7 @@ impl QuorumMetaLog {
         Ok((log, cluster_id))
     }
 
-    fn host(&self) -> &Host {
+    pub(super) fn host(&self) -> &Host {
         &self.0.host
     }
 
