@@ -64,3 +64,6 @@ impl Meeting {
         REPLICAS.with_borrow(|replicas| replicas.get(&self.0).cloned())
     }
 }
+
+#[cfg(test)]
+mod tests;
