@@ -17,13 +17,16 @@ pub struct ListenError {
     pub source: io::Error,
 }
 
-/// The first address that the host's name stands for. 
+/// The first address that the host's name stands for.
 pub async fn resolve(endpoint: &Endpoint) -> io::Result<SocketAddr> {
     if let Ok(address) = endpoint.host.parse() {
         return Ok(SocketAddr::new(address, endpoint.port));
     }
     let found = reactor::resolve(&endpoint.host, endpoint.port).await?;
-    found.first().copied().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+    found
+        .first()
+        .copied()
+        .ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
 /// Every listener of `listeners`, by name.

@@ -20,8 +20,8 @@ use crate::quorum_wire::{Meeting, QuorumApis};
 use crate::log_dirs::{self, Directories, Locked};
 use crate::publish::ShardPublisher;
 use crate::registration;
-use crate::store::{self, StoreConfigError};
 use crate::shard::{self, Mesh, Node, Router, Setup, Shard, ShardId};
+use crate::store::{self, StoreConfigError};
 
 /// Why the broker does not start, or did not end well. Every line says what to look at.
 #[derive(Debug, thiserror::Error)]
@@ -309,7 +309,10 @@ fn advertised_host(config: &BrokerConfig) -> String {
     let first = config.advertised_listeners.first();
     first
         .filter(|listener| !listener.endpoint.is_wildcard() && !listener.endpoint.host.is_empty())
-        .map_or_else(|| "localhost".to_owned(), |listener| listener.endpoint.host.clone())
+        .map_or_else(
+            || "localhost".to_owned(),
+            |listener| listener.endpoint.host.clone(),
+        )
 }
 
 fn announcement(node: &Node, probe: &reactor::Probe, shard_count: usize, took: Duration) -> String {

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import time
 from pathlib import Path
 
 from broker import RINGLOG
@@ -33,6 +34,15 @@ def run(t, cluster):
         assert lies_on(cluster, "rl-hand") == {0: [1, 2], 1: [1, 3], 2: [2, 1]}
         assert said(cluster, "topic", "describe", "rl-hand", "--under-replicated-partitions") == []
 
+    with t.case("ringlog cluster quorum"):
+        if cluster.store:
+            code, _, err = ringlog(cluster, "cluster", "quorum", check=False)
+            assert code == 1 and "not kept by a quorum" in err, err
+        else:
+            rows = said(cluster, "cluster", "quorum")
+            assert sorted(row["node"] for row in rows) == [1, 2, 3], rows
+            assert [row["node"] for row in rows if row["role"] == "leader"] == [cluster.controller()], rows
+
     with t.case("ringlog reassign: plans, shows, runs, follows"):
         ringlog(cluster, "topic", "create", "rl-skewed", "--replica-assignment", ",".join(["1:2"] * 6))
         tools.fill(cluster, "rl-skewed", count=12_000)
@@ -56,6 +66,19 @@ def run(t, cluster):
         after = said(cluster, "reassign", "--topic", "rl-skewed", "--sample", "0", "--execute", "--no-wait")
         assert after["state"] == "begun", after
         wait_until(lambda: said(cluster, "reassign", "--verify")["done"], "the moves to be done", 60)
+
+    with t.case("ringlog reassign: moves keep to a throttle"):
+        ringlog(cluster, "topic", "create", "rl-slow", "--replica-assignment", "1")
+        tools.fill(cluster, "rl-slow", count=16_000)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "plan.json"
+            file.write_text(json.dumps(tools.as_json({"rl-slow": {0: [2]}})))
+            began = time.monotonic()
+            ringlog(cluster, "reassign", "--from", file, "--execute", "--throttle", "1000000")
+            took = time.monotonic() - began
+        # 16 MB; Kafka counts over ten seconds, so that the first 10 MB may pass at once
+        assert took > 3, f"16 MB in {took:.1f} s at 1 MB/s"
+        assert lies_on(cluster, "rl-slow") == {0: [2]}
 
     with t.case("ringlog reassign: drains a broker"):
         ringlog(cluster, "topic", "create", "rl-drained", "--replica-assignment", "3:1,1:3,2:3")

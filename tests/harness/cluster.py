@@ -255,7 +255,7 @@ class Cluster:
 
     def _ask(self, node, topics, timeout):
         with Wire(node.address, timeout=timeout) as wire:
-            return Metadata(wire.call(METADATA, 1, metadata_body(*topics)))
+            return Metadata.of(wire, *topics)
 
     def metadata(self, *topics, timeout=3, of=None):
         """What the first broker that answers says."""
@@ -324,10 +324,12 @@ class Cluster:
         try:
             wait_until(lambda: self.in_sync(*topics, replicas=replicas), "", seconds)
         except AssertionError:
-            said = {node.id: {f"{topic}-{number}": (found.leader, found.isr)
-                              for (topic, number), found in self.metadata(*topics, of=node).partitions.items()}
-                    for node in self.nodes if node.alive and not node.is_paused}
-            raise AssertionError(f"not all replicas in sync after {seconds} s; leader and ISR by broker: {said}") from None
+            asked = next((node for node in self.nodes if node.alive and not node.is_paused), self.nodes[0])
+            partitions = self.metadata(*topics, of=asked).partitions
+            behind = [f"{topic}-{number} leader {found.leader} ISR {found.isr}" for (topic, number), found in sorted(partitions.items())
+                      if found.leader < 0 or len(found.isr) != (replicas or len(self.nodes))]
+            raise AssertionError(f"{len(behind)} of {len(partitions)} partitions not in sync after {seconds} s, says broker {asked.id}: "
+                                 f"{', '.join(behind[:4])}") from None
         return time.monotonic() - began
 
 
@@ -359,17 +361,23 @@ def kafka_controller(nodes):
 
 
 class Metadata:
-    """An answer to Metadata v1."""
+    """An answer to Metadata v4, the first that does not create what it is asked for."""
+
+    @classmethod
+    def of(cls, wire, *topics):
+        return cls(wire.call(METADATA, 4, metadata_body(*topics) + int8(0)))
 
     def __init__(self, answer):
         self.brokers, self.partitions, self.controller = {}, {}, -1
         if answer is None:
             return
         reader = Reader(answer)
+        reader.number(4)  # throttle time
         for _ in range(reader.number(4)):
             number, host, port = reader.number(4), reader.string(), reader.number(4)
             reader.string()  # rack
             self.brokers[number] = (host, port)
+        reader.string()  # cluster id
         self.controller = reader.number(4)
         for _ in range(reader.number(4)):
             reader.number(2)
