@@ -24,11 +24,12 @@ const SERVED: [(i16, i16, i16); 11] = [
     // by topic id, with what the follower knows to be committed
     (FetchRequest::KEY, 18, 18),
     (ApiVersionsRequest::KEY, 0, 5),
-    (VoteRequest::KEY, 0, 2),
-    (BeginQuorumEpochRequest::KEY, 0, 1),
-    (EndQuorumEpochRequest::KEY, 0, 1),
+    // versions 0 know no directories
+    (VoteRequest::KEY, 1, 2),
+    (BeginQuorumEpochRequest::KEY, 1, 1),
+    (EndQuorumEpochRequest::KEY, 1, 1),
     (DescribeQuorumRequest::KEY, 0, 2),
-    (FetchSnapshotRequest::KEY, 0, 1),
+    (FetchSnapshotRequest::KEY, 1, 1),
     (DescribeClusterRequest::KEY, 1, 2),
     (AddRaftVoterRequest::KEY, 0, 0),
     (RemoveRaftVoterRequest::KEY, 0, 0),
@@ -153,7 +154,8 @@ async fn answer(replica: Replica, mut frame: BytesMut) -> Option<Bytes> {
         }
         DescribeQuorumRequest::KEY => {
             let request: DescribeQuorumRequest = asked.decode()?;
-            asked.reply(&describe_quorum(&replica, &request).await)
+            let response = describe_quorum(&replica, &request).await;
+            asked.reply(&describe::at_version(response, version))
         }
         DescribeClusterRequest::KEY => {
             let request: DescribeClusterRequest = asked.decode()?;
