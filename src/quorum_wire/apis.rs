@@ -5,9 +5,9 @@ use control::quorum::{Request, Response};
 use futures_util::future::LocalBoxFuture;
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::{
-    AddRaftVoterRequest, ApiVersionsResponse as PlainApiVersions, BeginQuorumEpochRequest, DescribeClusterRequest,
-    DescribeQuorumRequest, EndQuorumEpochRequest, FetchRequest, FetchSnapshotRequest, RemoveRaftVoterRequest,
-    UpdateRaftVoterRequest, VoteRequest,
+    AddRaftVoterRequest, ApiVersionsResponse as PlainApiVersions, BeginQuorumEpochRequest,
+    DescribeClusterRequest, DescribeQuorumRequest, EndQuorumEpochRequest, FetchRequest, FetchSnapshotRequest,
+    RemoveRaftVoterRequest, UpdateRaftVoterRequest, VoteRequest,
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Request as Message, StrBytes};
 use net::error::ErrorCode;
@@ -90,9 +90,14 @@ async fn answer(replica: Replica, mut frame: BytesMut) -> Option<Bytes> {
             let request: FetchRequest = asked.decode()?;
             if is_foreign(&replica, request.cluster_id.as_ref()) {
                 let code = ErrorCode::InconsistentClusterId.code();
-                return asked.reply(&kafka_protocol::messages::FetchResponse::default().with_error_code(code));
+                return asked
+                    .reply(&kafka_protocol::messages::FetchResponse::default().with_error_code(code));
             }
-            match replica.server.serve(Request::Fetch(asks::read_fetch(&request)?)).await? {
+            match replica
+                .server
+                .serve(Request::Fetch(asks::read_fetch(&request)?))
+                .await?
+            {
                 Response::Fetch(response) => asked.reply(&responses::fetch(&response)),
                 _ => None,
             }
@@ -107,7 +112,11 @@ async fn answer(replica: Replica, mut frame: BytesMut) -> Option<Bytes> {
                 let code = ErrorCode::InconsistentClusterId.code();
                 return asked.reply(&kafka_protocol::messages::VoteResponse::default().with_error_code(code));
             }
-            match replica.server.serve(Request::Vote(asks::read_vote(&request)?)).await? {
+            match replica
+                .server
+                .serve(Request::Vote(asks::read_vote(&request)?))
+                .await?
+            {
                 Response::Vote(response) => asked.reply(&responses::vote(&response)),
                 _ => None,
             }
@@ -116,8 +125,9 @@ async fn answer(replica: Replica, mut frame: BytesMut) -> Option<Bytes> {
             let request: BeginQuorumEpochRequest = asked.decode()?;
             if is_foreign(&replica, request.cluster_id.as_ref()) {
                 let code = ErrorCode::InconsistentClusterId.code();
-                return asked
-                    .reply(&kafka_protocol::messages::BeginQuorumEpochResponse::default().with_error_code(code));
+                return asked.reply(
+                    &kafka_protocol::messages::BeginQuorumEpochResponse::default().with_error_code(code),
+                );
             }
             let request = Request::BeginQuorumEpoch(asks::read_begin(&request)?);
             match replica.server.serve(request).await? {
@@ -129,8 +139,9 @@ async fn answer(replica: Replica, mut frame: BytesMut) -> Option<Bytes> {
             let request: EndQuorumEpochRequest = asked.decode()?;
             if is_foreign(&replica, request.cluster_id.as_ref()) {
                 let code = ErrorCode::InconsistentClusterId.code();
-                return asked
-                    .reply(&kafka_protocol::messages::EndQuorumEpochResponse::default().with_error_code(code));
+                return asked.reply(
+                    &kafka_protocol::messages::EndQuorumEpochResponse::default().with_error_code(code),
+                );
             }
             let request = Request::EndQuorumEpoch(asks::read_end(&request)?);
             match replica.server.serve(request).await? {
@@ -142,8 +153,9 @@ async fn answer(replica: Replica, mut frame: BytesMut) -> Option<Bytes> {
             let request: FetchSnapshotRequest = asked.decode()?;
             if is_foreign(&replica, request.cluster_id.as_ref()) {
                 let code = ErrorCode::InconsistentClusterId.code();
-                return asked
-                    .reply(&kafka_protocol::messages::FetchSnapshotResponse::default().with_error_code(code));
+                return asked.reply(
+                    &kafka_protocol::messages::FetchSnapshotResponse::default().with_error_code(code),
+                );
             }
             let request = asks::read_fetch_snapshot(&request)?;
             let id = request.id;
@@ -160,7 +172,10 @@ async fn answer(replica: Replica, mut frame: BytesMut) -> Option<Bytes> {
         DescribeClusterRequest::KEY => {
             let request: DescribeClusterRequest = asked.decode()?;
             let (leader, voters) = (replica.server.leadership(), replica.server.voters());
-            let voters = voters.into_iter().map(|(id, endpoint)| (id.0, endpoint)).collect();
+            let voters = voters
+                .into_iter()
+                .map(|(id, endpoint)| (id.0, endpoint))
+                .collect();
             asked.reply(&describe::controllers(
                 &replica.cluster_id,
                 leader,

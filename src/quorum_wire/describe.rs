@@ -4,7 +4,9 @@ use control::config::Endpoint;
 use control::quorum::{Description, ReplicaState};
 use control::store::Leadership;
 use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
-use kafka_protocol::messages::describe_quorum_response::{self as response, Listener, Node, PartitionData, TopicData};
+use kafka_protocol::messages::describe_quorum_response::{
+    self as response, Listener, Node, PartitionData, TopicData,
+};
 use kafka_protocol::messages::{
     BrokerId, DescribeClusterResponse, DescribeQuorumRequest, DescribeQuorumResponse, TopicName,
 };
@@ -96,7 +98,11 @@ pub fn at_version(mut response: DescribeQuorumResponse, version: i16) -> Describ
         response.nodes.clear();
         let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
         for partition in partitions {
-            for state in partition.current_voters.iter_mut().chain(&mut partition.observers) {
+            for state in partition
+                .current_voters
+                .iter_mut()
+                .chain(&mut partition.observers)
+            {
                 state.replica_directory_id = Uuid::nil();
             }
         }

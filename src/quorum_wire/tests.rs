@@ -71,7 +71,10 @@ fn what_is_asked_arrives_as_it_was() {
         endpoint: view().endpoint,
         voter: Some(key(3)),
     };
-    assert_eq!(asks::read_begin(&asked(1, &asks::begin("c", &begin))), Some(begin));
+    assert_eq!(
+        asks::read_begin(&asked(1, &asks::begin("c", &begin))),
+        Some(begin)
+    );
     let end = EndQuorumEpoch {
         epoch: ControllerEpoch(3),
         leader: BrokerId(1),
@@ -86,7 +89,10 @@ fn what_is_asked_arrives_as_it_was() {
         high_watermark: Offset(9),
         number: 0,
     };
-    assert_eq!(asks::read_fetch(&asked(18, &asks::fetch("c", &fetch))), Some(fetch));
+    assert_eq!(
+        asks::read_fetch(&asked(18, &asks::fetch("c", &fetch))),
+        Some(fetch)
+    );
     let snapshot = FetchSnapshotRequest {
         epoch: ControllerEpoch(3),
         replica: key(2),
@@ -102,13 +108,20 @@ fn what_is_asked_arrives_as_it_was() {
 
 #[test]
 fn what_is_answered_arrives_as_it_was() {
-    for (granted, refusal) in [(true, None), (false, None), (false, Some(Refusal::FencedLeaderEpoch))] {
+    for (granted, refusal) in [
+        (true, None),
+        (false, None),
+        (false, Some(Refusal::FencedLeaderEpoch)),
+    ] {
         let vote = VoteResponse {
             view: view(),
             refusal,
             granted,
         };
-        assert_eq!(responses::read_vote(&answered(2, &responses::vote(&vote))), Some(vote));
+        assert_eq!(
+            responses::read_vote(&answered(2, &responses::vote(&vote))),
+            Some(vote)
+        );
     }
     let plain = PlainResponse {
         view: LeaderView {
@@ -118,8 +131,14 @@ fn what_is_answered_arrives_as_it_was() {
         },
         refusal: Some(Refusal::InvalidVoterKey),
     };
-    assert_eq!(responses::read_begin(&answered(1, &responses::begin(&plain))), Some(plain.clone()));
-    assert_eq!(responses::read_end(&answered(1, &responses::end(&plain))), Some(plain));
+    assert_eq!(
+        responses::read_begin(&answered(1, &responses::begin(&plain))),
+        Some(plain.clone())
+    );
+    assert_eq!(
+        responses::read_end(&answered(1, &responses::end(&plain))),
+        Some(plain)
+    );
     let request = FetchRequest {
         epoch: ControllerEpoch(7),
         replica: key(1),
@@ -217,7 +236,10 @@ fn a_quorum_describes_itself() {
         assert_eq!((partition.leader_id.0, partition.leader_epoch), (1, epoch.0));
         assert_eq!(partition.high_watermark, log.end_offset().0);
         assert_eq!(partition.current_voters.len(), 1);
-        assert_eq!(partition.current_voters[0].replica_directory_id, key(1).directory.0);
+        assert_eq!(
+            partition.current_voters[0].replica_directory_id,
+            key(1).directory.0
+        );
         assert_eq!(quorum.nodes[0].listeners[0].port, 9093);
         let remove = kafka::RemoveRaftVoterRequest::default()
             .with_voter_id(5)
@@ -239,6 +261,10 @@ fn a_quorum_describes_itself() {
         assert_eq!(refused.error_code, ErrorCode::InconsistentClusterId.code());
         assert_eq!(log.controller().expect("still").epoch, epoch);
     };
-    let run = async { reactor::timeout(Duration::from_secs(20), run).await.expect("in time") };
+    let run = async {
+        reactor::timeout(Duration::from_secs(20), run)
+            .await
+            .expect("in time")
+    };
     reactor::run(reactor::Config::default(), run).expect("a reactor");
 }
