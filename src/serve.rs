@@ -16,9 +16,9 @@ use reactor::{BackendChoice, Listener, ThreadHandle};
 use crate::address::{self, ListenError};
 use crate::admin;
 use crate::control_channel;
-use crate::quorum_wire::{Meeting, QuorumApis};
 use crate::log_dirs::{self, Directories, Locked};
 use crate::publish::ShardPublisher;
+use crate::quorum_wire::{Meeting, QuorumApis};
 use crate::registration;
 use crate::shard::{self, Mesh, Node, Router, Setup, Shard, ShardId};
 use crate::store::{self, StoreConfigError};
@@ -295,13 +295,14 @@ fn control_listener(config: &BrokerConfig) -> Endpoint {
         StoreUrl::Embedded | StoreUrl::Etcd(_) | StoreUrl::ZooKeeper(_) => None,
     };
     let told = config.control_listener.clone();
-    told.or(as_voter.map(|(_, endpoint)| endpoint.clone())).unwrap_or_else(|| Endpoint {
-        host: config
-            .listeners
-            .first()
-            .map_or_else(String::new, |listener| listener.endpoint.host.clone()),
-        port: 0,
-    })
+    told.or(as_voter.map(|(_, endpoint)| endpoint.clone()))
+        .unwrap_or_else(|| Endpoint {
+            host: config
+                .listeners
+                .first()
+                .map_or_else(String::new, |listener| listener.endpoint.host.clone()),
+            port: 0,
+        })
 }
 
 /// What the other members are told where the control thread listens on every interface: the host that clients are told.

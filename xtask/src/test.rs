@@ -46,6 +46,9 @@ pub fn run(arguments: &[String]) -> Done {
                 .args(["--", "planted"])
                 .env("SEEDS", "3000"),
         )?;
+        shell::step("planted bugs: the simulation of the quorum, or a schedule of it, finds each");
+        let hunt = ["test", "--quiet", "-p", "control", "--features", "planted-bugs", "--lib"];
+        shell::run(shell::cargo().args(hunt).args(["--", "planted_bugs_are_found"]))?;
     }
     install::all()?;
     dataset::run()?;
