@@ -5,7 +5,7 @@
 //! acknowledge when all in sync have fetched, and ask for another ISR knowing less than the controller does. A log is the
 //! leader epochs of its records: two logs that agree in one of them agree in all before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::types::LeaderEpoch;
 
@@ -46,6 +46,8 @@ struct Walk {
     acknowledged: Vec<Vec<i32>>,
     leaders: BTreeMap<(i32, LeaderEpoch), BrokerId>,
     may_lose: bool,
+    /// Brokers and partitions: only replicas that lost records.
+    forgot_alone: BTreeSet<(i32, i32)>,
     /// By partition, the epoch that began with a loss: what earlier leaders say counts no more.
     lost_at: Vec<LeaderEpoch>,
     acknowledgement_count: usize,
@@ -75,6 +77,7 @@ impl Walk {
             acknowledged: vec![Vec::new(); PARTITIONS as usize],
             leaders: BTreeMap::new(),
             may_lose: false,
+            forgot_alone: BTreeSet::new(),
             lost_at: vec![LeaderEpoch(0); PARTITIONS as usize],
             acknowledgement_count: 0,
             election_count: 0,
@@ -319,6 +322,9 @@ impl Walk {
             self.may_lose = true;
             for number in 0..PARTITIONS {
                 let lost = self.below(3) as usize;
+                if self.state(number).replicas == [BrokerId(id)] {
+                    self.forgot_alone.insert((id, number));
+                }
                 let log = &mut self.replica(id, number).log;
                 log.truncate(log.len().saturating_sub(lost));
             }
@@ -403,7 +409,7 @@ impl Walk {
         let kept = common(&log, safe);
         if kept < safe.len() {
             // Where it was all there was, nobody else has more, and there is nothing to recover.
-            let was_alone = before.isr == [leader];
+            let was_alone = self.forgot_alone.contains(&(leader.0, number));
             assert!(
                 was_alone || after.leader_recovery == LeaderRecovery::Recovering,
                 "{leader} lacks what was acknowledged; {at}"
