@@ -1,9 +1,11 @@
 //! The broker as a library: what `main.rs` runs, and what the whole-cluster simulation runs on machines that do not exist.
 
+mod address;
 mod admin;
 mod api;
 pub mod cli;
 mod client;
+mod control_channel;
 mod coordinator;
 mod dispatch;
 mod fetch_read;
@@ -17,6 +19,5 @@ mod publish;
 mod purgatory;
 mod registration;
 pub mod serve;
-mod session;
 mod shard;
 mod topic_config;

@@ -70,7 +70,7 @@ impl Cluster {
         }
         let config = self.config(index);
         let life = async move {
-            let ended = ringlog::serve::run(config, BackendChoice::Auto, |line| {
+            let ended = ringlog::serve::run(config, BackendChoice::Auto, None, |line| {
                 reactor::sim::trace_line(line);
             });
             match ended.await {

@@ -23,11 +23,14 @@ pub struct BrokerConfig {
     pub cores: CoreList,
     /// Address of metrics and health; `None`: not served.
     pub admin_listener: Option<super::Endpoint>,
+    /// Of the control thread in a cluster; `None`: any port of the first listener's interface.
+    pub control_listener: Option<super::Endpoint>,
     pub store: Store,
     pub io_backend: IoBackend,
     pub requests: RequestLimits,
     pub topics: TopicDefaults,
     pub fetch: FetchLimits,
+    pub cluster: ClusterTiming,
     pub groups: GroupLimits,
     pub offsets: OffsetsTopic,
     pub log: LogUpkeep,
@@ -90,6 +93,18 @@ pub struct TopicDefaults {
 pub struct FetchLimits {
     pub answer_max_bytes: u32,
     pub session_count: u32,
+}
+
+/// When the controller does what nobody asks for, and when it gives brokers up.
+#[derive(Clone, Debug)]
+pub struct ClusterTiming {
+    /// Between two heartbeats of a broker; at least 1.
+    pub heartbeat_interval_ms: u64,
+    /// Without a heartbeat; at least two intervals.
+    pub session_timeout_ms: u64,
+    /// `None`: leaders stay where they are.
+    pub leader_balance_interval_ms: Option<u64>,
+    pub unclean_election_interval_ms: u64,
 }
 
 /// Bounds of classic groups.
@@ -222,6 +237,9 @@ fn read(settings: Settings) -> BrokerConfig {
         admin_listener: reader
             .text("ringlog.admin.listener")
             .and_then(|text| super::Endpoint::parse(&text).ok()),
+        control_listener: reader
+            .text("ringlog.control.listener")
+            .and_then(|text| super::Endpoint::parse(&text).ok()),
         store: store(&reader),
         io_backend: match reader.text("ringlog.io.backend").as_deref() {
             Some("io_uring") => IoBackend::IoUring,
@@ -248,6 +266,16 @@ fn read(settings: Settings) -> BrokerConfig {
         fetch: FetchLimits {
             answer_max_bytes: reader.count("fetch.max.bytes"),
             session_count: reader.count("max.incremental.fetch.session.cache.slots"),
+        },
+        cluster: ClusterTiming {
+            heartbeat_interval_ms: reader.amount("broker.heartbeat.interval.ms"),
+            session_timeout_ms: reader.amount("broker.session.timeout.ms"),
+            leader_balance_interval_ms: {
+                let interval = reader.amount("leader.imbalance.check.interval.seconds");
+                let is_enabled = reader.boolean("auto.leader.rebalance.enable");
+                is_enabled.then(|| interval.saturating_mul(1000))
+            },
+            unclean_election_interval_ms: reader.amount("unclean.leader.election.interval.ms"),
         },
         groups: GroupLimits {
             session_min_ms: reader.count("group.min.session.timeout.ms"),

@@ -22,6 +22,7 @@ mod bounds;
 mod broker;
 mod broker_dynamic;
 mod describe;
+mod election;
 mod error;
 mod group;
 mod help;
@@ -41,11 +42,12 @@ mod view;
 
 pub use alter::{Change, Resource, Write};
 pub use broker::{
-    BrokerConfig, CoreList, FetchLimits, GroupLimits, IoBackend, JournalLimits, LogUpkeep, OffsetsTopic,
+    BrokerConfig, ClusterTiming, CoreList, FetchLimits, GroupLimits, IoBackend, JournalLimits, LogUpkeep, OffsetsTopic,
     RequestLimits, Store, TopicDefaults,
 };
 pub use broker_dynamic::BrokerDynamic;
 pub use describe::{ConfigRow, ConfigSource, ConfigSynonym, Detail};
+pub use election::ElectionConfig;
 pub use error::{ConfigError, ConfigErrorKind};
 pub use group::GroupConfig;
 pub use help::{flag_help, help};

@@ -132,6 +132,7 @@ pub(super) mod tests {
         let none = Overrides::new();
         let view = ConfigView::new(&broker, &none, &none);
         view.topic(&none);
+        view.election(&none);
         view.group(&none);
         view.dynamic();
         let read = READ.with_borrow(BTreeSet::clone);

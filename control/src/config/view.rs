@@ -2,6 +2,7 @@
 
 use super::broker::BrokerConfig;
 use super::broker_dynamic::BrokerDynamic;
+use super::election::ElectionConfig;
 use super::group::GroupConfig;
 use super::layers::{Layers, Overrides};
 use super::property::Owner;
@@ -30,6 +31,11 @@ impl<'a> ConfigView<'a> {
 
     pub fn topic(&self, overrides: &Overrides) -> TopicConfig {
         TopicConfig::read(&Reader::of(Owner::Topic, self.layers, overrides))
+    }
+
+    /// The little of [`ConfigView::topic`] that elections need.
+    pub fn election(&self, overrides: &Overrides) -> ElectionConfig {
+        ElectionConfig::read(&Reader::of(Owner::Topic, self.layers, overrides))
     }
 
     pub fn group(&self, overrides: &Overrides) -> GroupConfig {

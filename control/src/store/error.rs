@@ -122,6 +122,9 @@ pub enum ReadError {
     /// Records from here on are only in the snapshot any more.
     #[error("offset {from} is behind the log, which begins at {log_start}")]
     BehindLog { from: Offset, log_start: Offset },
+    /// The store does not answer now.
+    #[error("the store is not available: {reason}")]
+    Unavailable { reason: String },
     #[error("offset {from} is past the log's end {end}")]
     PastEnd { from: Offset, end: Offset },
     #[error("{operation} of {}: {source}", .path.display())]

@@ -135,6 +135,14 @@ impl MetaLog {
         }
     }
 
+    /// Whether this member keeps the log on its own disk, and so has to make snapshots of it itself; otherwise the
+    /// controller makes them for all.
+    pub fn is_local(&self) -> bool {
+        match self {
+            MetaLog::Embedded(_) => true,
+        }
+    }
+
     /// The controller, as far as this member knows.
     pub fn controller(&self) -> Option<Leadership> {
         match self {

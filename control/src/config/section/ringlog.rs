@@ -31,6 +31,13 @@ pub(super) const SECTION: Section = Section {
                 "Where cluster metadata lives. embedded: in a log of its own in the first of \
                  log.dirs.",
             ),
+        string("ringlog.control.listener")
+            .default("none")
+            .endpoint_or_none()
+            .doc(
+                "HOST:PORT at which the brokers of a cluster reach each other's control threads; none: any port of \
+                 the first listener's interface. A quorum listens at its voters' addresses instead.",
+            ),
         string("ringlog.io.backend")
             .default("auto")
             .one_of(&["auto", "io_uring", "epoll"])

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use engine::types::Offset;
+use reactor::Instant;
 use uuid::Uuid;
 
 use super::*;
 use crate::config::{BrokerConfig, Settings};
-use crate::image::{ClusterImage, ConfigResource, ResourceKind};
+use crate::image::{ClusterImage, ConfigResource, MetadataPosition, ResourceKind};
 use crate::record::*;
 
 mod brokers;
@@ -24,6 +25,8 @@ struct Cluster {
     image: ClusterImage,
     next_offset: i64,
     seed: u64,
+    now: Instant,
+    liveness: Liveness,
 }
 
 impl Cluster {
@@ -34,6 +37,8 @@ impl Cluster {
         settings.add_file(properties.as_bytes()).expect("properties");
         let (config, _) = BrokerConfig::from_settings(settings).expect("config");
         let mut cluster = Cluster {
+            now: Instant::from_nanos(1_000_000_000),
+            liveness: Liveness::new(&config.cluster),
             controller: Controller::new(Arc::new(config)),
             image: ClusterImage::empty(CLUSTER),
             next_offset: 0,
@@ -58,15 +63,21 @@ impl Cluster {
         let mut context = Context {
             next_offset: Offset(self.next_offset),
             random: &mut random,
+            now: self.now,
+            liveness: &mut self.liveness,
         };
         let decision = self.controller.decide(&mut context, request, &self.image)?;
-        self.next_offset += decision.records.len() as i64;
-        let (image, _) = self
-            .image
-            .apply(&decision.records)
-            .expect("decisions fit the image");
-        self.image = image;
+        self.replay(&decision.records);
         Ok(decision.response)
+    }
+
+    fn replay(&mut self, records: &[Record]) {
+        self.next_offset += records.len() as i64;
+        let (image, _) = self.image.apply(records).expect("decisions fit the image");
+        self.image = image.at(MetadataPosition {
+            offset: Offset(self.next_offset - 1),
+            epoch: ControllerEpoch(0),
+        });
     }
 
     fn register(&mut self, id: i32, incarnation: u128, previous_shutdown: PreviousShutdown) -> BrokerEpoch {
