@@ -20,4 +20,5 @@ mod purgatory;
 mod registration;
 pub mod serve;
 mod shard;
+mod store;
 mod topic_config;

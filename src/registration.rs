@@ -28,7 +28,11 @@ pub fn of(node: &Node, directories: &Directories) -> Registration {
         port: listener.port,
         ..BrokerEndpoint::default()
     });
-    debug_assert!(node.listeners.iter().all(|listener| listener.name != CONTROL_LISTENER));
+    debug_assert!(
+        node.listeners
+            .iter()
+            .all(|listener| listener.name != CONTROL_LISTENER)
+    );
     Registration {
         endpoints: endpoints.collect(),
         features: vec![

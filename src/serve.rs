@@ -20,6 +20,7 @@ use crate::log_dirs::{self, Directories, Locked};
 use crate::publish::ShardPublisher;
 use crate::registration;
 use crate::shard::{self, Mesh, Node, Router, Setup, Shard, ShardId};
+use crate::store::{self, StoreConfigError};
 
 /// Why the broker does not start, or did not end well. Every line says what to look at.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,8 @@ pub enum ServeError {
     Registration(CallError),
     #[error("{0}")]
     Listen(#[from] ListenError),
+    #[error("{0}")]
+    Store(#[from] StoreConfigError),
     #[error("ringlog.io.backend: {0}")]
     Backend(std::io::Error),
     #[error("cannot start a thread: {0}")]
@@ -85,10 +88,11 @@ pub async fn run(
     let mut signal = pin!(reactor::shutdown_signal());
     let probe = reactor::probe(backend).map_err(ServeError::Backend)?;
     let config = Arc::new(log_dirs::adopt_node_id(config)?);
-    let locked = Locked::open(&config, "embedded")?;
-    let store = store.unwrap_or_else(|| StoreConfig::Embedded {
-        dir: locked.first().to_owned(),
-    });
+    let locked = Locked::open(&config, config.store.scheme())?;
+    let store = match store {
+        Some(store) => store,
+        None => store::configured(&config, locked.first())?,
+    };
     let listeners = address::listen(&config).await?;
     let admin_listener = address::listen_admin(&config).await?;
     let cores = cores(&config.cores);
@@ -102,7 +106,6 @@ pub async fn run(
     let session = Arc::new(Session::default());
     let network = match &store {
         StoreConfig::Embedded { .. } => None,
-        #[allow(unreachable_patterns)]
         _ => Some(control_channel::network(
             control_listener(&config),
             advertised_host(&config),
@@ -294,7 +297,10 @@ fn advertised_host(config: &BrokerConfig) -> String {
     let first = config.advertised_listeners.first();
     first
         .filter(|listener| !listener.endpoint.is_wildcard() && !listener.endpoint.host.is_empty())
-        .map_or_else(|| "localhost".to_owned(), |listener| listener.endpoint.host.clone())
+        .map_or_else(
+            || "localhost".to_owned(),
+            |listener| listener.endpoint.host.clone(),
+        )
 }
 
 fn announcement(node: &Node, probe: &reactor::Probe, shard_count: usize, took: Duration) -> String {
@@ -343,7 +349,7 @@ async fn stop(
     }
     join_all((0..main.shard_count()).map(|index| main.send(ShardId(index), shard::end))).await;
     for thread in threads {
-        thread.ended().await.map_err(ServeError::Thread)?;
+        thread.join().map_err(ServeError::Thread)?;
     }
     Ok(written?)
 }

@@ -25,10 +25,12 @@ impl Peers for MemberPeers {
             let address = resolve(&to)
                 .await
                 .map_err(|error| PeerError::Unreachable(error.to_string()))?;
-            let socket = Socket::connect(address).await.map_err(|error| match error.kind() {
-                io::ErrorKind::ConnectionRefused => PeerError::Refused,
-                _ => PeerError::Unreachable(error.to_string()),
-            })?;
+            let socket = Socket::connect(address)
+                .await
+                .map_err(|error| match error.kind() {
+                    io::ErrorKind::ConnectionRefused => PeerError::Refused,
+                    _ => PeerError::Unreachable(error.to_string()),
+                })?;
             let peer: Rc<dyn Peer> = Rc::new(Connection::new(socket));
             Ok(peer)
         })
@@ -147,7 +149,8 @@ impl Link {
 
     fn take_answers(&self, received: &mut BytesMut) -> Result<(), String> {
         while let Some(frame) = next_frame(received, FRAME_BYTES_MAX).map_err(|error| error.to_string())? {
-            let (correlation_id, body) = frame::split_answer(frame).ok_or("an answer without a correlation id")?;
+            let (correlation_id, body) =
+                frame::split_answer(frame).ok_or("an answer without a correlation id")?;
             // One that nobody waits for any more is thrown away.
             if let Some(waiting) = self.waiting.borrow_mut().remove(&correlation_id) {
                 let _asker_may_be_gone = waiting.send(Ok(body.to_vec()));

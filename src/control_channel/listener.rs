@@ -101,7 +101,9 @@ async fn receive<A: ControllerApis>(
             Ok(Err(error)) => return Err(error.to_string()),
             Err(_) => return Err("idle".to_owned()),
         }
-        while let Some(frame) = next_frame(&mut received, FRAME_BYTES_MAX).map_err(|error| error.to_string())? {
+        while let Some(frame) =
+            next_frame(&mut received, FRAME_BYTES_MAX).map_err(|error| error.to_string())?
+        {
             answers.room().await;
             match frame::split_question(frame) {
                 Ok((correlation_id, body)) => {

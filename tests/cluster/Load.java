@@ -30,7 +30,8 @@ import org.apache.kafka.common.serialization.ByteArraySerializer;
  *
  * <pre>
  * start KEY=VALUE...   bootstrap topic partitions interval_us id acks reads [producer.X] [consumer.X]
- * stop                 no more records; waits until each one sent is answered; reads to the end
+ * stop                 no more records; waits until each one sent is answered
+ * drain                reads to the end, which all producers have reached now
  * read KEY=VALUE...    bootstrap topic partitions reads: a new reader, from the first offset to the end
  * </pre>
  */
@@ -75,6 +76,7 @@ public final class Load {
                     answer("started");
                 }
                 case "stop" -> answer(load.stop());
+                case "drain" -> answer(load.drain());
                 case "read" -> answer(new Load(words).readAll());
                 default -> answer("unknown " + parts[0]);
             }
@@ -96,6 +98,10 @@ public final class Load {
     private String stop() throws InterruptedException {
         producing = false;
         producer.join();
+        return summary();
+    }
+
+    private String drain() throws InterruptedException {
         reading = false;
         reader.join();
         return summary();

@@ -33,7 +33,7 @@ class Drill:
         self.faulted_us = None
 
     def begin(self):
-        self.cluster.create_topic(self.topic, PARTITIONS, min_insync_replicas=2)
+        self.cluster.create_topic(self.topic, PARTITIONS, min_insync_replicas="2")
         for load in self.loads:
             load.start(self.cluster.bootstrap, self.topic, PARTITIONS, INTERVALS_US[load.kind], **CONFIGS[load.kind])
         for load in self.loads:
@@ -59,9 +59,10 @@ class Drill:
         return found
 
     def end(self):
-        for load in self.loads:
-            load.ask_stop()
-        counts = [load.stopped() for load in self.loads]
+        for word in ["stop", "drain"]:  # nobody's end is the end before everybody's producer has stopped
+            for load in self.loads:
+                load.ask(word)
+            counts = [load.answered() for load in self.loads]
         failures = {load.kind: load.failures for load in self.loads if load.failures}
         seconds = self.cluster.await_in_sync(self.topic, seconds=IN_SYNC_SECONDS)
         readers = {f"{load.kind} during it": load.live(self.topic) for load in self.loads}
@@ -75,6 +76,11 @@ class Drill:
         gap, _ = history.longest_gap(acknowledged, range(PARTITIONS), self.faulted_us, max(ack.acked_us for ack in acknowledged))
         self.t.note(f"{sum(count['acknowledged'] for count in counts)} acknowledged, longest gap {gap:.2f} s, "
                     f"in sync {seconds:.1f} s after the end")
+        for partition in sorted({partition for partition, _ in findings.places})[:2]:
+            offsets = [offset for of, offset in findings.places if of == partition][:6]
+            for node in self.cluster.nodes:
+                for line in history.around(node.data_dir / f"{self.topic}-{partition}", offsets):
+                    self.t.note(f"partition {partition} of broker {node.id}: {line}")
         assert not findings, f"{findings}; clients: {failures or 'no failures'}"
         assert not failures, f"clients failed: {failures}"
         for load, count in zip(self.loads, counts):

@@ -34,6 +34,9 @@ class Load:
     def stop(self):
         self.producing = False
         self.producer.join()
+        return self.summary()
+
+    def drain(self):
         self.reading = False
         self.reader.join()
         return self.summary()
@@ -147,6 +150,8 @@ def main():
             answer = "started"
         elif command == "stop":
             answer = load.stop()
+        elif command == "drain":
+            answer = load.drain()
         elif command == "read":
             answer = Load(words).read_all()
         else:

@@ -141,7 +141,7 @@ class Fault:
 
     def __init__(self, cluster, topic, config=None):
         self.cluster, self.topic = cluster, topic
-        cluster.create_topic(topic, PARTITIONS, min_insync_replicas=2)
+        cluster.create_topic(topic, PARTITIONS, min_insync_replicas="2")
         self.loads = {kind: Load(kind, cluster[1].home / topic) for kind in LOADS}
         for kind, load in self.loads.items():
             load.start(cluster.bootstrap, topic, PARTITIONS, INTERVALS_US[kind], **(config or {}).get(kind, {}))

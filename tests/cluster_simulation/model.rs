@@ -4,9 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use crate::invariants::{
-    ACKNOWLEDGED, COMMITTED, EXACTLY_ONCE, HIGH_WATERMARK, ONE_LEADER, Violation,
-};
+use crate::invariants::{ACKNOWLEDGED, COMMITTED, EXACTLY_ONCE, HIGH_WATERMARK, ONE_LEADER, Violation};
 
 /// Whoever sent it, and its number among what was sent to that partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,7 +74,10 @@ impl Figures {
             "{} records acknowledged, {} requests tried again, {} records read",
             self.acknowledged, self.retried, self.read
         );
-        let faults = self.faults.iter().map(|(fault, count)| format!("{fault} {count}"));
+        let faults = self
+            .faults
+            .iter()
+            .map(|(fault, count)| format!("{fault} {count}"));
         println!("{}", faults.collect::<Vec<_>>().join(", "));
     }
 }
@@ -213,7 +214,9 @@ impl State {
         if let Some((offset, record)) = lost {
             self.violate(
                 ACKNOWLEDGED,
-                format!("partition {partition}, offset {offset}: {record:?} was acknowledged and is not there"),
+                format!(
+                    "partition {partition}, offset {offset}: {record:?} was acknowledged and is not there"
+                ),
             );
         }
     }
@@ -260,7 +263,9 @@ impl State {
                 continue;
             }
             if let Some(first) = seen.insert(*record, *offset) {
-                found.push(format!("partition {partition}: {record:?} at {first} and {offset}"));
+                found.push(format!(
+                    "partition {partition}: {record:?} at {first} and {offset}"
+                ));
             }
             if let Some(before) = last.insert(record.producer, record.number)
                 && before >= record.number

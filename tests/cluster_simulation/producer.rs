@@ -84,9 +84,7 @@ impl Producer {
             })
             .collect();
         self.next[partition].0 += count;
-        self.access
-            .model
-            .with(|state| state.sent(partition, &records));
+        self.access.model.with(|state| state.sent(partition, &records));
         loop {
             match self.attempt(partition, &records).await {
                 Attempt::Stored(base_offset) => {

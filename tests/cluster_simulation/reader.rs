@@ -96,7 +96,9 @@ impl Reader {
         match ErrorCode::from_code(answered.error_code) {
             ErrorCode::None => {}
             ErrorCode::OffsetOutOfRange => {
-                let text = format!("partition {partition}: offset {from} was below the high watermark once and is out of range");
+                let text = format!(
+                    "partition {partition}: offset {from} was below the high watermark once and is out of range"
+                );
                 self.access.model.violate(COMMITTED, text);
                 return None;
             }
@@ -116,7 +118,10 @@ impl Reader {
         for batch in Batches::new(bytes) {
             let Ok(batch) = batch else { break }; // the last one may be cut off
             let Ok(records) = batch.records(UNPACKED_BYTES_MAX) else {
-                let text = format!("partition {partition}: a batch at {} cannot be read", batch.base_offset());
+                let text = format!(
+                    "partition {partition}: a batch at {} cannot be read",
+                    batch.base_offset()
+                );
                 return self.access.model.violate(COMMITTED, text);
             };
             for record in records.iter().flatten() {

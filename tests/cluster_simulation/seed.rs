@@ -133,7 +133,9 @@ fn wait_for(cluster: &mut Cluster, process: ProcessId, what: &str) -> Result<(),
         // a broker may end by itself, for example when its disk fails: its supervisor starts it again
         cluster.start_missing();
         let until = (cluster.world.now() + Duration::from_millis(200)).min(deadline);
-        let is_stuck = cluster.world.run_while(until, || cluster.world.is_running(process));
+        let is_stuck = cluster
+            .world
+            .run_while(until, || cluster.world.is_running(process));
         check(cluster, is_stuck.map(|_| ()))?;
     }
     Ok(())

@@ -35,9 +35,11 @@ class Findings:
 
     def __init__(self):
         self.counts, self.examples = Counter(), defaultdict(list)
+        self.places = []  # (partition, offset) to look at
 
-    def add(self, what, *where):
+    def add(self, what, *where, at=()):
         self.counts[what] += 1
+        self.places += at
         if len(self.examples[what]) < 3:
             self.examples[what].append(" ".join(map(str, where)))
 
@@ -68,7 +70,8 @@ def check(acknowledged, readers):
                 findings.add("offsets read twice", partition, offset)
             at = offset
             if (partition, producer, sequence) in places:
-                findings.add("duplicates", partition, producer, sequence, "at", places[(partition, producer, sequence)], "and", offset)
+                findings.add("duplicates", partition, producer, sequence, "at", places[(partition, producer, sequence)], "and", offset,
+                             at=[(partition, places[(partition, producer, sequence)]), (partition, offset)])
             elif sequence < last.get(producer, -1):
                 findings.add("records out of order", partition, producer, sequence, "after", last[producer])
             places.setdefault((partition, producer, sequence), offset)
@@ -78,7 +81,7 @@ def check(acknowledged, readers):
         found = places.get((ack.partition, ack.producer, ack.sequence))
         if found is None:
             findings.add("acknowledged records lost", ack.partition, ack.offset, ack.producer, ack.sequence,
-                         "there is", by_offset.get((ack.partition, ack.offset)))
+                         "there is", by_offset.get((ack.partition, ack.offset)), at=[(ack.partition, ack.offset)])
         elif ack.offset >= 0 and found != ack.offset:
             findings.add("records at another offset than acknowledged", ack.partition, ack.offset, "but", found)
     return findings
@@ -109,6 +112,17 @@ def batches(folder):
                 break
             yield base, base + struct.unpack(">i", data[at + 23:at + 27])[0], data[at:at + 12 + length]
             at += 12 + length
+
+
+def around(folder, offsets, reach=3):
+    """The batches near these offsets, for a person: who wrote them, in which epochs."""
+    lines = []
+    for base, last, data in batches(folder):
+        if any(base - reach <= offset <= last + reach for offset in offsets):
+            epoch, = struct.unpack(">i", data[12:16])
+            producer, producer_epoch, sequence, count = struct.unpack(">qhii", data[43:61])
+            lines.append(f"{base}-{last} leader epoch {epoch} producer {producer}:{producer_epoch} sequence {sequence}-{sequence + count - 1}")
+    return lines
 
 
 def compare_replicas(topic, folders):

@@ -42,10 +42,11 @@ class Load:
                   f"acks={self._file(topic, 'acks')} reads={self._file(topic, 'live')} {more}")
         assert self._answer() == "started"
 
-    def ask_stop(self):
-        self._say("stop")
+    def ask(self, word):
+        """`stop`: no more records, wait for every acknowledgement. `drain`: read to the end."""
+        self._say(word)
 
-    def stopped(self):
+    def answered(self):
         """What it says at its end: sent, acknowledged, read, and what failed."""
         answer = self._answer()
         assert answer.startswith("done "), answer
@@ -56,7 +57,7 @@ class Load:
     def read(self, bootstrap, topic, partitions):
         """A new reader, from the first offset to the end."""
         self._say(f"read bootstrap={bootstrap} topic={topic} partitions={partitions} reads={self._file(topic, 'again')}")
-        return self.stopped()
+        return self.answered()
 
     def acks(self, topic=None):
         return self._file(topic or self.topic, "acks")

@@ -18,9 +18,7 @@ from pathlib import Path
 from broker import free_port
 
 READY_SECONDS = 60
-ZOOKEEPER_JARS = ["zookeeper", "zookeeper-jute", "slf4j-api", "slf4j-simple", "log4j-1.2", "netty-all", "netty-buffer", "netty-codec",
-                  "netty-common", "netty-handler", "netty-resolver", "netty-transport", "netty-transport-native-unix-common",
-                  "metrics-core", "snappy-java", "commons-cli", "commons-io"]
+ZOOKEEPER_JAR = "/usr/share/java/zookeeper.jar"  # names what else it needs
 
 
 class Member:
@@ -186,9 +184,7 @@ class ZooKeeper(Store):
         (member.home / "data").mkdir(exist_ok=True)
         (member.home / "data" / "myid").write_text(f"{member.number}\n")
         config.write_text("\n".join(lines) + "\n")
-        jars = os.pathsep.join(f"/usr/share/java/{name}.jar" for name in ZOOKEEPER_JARS)
-        return ["java", "-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-                "-cp", jars, "org.apache.zookeeper.server.quorum.QuorumPeerMain", config]
+        return ["java", "-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", ZOOKEEPER_JAR, "org.apache.zookeeper.server.quorum.QuorumPeerMain", config]
 
     def _say(self, member, word):
         try:

@@ -7,6 +7,7 @@ use super::listener::Listener;
 use super::read::Reader;
 use super::rules;
 use super::settings::{Origin, Problem, Settings, StartError, Warning};
+use crate::store::StoreUrl;
 
 /// The static configuration of a broker, checked: each value is within its bounds and fits the others.
 #[derive(Clone, Debug)]
@@ -25,7 +26,10 @@ pub struct BrokerConfig {
     pub admin_listener: Option<super::Endpoint>,
     /// Of the control thread in a cluster; `None`: any port of the first listener's interface.
     pub control_listener: Option<super::Endpoint>,
-    pub store: Store,
+    pub store: StoreUrl,
+    /// Before every key of a store that has keys.
+    pub store_prefix: String,
+    pub store_lease_ms: u64,
     pub io_backend: IoBackend,
     pub requests: RequestLimits,
     pub topics: TopicDefaults,
@@ -47,12 +51,6 @@ pub enum CoreList {
     Auto,
     /// These, by their number in the kernel, ascending.
     Listed(Vec<usize>),
-}
-
-/// Where cluster metadata lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Store {
-    Embedded,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,6 +239,8 @@ fn read(settings: Settings) -> BrokerConfig {
             .text("ringlog.control.listener")
             .and_then(|text| super::Endpoint::parse(&text).ok()),
         store: store(&reader),
+        store_prefix: reader.text("ringlog.store.prefix").unwrap_or_default(),
+        store_lease_ms: reader.amount("ringlog.store.lease.ms"),
         io_backend: match reader.text("ringlog.io.backend").as_deref() {
             Some("io_uring") => IoBackend::IoUring,
             Some("epoll") => IoBackend::Epoll,
@@ -317,11 +317,11 @@ fn read(settings: Settings) -> BrokerConfig {
     }
 }
 
-/// The row allows no other store, so whatever is read is this one.
-fn store(reader: &Reader<'_>) -> Store {
-    match reader.text("ringlog.store").as_deref() {
-        Some(_) | None => Store::Embedded,
-    }
+fn store(reader: &Reader<'_>) -> StoreUrl {
+    reader
+        .text("ringlog.store")
+        .and_then(|text| StoreUrl::parse(&text).ok())
+        .unwrap_or(StoreUrl::Embedded)
 }
 
 /// Cores that a list may name: the kernel's own limit on x86 (`NR_CPUS`), so that a range cannot size

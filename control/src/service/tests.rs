@@ -241,7 +241,6 @@ fn a_failed_log_fails_the_calls_and_ends_the_service() {
     run(async {
         let config = config(dir.path(), 1, 1 << 30);
         let prepared = start::prepare(config, published.clone()).await.expect("prepares");
-        #[allow(irrefutable_let_patterns)]
         let crate::store::MetaLog::Embedded(log) = &prepared.runner.board.log else {
             panic!("another store");
         };
@@ -273,7 +272,6 @@ fn a_full_disk_refuses_changes_and_nothing_else() {
     run(async {
         let config = config(dir.path(), 1, 1 << 30);
         let prepared = start::prepare(config, published.clone()).await.expect("prepares");
-        #[allow(irrefutable_let_patterns)]
         let crate::store::MetaLog::Embedded(log) = &prepared.runner.board.log else {
             panic!("another store");
         };

@@ -24,12 +24,25 @@ pub(super) const SECTION: Section = Section {
             .doc("Address of /metrics, /health and /ready; none: not served. It has no authentication."),
         string("ringlog.store")
             .default("embedded")
-            .one_of(&["embedded"])
+            .store_url()
             .high()
             .flag("--store")
             .doc(
-                "Where cluster metadata lives. embedded: in a log of its own in the first of \
-                 log.dirs.",
+                "Where cluster metadata lives; one store for the life of a cluster. embedded: in a log of its own in the \
+                 first of log.dirs, for a cluster of one broker. etcd://HOST:PORT,HOST:PORT or \
+                 zookeeper://HOST:PORT,HOST:PORT: in that store. quorum://ID@HOST:PORT,ID@HOST:PORT: in the brokers' own \
+                 Raft quorum, whose voters these are.",
+            ),
+        string("ringlog.store.prefix")
+            .default("/ringlog")
+            .doc("Before every key in etcd or ZooKeeper: clusters that share a store have different ones."),
+        int("ringlog.store.lease.ms")
+            .default("10000")
+            .between(2_000, 600_000)
+            .ms()
+            .doc(
+                "How long etcd or ZooKeeper keeps the registration of a broker that is not heard of. Whether a broker is \
+                 alive is judged by broker.session.timeout.ms.",
             ),
         string("ringlog.control.listener")
             .default("none")

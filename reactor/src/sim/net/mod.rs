@@ -203,9 +203,7 @@ impl Net {
     pub(crate) fn line(&self, line: impl FnOnce() -> String) {
         self.with(|state| {
             let now_ns = state.now_ns;
-            state
-                .trace
-                .line(|| format!("{:>10}us {}", now_ns / 1000, line()));
+            state.trace.line(|| format!("{:>10}us {}", now_ns / 1000, line()));
         });
     }
 
