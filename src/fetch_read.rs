@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::log::{AbortedTransaction, ReadError, ReadSlice};
+use engine::planted::{self, Bug};
 use engine::types::{LeaderEpoch, Offset};
 use net::error::ErrorCode;
 use reactor::Piece;
@@ -17,12 +18,14 @@ use crate::purgatory::FetchWaiter;
 use crate::shard::{PartitionKey, Shard, ShardGone, scatter};
 
 /// What a fetch asks for as a whole.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct FetchBounds {
     pub min_bytes: i32,
     pub max_bytes: u32,
     pub max_wait: Duration,
     pub read_committed: bool,
+    /// The client's, where consumers are sent to a replica of their rack (KIP-392).
+    pub rack: Option<Arc<str>>,
 }
 
 impl FetchBounds {
@@ -43,6 +46,8 @@ pub struct PartitionRead {
     pub bytes: u32,
     /// With read_committed: transactions whose records may be among `records` and never happened.
     pub aborted: Vec<AbortedTransaction>,
+    /// Who the client should read from instead (KIP-392).
+    pub preferred_replica: Option<i32>,
     /// Where the client's log and ours part (KIP-595): our (epoch, end offset) of the epoch that it named.
     pub diverging: Option<(i32, i64)>,
 }
@@ -57,13 +62,14 @@ impl PartitionRead {
             records: Vec::new(),
             bytes: 0,
             aborted: Vec::new(),
+            preferred_replica: None,
             diverging: None,
         }
     }
 
     /// Something that the client should hear of now rather than after `max_wait`.
     fn is_urgent(&self) -> bool {
-        self.code != ErrorCode::None || self.diverging.is_some()
+        self.code != ErrorCode::None || self.diverging.is_some() || self.preferred_replica.is_some()
     }
 }
 
@@ -82,11 +88,11 @@ pub async fn read(
 ) -> Result<Vec<PartitionRead>, ShardGone> {
     let wanted_bytes = bounds.wanted_bytes();
     if wanted_bytes == 0 || bounds.max_wait.is_zero() || targets.is_empty() {
-        return read_once(shard, targets, bounds, None).await;
+        return read_once(shard, targets, &bounds, None).await;
     }
     let deadline = reactor::now() + bounds.max_wait;
     let (waiter, woken) = FetchWaiter::new(wanted_bytes);
-    let reads = read_once(shard, targets, bounds, Some(waiter.clone())).await?;
+    let reads = read_once(shard, targets, &bounds, Some(waiter.clone())).await?;
     let found: i64 = reads.iter().map(|read| i64::from(read.bytes)).sum();
     if found >= wanted_bytes || reads.iter().any(PartitionRead::is_urgent) {
         return Ok(reads);
@@ -95,7 +101,7 @@ pub async fn read(
         let _waiting = Waiting::new(shard);
         let _woken_or_late = reactor::timeout(deadline.saturating_since(reactor::now()), woken).await;
     }
-    read_once(shard, targets, bounds, None).await
+    read_once(shard, targets, &bounds, None).await
 }
 
 /// Counts a waiting fetch, also one that is dropped because its client went.
@@ -118,14 +124,14 @@ impl Drop for Waiting<'_> {
 async fn read_once(
     shard: &Rc<Shard>,
     targets: &[Target],
-    bounds: FetchBounds,
+    bounds: &FetchBounds,
     waiter: Option<Arc<FetchWaiter>>,
 ) -> Result<Vec<PartitionRead>, ShardGone> {
     let asked = targets
         .iter()
         .filter_map(|(key, spec)| key.as_ref().ok().map(|key| (*key, *spec)));
     let items = asked
-        .map(|(key, spec)| (key, (spec, bounds, waiter.clone())))
+        .map(|(key, spec)| (key, (spec, bounds.clone(), waiter.clone())))
         .collect();
     let mut done = scatter(shard, items, read_partition).await?.into_iter();
     let mut left = bounds.max_bytes;
@@ -152,7 +158,13 @@ type Ask = (FetchSpec, FetchBounds, Option<Arc<FetchWaiter>>);
 
 async fn read_partition(shard: Rc<Shard>, key: PartitionKey, (spec, bounds, waiter): Ask) -> PartitionRead {
     match shard.partition(&key).await {
-        Ok(partition) => read_here(&partition, &spec, &bounds, waiter),
+        Ok(partition) => {
+            let closer = bounds
+                .rack
+                .as_deref()
+                .and_then(|rack| closest_replica(&shard, &partition, rack, Offset(spec.fetch_offset)));
+            read_here(&partition, &spec, &bounds, waiter, closer)
+        }
         Err(code) => PartitionRead::refused(code),
     }
 }
@@ -163,6 +175,7 @@ fn read_here(
     spec: &FetchSpec,
     bounds: &FetchBounds,
     waiter: Option<Arc<FetchWaiter>>,
+    closer: Option<i32>,
 ) -> PartitionRead {
     let ours = partition.leader_epoch();
     if let Err(code) = locate::check_leader_epoch(spec.current_leader_epoch, ours) {
@@ -175,13 +188,20 @@ fn read_here(
         log_start_offset: log.start_offset().0,
         ..PartitionRead::refused(ErrorCode::None)
     };
-    match diverging(partition, spec) {
+    let last_epoch = LeaderEpoch(spec.last_fetched_epoch);
+    match diverging_from(partition, last_epoch, Offset(spec.fetch_offset)) {
         Ok(None) => {}
         Ok(diverging) => return PartitionRead { diverging, ..read },
         Err(code) => return PartitionRead { code, ..read },
     }
+    if closer.is_some() {
+        read.preferred_replica = closer;
+        return read;
+    }
     let below = if bounds.read_committed {
         log.last_stable_offset()
+    } else if planted::is(Bug::ReadPastHighWatermark) {
+        log.end_offset()
     } else {
         log.high_watermark()
     };
@@ -221,24 +241,45 @@ fn read_here(
     read
 }
 
+/// The replica that a client in `rack` should read from, if that is another than the leader: in sync, in that rack, and with what is
+/// asked for. Of several the one that is furthest. As Kafka's RackAwareReplicaSelector.
+fn closest_replica(shard: &Shard, partition: &Partition, rack: &str, offset: Offset) -> Option<i32> {
+    if shard.node.config.rack.as_deref() == Some(rack) {
+        return None;
+    }
+    let image = shard.image();
+    let is_near = |id: i32| {
+        let broker = image.broker(control::record::BrokerId(id));
+        broker.is_some_and(|broker| broker.is_active() && broker.rack.as_deref() == Some(rack))
+    };
+    let furthest = partition.leading(|leader| {
+        let near = leader.followers().filter(|follower| {
+            follower.is_in_sync
+                && follower.offset.is_some_and(|end| end >= offset)
+                && follower.log_start.is_some_and(|start| start <= offset)
+                && is_near(follower.id.0)
+        });
+        near.max_by_key(|follower| follower.offset)
+            .map(|follower| follower.id.0)
+    });
+    furthest.flatten()
+}
+
 /// The client names the epoch of the last record it has. If that epoch ended here below its position, its log has
 /// records that ours has not: it must truncate. If nothing is known of that epoch, nothing can be said of where to truncate to:
 /// as in Kafka the position is out of range. (The answer (-1, -1) would mean "nothing diverges", and the client ask for ever.)
-fn diverging(partition: &Partition, spec: &FetchSpec) -> Result<Option<(i32, i64)>, ErrorCode> {
-    if spec.last_fetched_epoch < 0 {
+pub fn diverging_from(
+    partition: &Partition,
+    last_epoch: LeaderEpoch,
+    offset: Offset,
+) -> Result<Option<(i32, i64)>, ErrorCode> {
+    if !last_epoch.is_some() {
         return Ok(None);
     }
-    let known = partition
-        .log
-        .offset_for_leader_epoch(LeaderEpoch(spec.last_fetched_epoch));
-    match known {
+    match partition.log.offset_for_leader_epoch(last_epoch) {
         None => Err(ErrorCode::OffsetOutOfRange),
-        Some(_) if Offset(spec.fetch_offset) < partition.log.start_offset() => {
-            Err(ErrorCode::OffsetOutOfRange)
-        }
-        Some((epoch, end)) if epoch.0 < spec.last_fetched_epoch || end.0 < spec.fetch_offset => {
-            Ok(Some((epoch.0, end.0)))
-        }
+        Some(_) if offset < partition.log.start_offset() => Err(ErrorCode::OffsetOutOfRange),
+        Some((epoch, end)) if epoch < last_epoch || end < offset => Ok(Some((epoch.0, end.0))),
         Some(_) => Ok(None),
     }
 }

@@ -18,6 +18,7 @@ mod producer_ids;
 mod publish;
 mod purgatory;
 mod registration;
+mod replica;
 pub mod serve;
 mod shard;
 mod store;

@@ -1,8 +1,8 @@
-//! One partition that this shard leads: its log, its high watermark, and the fetches that wait for it.
+//! One partition of this shard, led or followed: its log, its high watermark, and the fetches that wait for it.
 //!
 //! Timeline of an append, which prevents the loss of an acknowledged record and the reading of one that may vanish:
-//! append (page cache, offsets given) -> commit (on stable storage) -> high watermark moves -> waiting fetches look ->
-//! the producer is answered. Nobody sees a record before it would survive a crash.
+//! append (page cache, offsets given) -> followers get it -> commit (on stable storage, here and there) -> high watermark moves ->
+//! waiting fetches look -> the producer is answered. No consumer sees a record before it would survive a crash.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -12,17 +12,20 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use control::config::TopicConfig;
-use control::image::ClusterImage;
-use control::record::PartitionId as PartitionIndex;
 use engine::batch::{self, BatchError, BatchInfo};
-use engine::log::{AppendContext, Appended, DiskFault, Log, ReadError, ReadSlice};
-use engine::types::{LeaderEpoch, Offset, Timestamp};
+use engine::log::{AppendContext, Appended, DiskFault, FollowerAppendError, Log, ReadError, ReadSlice};
+use engine::replica::{AlterIsr, AlterRefusal, FollowerFetch, Leader, LeaderAction, LogEnds};
+use engine::types::{BrokerEpoch, LeaderEpoch, Offset, ReplicaId, Timestamp};
+use net::error::ErrorCode;
 use reactor::Instant;
+use reactor::sync::Notify;
 use uuid::Uuid;
 
 use crate::log_dirs::DirIndex;
 use crate::produce_error::ProduceError;
 use crate::purgatory::{FetchWaiter, Watchers};
+use crate::replica::{Acknowledgements, IsrChanges, Part, Role, RoleChange, RoleFacts, Unacknowledged};
+use crate::shard::PartitionKey;
 
 /// A partition's name and id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -58,7 +61,7 @@ pub struct Figures {
     pub messages_out: Cell<u64>,
 }
 
-/// A partition led by this shard.
+/// A partition that this shard has a replica of.
 pub struct Partition {
     pub id: PartitionId,
     pub log: Log,
@@ -71,6 +74,13 @@ pub struct Partition {
     unreadable: RefCell<VecDeque<(Offset, i64)>>,
     max_decompressed_bytes: usize,
     committing_unawaited: Cell<bool>,
+    role: RefCell<Role>,
+    acknowledgements: Acknowledgements,
+    /// The followers that fetch it, to be told of appends. One entry per follower's connection.
+    parts: RefCell<Vec<Rc<Part>>>,
+    isr_changes: Rc<IsrChanges>,
+    /// The least log start of the replicas may have moved.
+    low_watermark_moved: Notify,
     usage: Usage,
     works: Cell<u32>,
     /// What the log was like when it was opened as the last close had left it.
@@ -116,7 +126,25 @@ impl Extent {
     }
 }
 
+/// How many of the replicas in sync a record is on, when there are too few.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooFewInSync {
+    pub in_sync: usize,
+    pub minimum: usize,
+}
+
+impl PartitionId {
+    pub fn key(&self) -> PartitionKey {
+        PartitionKey {
+            topic_id: self.topic_id,
+            index: self.index,
+        }
+    }
+}
+
 impl Partition {
+    /// One that has no other replica, led here.
+    #[cfg(test)]
     pub fn new(
         id: PartitionId,
         log: Log,
@@ -124,17 +152,34 @@ impl Partition {
         config: Arc<TopicConfig>,
         max_decompressed_bytes: usize,
     ) -> Partition {
-        let partition = Partition {
+        let partition = Partition::in_no_role(id, log, config, max_decompressed_bytes);
+        partition.take_role(RoleFacts::alone(leader_epoch));
+        partition
+    }
+
+    /// One that neither leads nor follows, until it is told.
+    pub fn in_no_role(
+        id: PartitionId,
+        log: Log,
+        config: Arc<TopicConfig>,
+        max_decompressed_bytes: usize,
+    ) -> Partition {
+        Partition {
             id,
             log,
             figures: Rc::default(),
             dir: DirIndex::FIRST,
-            leader_epoch: Cell::new(leader_epoch),
+            leader_epoch: Cell::new(-1),
             config: RefCell::new(config),
             watchers: RefCell::default(),
             unreadable: RefCell::default(),
             max_decompressed_bytes,
             committing_unawaited: Cell::new(false),
+            role: RefCell::new(Role::Follower),
+            acknowledgements: Acknowledgements::default(),
+            parts: RefCell::default(),
+            isr_changes: Rc::default(),
+            low_watermark_moved: Notify::new(),
             usage: Usage {
                 count: Cell::new(0),
                 count_seen: Cell::new(0),
@@ -142,10 +187,20 @@ impl Partition {
             },
             works: Cell::new(0),
             as_found: None,
-        };
-        partition.log.begin_epoch(LeaderEpoch(leader_epoch));
-        partition.advance();
-        partition
+        }
+    }
+
+    /// What was committed when the log was closed, as far as it is still there.
+    pub fn committed_before(self, high_watermark: Option<Offset>) -> Partition {
+        let (start, end) = (self.log.start_offset(), self.log.end_offset());
+        if let Some(known) = high_watermark {
+            self.log.set_high_watermark(known.clamp(start, end));
+        }
+        self
+    }
+
+    pub fn asking_through(self, isr_changes: Rc<IsrChanges>) -> Partition {
+        Partition { isr_changes, ..self }
     }
 
     pub fn in_directory(self, dir: DirIndex) -> Partition {
@@ -201,9 +256,22 @@ impl Partition {
         now.saturating_since(self.usage.idle_since.get())
     }
 
-    /// Nothing is on its way to the disk, and nobody waits for records.
+    /// Nothing is on its way to a disk, here or at a follower, and nobody waits for records.
     pub fn is_at_rest(&self) -> bool {
-        self.log.committed_offset() == self.log.end_offset()
+        let end = self.log.end_offset();
+        let has_business = match &*self.role.borrow() {
+            Role::Leader(leader) => {
+                self.log.high_watermark() < end
+                    || leader.has_pending_change()
+                    || leader.followers().any(|follower| {
+                        !follower.is_in_sync || follower.offset.is_some_and(|offset| offset < end)
+                    })
+            }
+            Role::Follower => false,
+        };
+        self.log.committed_offset() == end
+            && !has_business
+            && self.acknowledgements.is_empty()
             && self.log.fault().is_none()
             && !self.committing_unawaited.get()
             && self.watchers.borrow_mut().is_empty()
@@ -218,9 +286,185 @@ impl Partition {
         self.leader_epoch.get()
     }
 
-    pub fn set_leader_epoch(&self, epoch: i32) {
-        self.leader_epoch.set(epoch);
-        self.log.begin_epoch(LeaderEpoch(epoch));
+    pub fn leads(&self) -> bool {
+        matches!(&*self.role.borrow(), Role::Leader(_))
+    }
+
+    /// Looks at the leader's state; `None` where another broker leads.
+    pub fn leading<T>(&self, look: impl FnOnce(&Leader) -> T) -> Option<T> {
+        match &*self.role.borrow() {
+            Role::Leader(leader) => Some(look(leader)),
+            Role::Follower => None,
+        }
+    }
+
+    fn ends(&self) -> LogEnds {
+        LogEnds {
+            start: self.log.start_offset(),
+            durable: self.log.committed_offset(),
+            end: self.log.end_offset(),
+        }
+    }
+
+    /// Leads or follows as the image says from now on. An older image changes nothing.
+    pub fn take_role(&self, facts: RoleFacts) -> RoleChange {
+        let epoch = facts.state.leader_epoch;
+        if epoch.0 < self.leader_epoch.get() {
+            return RoleChange::None;
+        }
+        let is_same_epoch = epoch.0 == self.leader_epoch.replace(epoch.0);
+        let (led, leads) = (self.leads(), facts.leads);
+        if leads && led && is_same_epoch {
+            let (now, ends) = (reactor::now(), self.ends());
+            self.as_leader(|leader| leader.handle_state(now, ends, facts.state));
+            return RoleChange::None;
+        }
+        if leads {
+            self.lead(facts);
+            // Producers that wait go on waiting in the new epoch: their records are in the log that leads.
+            return RoleChange::BecameLeader;
+        }
+        self.retire();
+        if led {
+            RoleChange::BecameFollower
+        } else {
+            RoleChange::None
+        }
+    }
+
+    /// The replica goes: whoever waits is told.
+    pub fn retire(&self) {
+        *self.role.borrow_mut() = Role::Follower;
+        self.parts.borrow_mut().clear();
+        self.acknowledgements.leadership_ended(self.log.high_watermark());
+        self.low_watermark_moved.notify_waiters();
+        self.watchers.borrow_mut().fire_all();
+    }
+
+    fn lead(&self, facts: RoleFacts) {
+        let epoch = facts.state.leader_epoch;
+        self.log.begin_epoch(epoch);
+        let started_here = self.log.latest_epoch() == Some(epoch);
+        let epoch_start = self.log.latest_epoch_start().filter(|_| started_here);
+        let leader = Leader::new(
+            reactor::now(),
+            facts.own,
+            facts.lag_max,
+            facts.state,
+            epoch_start.unwrap_or(self.log.end_offset()),
+            self.ends(),
+            self.log.high_watermark(),
+        );
+        *self.role.borrow_mut() = Role::Leader(Box::new(leader));
+        self.acknowledgements.reached(self.log.high_watermark());
+        self.watchers.borrow_mut().fire_all();
+        self.advance();
+        self.as_leader(|_| ());
+        self.wake_followers();
+    }
+
+    /// Tells the leader's rules what happened, then does what they say.
+    fn as_leader(&self, tell: impl FnOnce(&mut Leader)) {
+        match &mut *self.role.borrow_mut() {
+            Role::Leader(leader) => tell(leader),
+            Role::Follower => return,
+        }
+        loop {
+            let action = match &mut *self.role.borrow_mut() {
+                Role::Leader(leader) => leader.poll_action(),
+                Role::Follower => None,
+            };
+            match action {
+                None => break,
+                Some(LeaderAction::HighWatermark(offset)) => self.move_high_watermark(offset),
+                Some(LeaderAction::AlterIsr(change)) => self.isr_changes.want(self.id.key(), change),
+            }
+        }
+        self.low_watermark_moved.notify_waiters();
+    }
+
+    /// Time has passed: followers may have fallen behind.
+    pub fn look_for_lag(&self) {
+        if self.leading(Leader::is_alone) == Some(false) {
+            let (now, ends) = (reactor::now(), self.ends());
+            self.as_leader(|leader| leader.handle_timer(now, ends));
+        }
+    }
+
+    pub fn isr_change_refused(&self, change: &AlterIsr, why: AlterRefusal) {
+        if change.leader_epoch.0 == self.leader_epoch.get() {
+            self.as_leader(|leader| leader.handle_refused(reactor::now(), change.partition_epoch, why));
+        }
+    }
+
+    /// Whether a fetch of this follower counts: see [`Leader::knows`].
+    pub fn knows_follower(&self, replica: ReplicaId, broker_epoch: BrokerEpoch) -> bool {
+        self.leading(|leader| leader.knows(replica, broker_epoch)) == Some(true)
+    }
+
+    /// A follower has everything below an offset on its disk.
+    pub fn follower_fetched(&self, fetch: FollowerFetch) {
+        let (now, ends) = (reactor::now(), self.ends());
+        self.as_leader(|leader| leader.handle_fetch(now, ends, fetch));
+    }
+
+    /// From now on this follower is told of appends.
+    pub fn tell_follower(&self, part: &Rc<Part>) {
+        let mut parts = self.parts.borrow_mut();
+        parts.retain(|known| !known.is_closed());
+        if !parts.iter().any(|known| Rc::ptr_eq(known, part)) {
+            parts.push(part.clone());
+        }
+    }
+
+    /// There is something for followers to fetch, or to be told.
+    pub fn wake_followers(&self) {
+        for part in &*self.parts.borrow() {
+            part.ready(&self.id.key());
+        }
+    }
+
+    /// Waits until every replica in sync has everything below `up_to`.
+    pub async fn replicated(&self, up_to: Offset) -> Result<(), Unacknowledged> {
+        if !self.leads() {
+            return Err(Unacknowledged);
+        }
+        self.acknowledgements.wait(up_to).await
+    }
+
+    /// Waits until no live replica has anything below `offset` (KIP-107), or until this broker leads no more.
+    pub async fn deleted_everywhere(&self, offset: Offset) -> Result<(), Unacknowledged> {
+        loop {
+            let moved = self.low_watermark_moved.notified();
+            let low_watermark = self.leading(Leader::low_watermark).ok_or(Unacknowledged)?;
+            if low_watermark >= offset {
+                return Ok(());
+            }
+            moved.await;
+        }
+    }
+
+    /// The least log start of the live replicas.
+    pub fn low_watermark(&self) -> Offset {
+        let start = self.log.start_offset();
+        self.leading(|leader| {
+            if leader.is_alone() {
+                start
+            } else {
+                leader.low_watermark()
+            }
+        })
+        .unwrap_or(start)
+    }
+
+    /// The log start was moved by hand: followers and waiting fetches look.
+    pub fn log_start_moved(&self) {
+        if self.leading(Leader::is_alone) == Some(false) {
+            let (now, ends) = (reactor::now(), self.ends());
+            self.as_leader(|leader| leader.handle_durable(now, ends));
+            self.wake_followers();
+        }
+        self.wake_waiters();
     }
 
     pub fn config(&self) -> Arc<TopicConfig> {
@@ -228,13 +472,21 @@ impl Partition {
     }
 
     pub fn set_config(&self, config: Arc<TopicConfig>, log_config: Rc<engine::log::LogConfig>) {
+        let min_insync = config.min_insync_replicas as usize;
         *self.config.borrow_mut() = config;
         self.log.set_config(log_config);
+        if self.leading(Leader::is_alone) == Some(false) {
+            let (now, ends) = (reactor::now(), self.ends());
+            self.as_leader(|leader| leader.handle_min_insync(now, ends, min_insync));
+        }
     }
 
     /// The ordered part of a produce: checks one batch, gives it offsets, writes it. Synchronous, so that the order of
     /// calls is the order in the log. The caller then awaits [`Partition::commit`] before it answers.
     pub fn append(&self, mut records: BytesMut, origin: Origin) -> Result<Appended, ProduceError> {
+        if !self.leads() {
+            return Err(ProduceError::Unavailable(ErrorCode::NotLeaderOrFollower));
+        }
         let config = self.config();
         let now = Timestamp(reactor::wall_ms());
         let mut info = batch::validate(&records, &self.limits(&config, now, origin))?;
@@ -258,8 +510,59 @@ impl Partition {
                 &self.figures.messages_in,
                 u64::try_from(info.record_count).unwrap_or(0),
             );
+            if self.leading(Leader::is_alone) == Some(false) {
+                let (now, ends) = (reactor::now(), self.ends());
+                self.as_leader(|leader| leader.handle_append(now, ends));
+                // Before the own disk has it: the followers' disks write at the same time.
+                self.wake_followers();
+            }
         }
         Ok(appended)
+    }
+
+    /// Appends one batch of the leader of `epoch`; `None` if this broker does not follow in that epoch any more.
+    pub fn append_as_follower(
+        &self,
+        epoch: LeaderEpoch,
+        batch: BytesMut,
+    ) -> Option<Result<Appended, FollowerAppendError>> {
+        if self.leads() || epoch.0 != self.leader_epoch.get() {
+            return None;
+        }
+        let size = batch.len() as i64;
+        let appended = self.log.append_as_follower(batch, Timestamp(reactor::wall_ms()));
+        if let Ok(appended) = &appended {
+            self.unreadable
+                .borrow_mut()
+                .push_back((appended.commit_offset(), size));
+        }
+        Some(appended)
+    }
+
+    /// What the leader of `epoch` says is committed, and where its log begins. Moves neither beyond what is on the own disk.
+    pub fn follow_watermarks(&self, epoch: LeaderEpoch, high_watermark: Offset, log_start: Offset) {
+        if self.leads() || epoch.0 != self.leader_epoch.get() {
+            return;
+        }
+        let committed = high_watermark.min(self.log.committed_offset());
+        if committed > self.log.high_watermark() {
+            self.move_high_watermark(committed);
+        }
+        if log_start > self.log.start_offset() && log_start <= self.log.high_watermark() {
+            match self.log.delete_records_before(log_start) {
+                Ok(_) => self.wake_waiters(),
+                Err(error) => {
+                    tracing::debug!(topic = %self.id.topic, partition = self.id.index, %error, "the leader's log start");
+                }
+            }
+        }
+    }
+
+    /// The log was cut.
+    pub fn forget_cut(&self) {
+        let end = self.log.end_offset();
+        self.unreadable.borrow_mut().retain(|(to, _)| *to <= end);
+        self.wake_waiters();
     }
 
     fn limits(&self, config: &TopicConfig, now: Timestamp, origin: Origin) -> batch::Limits {
@@ -322,23 +625,40 @@ impl Partition {
         reactor::spawn(until_all_is_durable).detach();
     }
 
-    /// Moves the high watermark up to what is on stable storage and wakes the fetches that this satisfies.
+    /// More of the own log is on stable storage.
     fn advance(&self) {
-        let flushed = self.log.committed_offset();
-        if flushed <= self.log.high_watermark() {
+        let ends = self.ends();
+        let alone = match &mut *self.role.borrow_mut() {
+            Role::Leader(leader) if leader.is_alone() => Some(leader.handle_durable_alone(ends)),
+            Role::Leader(_) => None,
+            Role::Follower => return, // the leader tells what is committed
+        };
+        match alone {
+            Some(committed) => self.move_high_watermark(committed),
+            None => self.as_leader(|leader| leader.handle_durable(reactor::now(), ends)),
+        }
+    }
+
+    /// Everything below `committed` can be read; wakes the fetches and the producers that this satisfies.
+    fn move_high_watermark(&self, committed: Offset) {
+        if committed <= self.log.high_watermark() {
             return;
         }
-        self.log.set_high_watermark(flushed);
+        self.log.set_high_watermark(committed);
         let mut readable = 0;
         let mut unreadable = self.unreadable.borrow_mut();
         while let Some((end, bytes)) = unreadable.front()
-            && *end <= flushed
+            && *end <= committed
         {
             readable += bytes;
             unreadable.pop_front();
         }
         drop(unreadable);
         self.watchers.borrow_mut().readable(readable);
+        self.acknowledgements.reached(committed);
+        for part in &*self.parts.borrow() {
+            part.has_news(&self.id.key());
+        }
     }
 
     /// Reads whole batches below `below`, at least one if there is any. What it reads counts as sent.
@@ -352,17 +672,16 @@ impl Partition {
         Ok(slice)
     }
 
-    /// acks=all needs `min.insync.replicas` copies.
-    pub fn check_in_sync(&self, image: &ClusterImage) -> Result<(), ProduceError> {
-        let minimum = self.config().min_insync_replicas;
-        let in_sync = image
-            .partition(self.id.topic_id, PartitionIndex(self.id.index))
-            .map_or(0, |partition| partition.isr.len());
-        if in_sync < minimum as usize {
-            Err(ProduceError::NotEnoughReplicas { in_sync, minimum })
-        } else {
-            Ok(())
-        }
+    /// acks=all needs `min.insync.replicas` copies, or as many as the partition has replicas.
+    pub fn check_in_sync(&self) -> Result<(), TooFewInSync> {
+        let too_few = self.leading(|leader| {
+            let state = leader.state();
+            state.is_under_min_isr().then(|| TooFewInSync {
+                in_sync: state.isr.len(),
+                minimum: state.min_insync(),
+            })
+        });
+        too_few.flatten().map_or(Ok(()), Err)
     }
 
     /// Registers a fetch that found too little; it is told of every byte that becomes readable from now on.
@@ -473,8 +792,8 @@ pub mod tests {
                 partition.log.offset_for_leader_epoch(LeaderEpoch(0)),
                 Some((LeaderEpoch(0), Offset(0)))
             );
-            partition.set_leader_epoch(3);
-            partition.set_leader_epoch(2); // an older image must not take it back
+            partition.take_role(RoleFacts::alone(3));
+            partition.take_role(RoleFacts::alone(2)); // an older image must not take it back
             assert_eq!(partition.log.latest_epoch(), Some(LeaderEpoch(3)));
         })
         .unwrap();

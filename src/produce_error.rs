@@ -5,6 +5,9 @@ use engine::log::{AppendError, DiskFault, ProducerError};
 use net::error::ErrorCode;
 use net::produce::{BatchIndexError, ProducePartitionResponse};
 
+use crate::partition::TooFewInSync;
+use crate::replica::Unacknowledged;
+
 /// Why records were not appended.
 #[derive(Debug, thiserror::Error)]
 pub enum ProduceError {
@@ -18,8 +21,15 @@ pub enum ProduceError {
     Build(#[from] BuildError),
     #[error("the partition is not served here: {0}")]
     Unavailable(ErrorCode),
-    #[error("in-sync replicas {in_sync}, the topic demands {minimum}")]
-    NotEnoughReplicas { in_sync: usize, minimum: u32 },
+    #[error("in-sync replicas {}, the topic demands {}", .0.in_sync, .0.minimum)]
+    NotEnoughReplicas(TooFewInSync),
+    #[error("appended, but in-sync replicas {}, the topic demands {}", .0.in_sync, .0.minimum)]
+    NotEnoughReplicasAfterAppend(TooFewInSync),
+    #[error("appended, but not on all replicas in sync in time")]
+    TimedOut,
+    /// Another broker may lead already: whether the records stay is up to it.
+    #[error("this broker has ceased to lead the partition, or may have")]
+    Deposed,
     /// Kafka, which goes on until the disk is full to the last block, then takes it offline.
     #[error("the disk is full; retry when there is room again")]
     NoRoom,
@@ -28,6 +38,12 @@ pub enum ProduceError {
     /// Nobody could ever end its transaction: read_committed consumers would stop in front of it for ever.
     #[error("a transactional batch, and this broker has no transaction coordinator")]
     Transactional,
+}
+
+impl From<Unacknowledged> for ProduceError {
+    fn from(_: Unacknowledged) -> ProduceError {
+        ProduceError::Deposed
+    }
 }
 
 impl ProduceError {
@@ -55,7 +71,10 @@ impl ProduceError {
             ProduceError::Disk(_) | ProduceError::NoRoom => ErrorCode::KafkaStorageError,
             ProduceError::Build(_) => ErrorCode::UnknownServerError,
             ProduceError::Unavailable(code) => *code,
-            ProduceError::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
+            ProduceError::NotEnoughReplicas(_) => ErrorCode::NotEnoughReplicas,
+            ProduceError::NotEnoughReplicasAfterAppend(_) => ErrorCode::NotEnoughReplicasAfterAppend,
+            ProduceError::TimedOut => ErrorCode::RequestTimedOut,
+            ProduceError::Deposed => ErrorCode::NotLeaderOrFollower,
             ProduceError::NoRecords => ErrorCode::InvalidRecord,
             ProduceError::Transactional => ErrorCode::InvalidTxnState,
         }

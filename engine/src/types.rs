@@ -50,6 +50,18 @@ number! {
     LeaderEpoch(i32)
 }
 number! {
+    /// A broker as the holder of a replica: its `node.id`.
+    ReplicaId(i32)
+}
+number! {
+    /// Which registration of a broker: a rebooted one has a greater one (KIP-380).
+    BrokerEpoch(i64)
+}
+number! {
+    /// Counts every change of a partition's state; compared and set by AlterPartition (KIP-497).
+    PartitionEpoch(i32)
+}
+number! {
     /// Identity of an idempotent or transactional producer.
     ProducerId(i64)
 }

@@ -1,6 +1,7 @@
 //! DeleteRecords: moves a partition's log start forward (KIP-107).
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use engine::log::DeleteRecordsError;
 use engine::types::Offset;
@@ -31,7 +32,8 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
         .into_iter()
         .map(|topic| (topic.name, topic.partitions))
         .collect();
-    let ask = |partition: &DeleteRecordsPartition| (partition.partition_index, partition.offset);
+    let patience = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+    let ask = |partition: &DeleteRecordsPartition| (partition.partition_index, (partition.offset, patience));
     let results = by_partition::run(&shard, topics, ask, delete_before).await?;
     let topics = results.into_iter().map(|(name, partitions)| {
         let partitions = partitions.into_iter().map(|(index, result)| {
@@ -50,8 +52,13 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     call.reply(&DeleteRecordsResponse::default().with_topics(topics.collect()))
 }
 
-async fn delete_before(shard: Rc<Shard>, key: PartitionKey, offset: i64) -> Result<i64, ErrorCode> {
-    let partition = shard.partition(&key).await?;
+/// Deleted is what no live replica has any more (KIP-107): a follower that had it still could become the leader and give it out.
+async fn delete_before(
+    shard: Rc<Shard>,
+    key: PartitionKey,
+    (offset, patience): (i64, Duration),
+) -> Result<i64, ErrorCode> {
+    let partition = shard.led_partition(&key).await?;
     if partition.config().cleanup_policy.compact && !partition.config().cleanup_policy.delete {
         return Err(ErrorCode::PolicyViolation);
     }
@@ -71,6 +78,12 @@ async fn delete_before(shard: Rc<Shard>, key: PartitionKey, offset: i64) -> Resu
             DeleteRecordsError::AboveHighWatermark { .. } => ErrorCode::OffsetOutOfRange,
             DeleteRecordsError::Offline(_) => ErrorCode::KafkaStorageError,
         })?;
-    partition.wake_waiters();
-    Ok(log_start.0)
+    partition.log_start_moved();
+    if partition.low_watermark() < log_start {
+        reactor::timeout(patience, partition.deleted_everywhere(log_start))
+            .await
+            .map_err(|_| ErrorCode::RequestTimedOut)?
+            .map_err(|_| ErrorCode::NotLeaderOrFollower)?;
+    }
+    Ok(partition.low_watermark().0)
 }

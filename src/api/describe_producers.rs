@@ -40,7 +40,7 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
 }
 
 async fn producers(shard: Rc<Shard>, key: PartitionKey, (): ()) -> Result<Vec<ProducerState>, ErrorCode> {
-    let partition = shard.partition(&key).await?;
+    let partition = shard.led_partition(&key).await?;
     let state = |producer: engine::log::ProducerInfo| {
         ProducerState::default()
             .with_producer_id(producer.producer_id.0.into())

@@ -1,6 +1,7 @@
 //! Fetch: records for consumers, by session, as slices of files that are never copied.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::protocol::StrBytes;
@@ -18,23 +19,36 @@ use crate::fetch_read::{self, FetchBounds, PartitionRead, Target};
 use crate::fetch_session::{
     FetchKey, FetchSpec, LastTold, Plan, PlanKind, SessionError, SessionRequest, TopicRef,
 };
+use crate::replica::{self, FollowerCall};
 use crate::shard::Shard;
 
 pub static API: Api = Api::new(1, "Fetch", (4, 18), |shard, call| Box::pin(answer(shard, call)));
 
 const TOPIC_ID_SINCE: i16 = 13;
 const READ_COMMITTED: i8 = 1;
+/// Consumers may read from followers, too (KIP-392).
+const FROM_FOLLOWERS_SINCE: i16 = 11;
 
 async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let (version, correlation_id) = (call.version(), call.request.header.correlation_id);
     let body = call.take_body().freeze();
     let request = FetchRequest::parse(version, &body)?;
+    if request.replica_id >= 0 {
+        let follower = FollowerCall {
+            version,
+            correlation_id,
+            client_id: call.request.header.client_id.clone(),
+        };
+        return replica::answer(shard, follower, request).await;
+    }
     let limit = shard.node.config.fetch.answer_max_bytes;
     let bounds = FetchBounds {
         min_bytes: request.min_bytes,
         max_bytes: u32::try_from(request.max_bytes).unwrap_or(0).min(limit),
         max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
         read_committed: request.isolation_level == READ_COMMITTED,
+        rack: (shard.node.config.replication.is_rack_aware && !request.rack_id.is_empty())
+            .then(|| Arc::from(&*request.rack_id)),
     };
     let session = session_request(version, request);
     let planned = shard
@@ -54,10 +68,17 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let targets: Vec<Target> = plan
         .partitions
         .iter()
-        .map(|(key, spec)| (locate_key(&shard, key), *spec))
+        .map(|(key, spec)| (locate_key(&shard, key, version), *spec))
         .collect();
-    let reads = fetch_read::read(&shard, &targets, bounds).await?;
-    let mut response = respond(&shard, &plan, reads, bounds.read_committed);
+    let read_committed = bounds.read_committed;
+    let mut reads = fetch_read::read(&shard, &targets, bounds).await?;
+    // Looked at after the disk: while this broker was stopped another may have been elected, and what was read here truncated.
+    if !shard.node.session.is_live(reactor::now()) {
+        for read in &mut reads {
+            *read = PartitionRead::refused(ErrorCode::NotLeaderOrFollower);
+        }
+    }
+    let mut response = respond(&shard, &plan, reads, read_committed);
     if response
         .topics
         .iter()
@@ -130,13 +151,17 @@ fn session_request(version: i16, request: FetchRequest) -> SessionRequest {
     }
 }
 
-fn locate_key(shard: &Shard, key: &FetchKey) -> Result<crate::shard::PartitionKey, ErrorCode> {
+fn locate_key(shard: &Shard, key: &FetchKey, version: i16) -> Result<crate::shard::PartitionKey, ErrorCode> {
     let image = shard.image();
     let topic = match &key.topic {
         TopicRef::Name(name) => locate::by_name(&image, name)?,
         TopicRef::Id(id) => locate::by_id(&image, *id)?,
     };
-    locate::led_here(shard, topic, key.partition)
+    if version >= FROM_FOLLOWERS_SINCE {
+        locate::replicated_here(shard, topic, key.partition)
+    } else {
+        locate::led_here(shard, topic, key.partition)
+    }
 }
 
 /// Groups what was read by topic, leaving out what an incremental answer need not repeat.
@@ -156,7 +181,10 @@ fn respond(shard: &Shard, plan: &Plan, reads: Vec<PartitionRead>, read_committed
             log_start_offset: read.log_start_offset,
             told: true,
         };
-        let news = read.bytes > 0 || !read.code.is_ok() || read.diverging.is_some();
+        let news = read.bytes > 0
+            || !read.code.is_ok()
+            || read.diverging.is_some()
+            || read.preferred_replica.is_some();
         let told = sessions.tell(plan.session_id, key, told, news);
         if read.bytes > 0 {
             had_data.push(key.clone());
@@ -192,6 +220,7 @@ fn push(
             .diverging
             .map(|(epoch, end_offset)| EpochEndOffset { epoch, end_offset }),
         current_leader: if wrong_leader { leader_of(shard, key) } else { None },
+        preferred_read_replica: read.preferred_replica.unwrap_or(-1),
         // As from Kafka: read_committed consumers get a list, be it empty, others none.
         aborted_transactions: (read_committed && read.code.is_ok()).then(|| aborted(&read)),
         records: read.records,

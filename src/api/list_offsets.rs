@@ -29,6 +29,7 @@ const LATEST_TIERED: i64 = -5;
 const EARLIEST_PENDING_UPLOAD: i64 = -6;
 const READ_COMMITTED: i8 = 1;
 const LEADER_EPOCH_SINCE: i16 = 4;
+const OFFSET_NOT_AVAILABLE_SINCE: i16 = 5;
 
 /// The version from which each special timestamp is understood.
 fn since(timestamp: i64) -> i16 {
@@ -114,7 +115,7 @@ impl Found {
 }
 
 async fn find(shard: Rc<Shard>, key: PartitionKey, ask: Ask) -> Result<Found, ErrorCode> {
-    let partition = shard.partition(&key).await?;
+    let partition = shard.led_partition(&key).await?;
     let ours = partition.leader_epoch();
     locate::check_leader_epoch(ask.known_epoch, ours)?;
     if ask.version < since(ask.timestamp) {
@@ -131,7 +132,18 @@ async fn find(shard: Rc<Shard>, key: PartitionKey, ask: Ask) -> Result<Found, Er
     } else {
         log.high_watermark()
     };
+    // A new leader may not know yet how far the last one's records were committed: less than was readable before would look as if
+    // the log had become shorter (KIP-207).
+    let is_settled = partition
+        .leading(|leader| leader.is_alone() || leader.epoch_start() <= log.high_watermark())
+        .unwrap_or(false);
+    let not_yet = if ask.version >= OFFSET_NOT_AVAILABLE_SINCE {
+        ErrorCode::OffsetNotAvailable
+    } else {
+        ErrorCode::LeaderNotAvailable
+    };
     let found = match ask.timestamp {
+        LATEST if !is_settled => return Err(not_yet),
         LATEST => return Ok(position(limit.0)),
         EARLIEST | EARLIEST_LOCAL => {
             let start = log.start_offset();
@@ -152,6 +164,7 @@ async fn find(shard: Rc<Shard>, key: PartitionKey, ask: Ask) -> Result<Found, Er
         ErrorCode::KafkaStorageError
     })?;
     Ok(match found {
+        Some(found) if found.offset >= limit && !is_settled => return Err(not_yet),
         Some(found) if found.offset < limit => Found {
             timestamp: found.timestamp.0,
             offset: found.offset.0,

@@ -21,6 +21,18 @@ pub fn led_here(shard: &Shard, topic: &TopicImage, index: i32) -> Result<Partiti
     })
 }
 
+/// The partition `index` of `topic`, if this broker has a replica of it, whoever leads.
+pub fn replicated_here(shard: &Shard, topic: &TopicImage, index: i32) -> Result<PartitionKey, ErrorCode> {
+    let partition = partition(topic, index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    if !partition.replicas.contains(&shard.node.id) {
+        return Err(ErrorCode::NotLeaderOrFollower);
+    }
+    Ok(PartitionKey {
+        topic_id: topic.id,
+        index,
+    })
+}
+
 /// The partition of that index, wherever it is led.
 pub fn partition(topic: &TopicImage, index: i32) -> Option<&Arc<PartitionImage>> {
     topic.partitions.get(&PartitionId(index))

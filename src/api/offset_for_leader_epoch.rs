@@ -58,7 +58,7 @@ async fn end_of_epoch(
     key: PartitionKey,
     (known, wanted): (i32, i32),
 ) -> Result<(i32, i64), ErrorCode> {
-    let partition = shard.partition(&key).await?;
+    let partition = shard.led_partition(&key).await?;
     locate::check_leader_epoch(known, partition.leader_epoch())?;
     Ok(match partition.log.offset_for_leader_epoch(LeaderEpoch(wanted)) {
         Some((epoch, end)) => (epoch.0, end.0),

@@ -5,9 +5,11 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use control::image::TopicImage;
+use engine::planted::{self, Bug};
 use engine::types::Offset;
 use net::connection::Reply;
 use net::error::ErrorCode;
@@ -18,7 +20,7 @@ use net::produce::{
 
 use super::{Api, locate};
 use crate::dispatch::{Call, Outcome};
-use crate::partition::Origin;
+use crate::partition::{Origin, Partition};
 use crate::produce_error::ProduceError;
 use crate::shard::{PartitionKey, Shard, scatter};
 
@@ -36,8 +38,9 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let (version, correlation_id) = (call.version(), call.request.header.correlation_id);
     let request = ProduceRequest::parse(version, call.take_body())?;
     let acks = request.acks;
+    let patience = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
     let mut slots = Slots::new(request.topics);
-    let items = slots.resolve(&shard, version, acks);
+    let items = slots.resolve(&shard, version, acks, patience);
     let results = scatter(&shard, items, append).await?;
     let response = slots.fill(&shard, call.listener(), results);
     for partition in response
@@ -95,7 +98,13 @@ impl Slots {
     }
 
     /// Moves the records of every partition that is led here into a list of work, and refuses the others.
-    fn resolve(&mut self, shard: &Shard, version: i16, acks: i16) -> Vec<(PartitionKey, Work)> {
+    fn resolve(
+        &mut self,
+        shard: &Shard,
+        version: i16,
+        acks: i16,
+        patience: Duration,
+    ) -> Vec<(PartitionKey, Work)> {
         let image = shard.image();
         let mut items = Vec::new();
         for (topic, slots) in &mut self.topics {
@@ -114,6 +123,7 @@ impl Slots {
                             Work {
                                 records: records.take(),
                                 acks,
+                                patience,
                             },
                         ));
                         Slot::Asked(items.len() - 1)
@@ -200,6 +210,8 @@ fn leader_of(shard: &Shard, topic: &ProduceTopicResponse, index: i32) -> Option<
 struct Work {
     records: Option<BytesMut>,
     acks: i16,
+    /// How long acks=all may wait for the followers.
+    patience: Duration,
 }
 
 struct Done {
@@ -212,7 +224,9 @@ struct Done {
 async fn append(shard: Rc<Shard>, key: PartitionKey, work: Work) -> Result<Done, ProduceError> {
     let partition = shard.partition(&key).await.map_err(ProduceError::Unavailable)?;
     if work.acks == ACKS_ALL {
-        partition.check_in_sync(&shard.image())?;
+        partition
+            .check_in_sync()
+            .map_err(ProduceError::NotEnoughReplicas)?;
     }
     if shard.node.log_dirs.get(partition.dir()).is_full() {
         return Err(ProduceError::NoRoom);
@@ -230,16 +244,35 @@ async fn append(shard: Rc<Shard>, key: PartitionKey, work: Work) -> Result<Done,
     } else {
         let began = reactor::now();
         let committed = partition.commit(end).await;
+        if committed.is_err() && !partition.leads() {
+            return Err(ProduceError::Deposed); // what was cut off is no fault of the disk
+        }
         committed.inspect_err(|_| shard.disk_failed(&partition))?;
-        shard
-            .metrics
-            .sync_latency
-            .borrow_mut()
-            .observe(reactor::now().saturating_since(began));
+        let now = reactor::now();
+        let took = now.saturating_since(began);
+        shard.metrics.sync_latency.borrow_mut().observe(took);
+        if work.acks == ACKS_ALL {
+            replicate(&partition, end, work.patience.saturating_sub(took)).await?;
+        } else if !shard.node.session.is_live(now) {
+            // Looked at after the disk: another leader may have been elected while this one was stopped.
+            return Err(ProduceError::Deposed);
+        }
     }
     Ok(Done {
         base_offset: appended.base_offset,
         log_append_time_ms: appended.log_append_time.0,
         log_start_offset: appended.log_start_offset,
     })
+}
+
+/// Waits until all replicas in sync have it. Depends on no clock: who is in sync only the metadata says.
+async fn replicate(partition: &Partition, end: Offset, patience: Duration) -> Result<(), ProduceError> {
+    if partition.log.high_watermark() < end && !planted::is(Bug::AcknowledgedByLeaderAlone) {
+        reactor::timeout(patience, partition.replicated(end))
+            .await
+            .map_err(|_| ProduceError::TimedOut)??;
+    }
+    partition
+        .check_in_sync()
+        .map_err(ProduceError::NotEnoughReplicasAfterAppend)
 }

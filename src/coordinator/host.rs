@@ -22,6 +22,7 @@ use reactor::sync::Notify;
 
 use crate::partition::{Origin, Partition};
 use crate::produce_error::ProduceError;
+use crate::replica::Unacknowledged;
 
 /// See the module's documentation.
 pub struct Host {
@@ -159,12 +160,15 @@ impl Host {
                 self.appended.notified().await;
                 continue;
             };
-            match self.partition.commit(end).await {
+            if let Err(fault) = self.partition.commit(end).await {
+                tracing::error!(partition = self.partition.id.index, %fault, "group records are not durable: giving the partition up");
+                self.stop();
+                return;
+            }
+            // On one disk only, a committed offset would be gone with that broker, and its group read again what it had done.
+            match self.partition.replicated(end).await {
                 Ok(()) => self.handle(Event::Committed { up_to: ticket }),
-                Err(fault) => {
-                    tracing::error!(partition = self.partition.id.index, %fault, "group records are not durable: giving the partition up");
-                    self.stop();
-                }
+                Err(Unacknowledged) => self.stop(),
             }
         }
     }

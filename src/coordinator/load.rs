@@ -27,10 +27,11 @@ pub enum LoadError {
     },
 }
 
-/// Feeds every record below the high watermark to the machine. A record that does not decode is skipped with a warning, as
+/// Feeds every record of the log to the machine, also those that a new leader does not know yet to be committed: only if it ceased to
+/// lead could they vanish, and then this coordinator is no more. A record that does not decode is skipped with a warning, as
 /// Kafka does: one bad record must not take all groups of the partition away.
 pub(super) async fn replay(host: &Host, partition: &Partition) -> Result<(), LoadError> {
-    let end = partition.log.high_watermark();
+    let end = partition.log.end_offset();
     let mut next = partition.log.start_offset();
     while next < end {
         let slice = partition.log.read(next, CHUNK_BYTES, end, true)?;

@@ -48,7 +48,10 @@ impl Coordinators {
             .image()
             .topic_id(OFFSETS_TOPIC)
             .ok_or(ErrorCode::NotCoordinator)?;
-        let partition = shard.partition(&PartitionKey { topic_id, index }).await?;
+        let partition = match shard.led_partition(&PartitionKey { topic_id, index }).await {
+            Err(ErrorCode::NotLeaderOrFollower) => return Err(ErrorCode::NotCoordinator),
+            found => found?,
+        };
         if let Some(host) = self.get(index) {
             return Ok(host); // somebody else was quicker
         }

@@ -50,6 +50,11 @@ pub async fn keep_checkpoints(directories: Directories, config: Arc<BrokerConfig
 /// Asks all shards and writes what they say, on helper threads: the main thread accepts connections meanwhile. A broker that is
 /// going down may miss a shard; then nothing is written. A directory whose disk does not take them has failed; being full is no failure.
 pub async fn write_checkpoints(directories: &Directories, main: &Router) -> Result<(), DirectoryError> {
+    let cuts_before: BTreeMap<DirIndex, u64> = directories
+        .set()
+        .iter()
+        .map(|(index, dir)| (index, dir.cuts()))
+        .collect();
     let asked: Vec<_> = (0..main.shard_count())
         .map(|index| main.send(ShardId(index), shard::checkpoints))
         .collect();
@@ -63,6 +68,7 @@ pub async fn write_checkpoints(directories: &Directories, main: &Router) -> Resu
     let mut first_error = Ok(());
     for (index, directory) in directories.online() {
         let checkpoints = by_dir.remove(&index).unwrap_or_default();
+        let (set, before) = (directories.set().clone(), cuts_before.get(&index).copied());
         let written = reactor::background(move || {
             let named = checkpoints
                 .iter()
@@ -72,7 +78,12 @@ pub async fn write_checkpoints(directories: &Directories, main: &Router) -> Resu
                 .into_iter()
                 .map(|checkpoint| checkpoint.partition)
                 .collect();
-            lock(&directory).write(&partitions, ids)
+            let mut directory = lock(&directory);
+            // A follower's log was cut meanwhile, and its checkpoint set back: these may say otherwise. The next round will not.
+            if before != Some(set.get(index).cuts()) {
+                return Ok(());
+            }
+            directory.write(&partitions, ids)
         });
         if let Err(error) = written.await {
             if is_disk_fault(&error) {

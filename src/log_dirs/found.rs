@@ -183,6 +183,7 @@ impl LastRun for LastOffsets {
             let kept = Kept {
                 state: found.state,
                 high_watermark: found.high_watermark,
+                end: None,
                 size_bytes: None,
                 visit_ms: first_visit_ms(&found.state, self.began_ms, self.retention_check_ms),
             };

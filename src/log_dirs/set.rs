@@ -1,7 +1,7 @@
 //! The directories of `log.dirs` as all shards know them.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use control::record::DirectoryId;
@@ -45,6 +45,7 @@ pub struct LogDir {
     is_full: AtomicBool,
     /// Partitions that belong there, with or without anything on the disk.
     partition_count: AtomicUsize,
+    cuts: AtomicU64,
 }
 
 impl LogDir {
@@ -56,6 +57,7 @@ impl LogDir {
             files: files.map(|files| Arc::new(Mutex::new(files))),
             is_full: AtomicBool::new(false),
             partition_count: AtomicUsize::new(0),
+            cuts: AtomicU64::new(0),
         }
     }
 
@@ -67,6 +69,7 @@ impl LogDir {
             files: None,
             is_full: AtomicBool::new(false),
             partition_count: AtomicUsize::new(0),
+            cuts: AtomicU64::new(0),
         }
     }
 
@@ -92,6 +95,20 @@ impl LogDir {
             Some(files) => lock(files).add(checkpoint, topic_id),
             None => Ok(()),
         }
+    }
+
+    /// Writes the checkpoint of a log that was cut. What was gathered for the checkpoint files before this is not written any more: it may
+    /// tell of what was cut off. Blocking.
+    pub fn set_back(&self, checkpoint: &PartitionCheckpoint, topic_id: Uuid) -> Result<(), DirectoryError> {
+        let Some(files) = &self.files else { return Ok(()) };
+        let mut files = lock(files);
+        self.cuts.fetch_add(1, Ordering::AcqRel);
+        files.add(checkpoint, topic_id)
+    }
+
+    /// How many logs were cut, to be compared under the lock of its files.
+    pub(super) fn cuts(&self) -> u64 {
+        self.cuts.load(Ordering::Acquire)
     }
 
     pub fn is_online(&self) -> bool {

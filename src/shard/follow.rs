@@ -16,6 +16,7 @@ use super::place::Place;
 use super::scatter::PartitionKey;
 use crate::coordinator::OFFSETS_TOPIC;
 use crate::log_dirs::Assigned;
+use crate::replica::RoleFacts;
 use crate::topic_config;
 
 /// Takes over every partition of `image` that this shard owns, without any I/O: their logs are opened when they are used. Only the
@@ -28,14 +29,19 @@ pub async fn begin(shard: &Rc<Shard>, image: &ClusterImage, last_run: &impl Last
                 topic_id: topic.id,
                 index: index.0,
             };
-            if shard.owner(&key) != shard.id() {
+            if shard.owner(&key) != shard.id() || !is_replica(shard, partition) {
                 continue;
             }
             let place = last_run.place(&topic.name, &key, assigned(shard, partition));
-            if &*topic.name == OFFSETS_TOPIC && place.as_ref().is_some_and(|place| place.kept.is_some()) {
+            let is_led = partition.leader == Some(shard.node.id);
+            if is_led
+                && &*topic.name == OFFSETS_TOPIC
+                && place.as_ref().is_some_and(|place| place.kept.is_some())
+            {
                 coordinators.push(key.index);
             }
             add(shard, key, place);
+            follow_leader(shard, key, partition);
         }
     }
     stream::iter(coordinators)
@@ -93,23 +99,38 @@ pub async fn apply(shard: &Rc<Shard>, image: Arc<ClusterImage>, delta: &Delta) {
             add_new(shard, topic, *index);
         }
         for index in &change.partitions_changed {
-            let key = PartitionKey {
-                topic_id: *id,
-                index: index.0,
-            };
-            // One that is not open learns of it when it is.
-            if let (Some(partition), Some(new)) = (shard.partitions.opened(&key), topic.partitions.get(index))
-            {
-                partition.set_leader_epoch(new.leader_epoch.0);
-            }
+            change_partition(shard, &image, topic, *index).await;
         }
+    }
+    if !delta.brokers.is_empty() {
+        brokers_changed(shard, &image, delta);
     }
     if !delta.configs.is_empty() {
         topic_config::refresh(shard, &image, &delta.configs);
     }
+    shard.replication.parts.metadata_changed();
 }
 
-fn add_new(shard: &Shard, topic: &TopicImage, index: PartitionIndex) {
+fn is_replica(shard: &Shard, partition: &PartitionImage) -> bool {
+    partition.replicas.contains(&shard.node.id)
+}
+
+/// Fetches from the leader, or from nobody if that is this broker, or if there is none.
+fn follow_leader(shard: &Rc<Shard>, key: PartitionKey, partition: &PartitionImage) {
+    let fetchers = &shard.replication.fetchers;
+    match partition.leader.filter(|leader| *leader != shard.node.id) {
+        Some(leader) => fetchers.follow(shard, key, leader, partition.leader_epoch),
+        None => fetchers.unfollow(&key),
+    }
+}
+
+/// Another leader, other replicas, another ISR.
+async fn change_partition(
+    shard: &Rc<Shard>,
+    image: &ClusterImage,
+    topic: &Arc<TopicImage>,
+    index: PartitionIndex,
+) {
     let key = PartitionKey {
         topic_id: topic.id,
         index: index.0,
@@ -120,6 +141,81 @@ fn add_new(shard: &Shard, topic: &TopicImage, index: PartitionIndex) {
     if shard.owner(&key) != shard.id() {
         return;
     }
+    if !is_replica(shard, partition) {
+        // A reassignment has taken it away.
+        shard.replication.fetchers.unfollow(&key);
+        if shard.partitions.has(&key) {
+            delete_partitions(shard, topic, [index].into_iter()).await;
+        }
+        return;
+    }
+    if !shard.partitions.has(&key) {
+        add_new(shard, topic, index);
+        return;
+    }
+    // One that is not open learns of it when it is.
+    if let Some(opened) = shard.partitions.opened(&key) {
+        let minimum = opened.config().min_insync_replicas;
+        // Somebody else may have led in between, and written what this coordinator does not know.
+        if partition.leader_epoch.0 > opened.leader_epoch() + 1 && &*topic.name == OFFSETS_TOPIC {
+            shard.coordinators.unload(key.index);
+        }
+        opened.take_role(RoleFacts::of(&shard.node, image, partition, minimum));
+    }
+    follow_leader(shard, key, partition);
+    if &*topic.name == OFFSETS_TOPIC {
+        change_coordinator(shard, &key, partition);
+    }
+}
+
+/// A coordinator lives where its partition is led.
+fn change_coordinator(shard: &Rc<Shard>, key: &PartitionKey, partition: &PartitionImage) {
+    if partition.leader != Some(shard.node.id) {
+        shard.coordinators.unload(key.index);
+        return;
+    }
+    // One that was there before in another epoch goes on: nobody else has led meanwhile.
+    if shard.coordinators.get(key.index).is_none() && shard.partitions.has_records(key) {
+        let (shard, index) = (shard.clone(), key.index);
+        reactor::spawn(async move {
+            if let Err(code) = shard.coordinators.host(&shard, index).await {
+                tracing::warn!(
+                    partition = index,
+                    ?code,
+                    "the groups of this partition are not served, for now"
+                );
+            }
+        })
+        .detach();
+    }
+}
+
+/// Brokers were fenced, or came back: who may be in sync goes by that.
+fn brokers_changed(shard: &Rc<Shard>, image: &ClusterImage, delta: &Delta) {
+    for opened in shard.partitions.all_opened() {
+        let key = opened.id.key();
+        let Some(partition) = image.partition(key.topic_id, PartitionIndex(key.index)) else {
+            continue;
+        };
+        let is_touched = partition.replicas.iter().any(|id| delta.brokers.contains(id));
+        if is_touched && partition.leader == Some(shard.node.id) {
+            let minimum = opened.config().min_insync_replicas;
+            opened.take_role(RoleFacts::of(&shard.node, image, partition, minimum));
+        }
+    }
+}
+
+fn add_new(shard: &Rc<Shard>, topic: &TopicImage, index: PartitionIndex) {
+    let key = PartitionKey {
+        topic_id: topic.id,
+        index: index.0,
+    };
+    let Some(partition) = topic.partitions.get(&index) else {
+        return;
+    };
+    if shard.owner(&key) != shard.id() || !is_replica(shard, partition) {
+        return;
+    }
     let dirs = &shard.node.log_dirs;
     let dir = match dirs.assigned(assigned(shard, partition)) {
         Assigned::To(dir) => Some(dir),
@@ -127,23 +223,33 @@ fn add_new(shard: &Shard, topic: &TopicImage, index: PartitionIndex) {
         Assigned::Elsewhere => None,
     };
     add(shard, key, dir.map(Place::new));
+    follow_leader(shard, key, partition);
 }
 
 /// Awaited, so that a topic created under the same name finds the place empty.
 async fn delete(shard: &Rc<Shard>, topic: &TopicImage) {
+    delete_partitions(shard, topic, topic.partitions.keys().copied()).await;
+    shard.partitions.forget_figures(topic.id);
+}
+
+async fn delete_partitions(
+    shard: &Rc<Shard>,
+    topic: &TopicImage,
+    indexes: impl Iterator<Item = PartitionIndex>,
+) {
     let mut closed = Vec::new();
-    for index in topic.partitions.keys() {
+    for index in indexes {
         let key = PartitionKey {
             topic_id: topic.id,
             index: index.0,
         };
+        shard.replication.fetchers.unfollow(&key);
         let slot = shard.partitions.slots.borrow_mut().remove(&key);
         if &*topic.name == OFFSETS_TOPIC && slot.is_some() {
             shard.coordinators.unload(index.0);
         }
-        closed.extend(delete_slot(shard, topic, *index, slot).await);
+        closed.extend(delete_slot(shard, topic, index, slot).await);
     }
-    shard.partitions.forget_figures(topic.id);
     if closed.is_empty() {
         return;
     }
@@ -178,7 +284,7 @@ async fn delete_slot(
     let dirs = &shard.node.log_dirs;
     if let Some(partition) = partition {
         dirs.get(partition.dir()).partition_removed();
-        partition.wake_waiters();
+        partition.retire();
         if let Err(error) = partition.log.clone().delete().await {
             tracing::warn!(topic = %topic.name, partition = index.0, %error, "deleting the log");
         }

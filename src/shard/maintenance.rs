@@ -101,7 +101,10 @@ async fn clean(shard: Rc<Shard>) {
             let Some(partition) = shard.partitions.opened(&key) else {
                 continue;
             };
-            if !partition.config().cleanup_policy.compact || shard.moves.get(&key).is_some() {
+            if !partition.config().cleanup_policy.compact
+                || shard.moves.get(&key).is_some()
+                || partition.is_worked_on()
+            {
                 continue;
             }
             let _at_work = partition.work_on();
@@ -129,7 +132,7 @@ async fn scrub(shard: Rc<Shard>, rules: ScrubRules) {
             let Some(partition) = shard.partitions.opened(&key) else {
                 continue;
             };
-            if shard.moves.get(&key).is_none() {
+            if shard.moves.get(&key).is_none() && !partition.is_worked_on() {
                 let _at_work = partition.work_on();
                 scrub_partition(&shard, &partition, rules).await;
             }

@@ -86,7 +86,8 @@ impl Moves {
         self.running.borrow().get(key).cloned()
     }
 
-    fn cancel(&self, key: &PartitionKey) {
+    /// Calls a move off; what it has copied goes.
+    pub fn cancel(&self, key: &PartitionKey) {
         if let Some(running) = self.running.borrow_mut().remove(key) {
             running.is_cancelled.set(true);
         }

@@ -9,7 +9,7 @@ use engine::directory::stray_dir;
 use engine::journal::Journal;
 use engine::log::file_name::PARTITION_METADATA;
 use engine::log::{DiskFault, Log, LogConfig, OpenError, OpenState, partition_metadata};
-use engine::types::LeaderEpoch;
+use engine::types::Offset;
 use net::error::ErrorCode;
 use uuid::Uuid;
 
@@ -19,6 +19,7 @@ use super::partitions::{Entry, Slot};
 use super::scatter::PartitionKey;
 use crate::log_dirs::DirIndex;
 use crate::partition::{Partition, PartitionId};
+use crate::replica::RoleFacts;
 use crate::topic_config;
 
 /// Why a partition is offline.
@@ -45,8 +46,18 @@ impl Shard {
         Ok(partition)
     }
 
+    /// The same of a partition that is led here: what the image of the asking shard says may be over.
+    pub async fn led_partition(self: &Rc<Shard>, key: &PartitionKey) -> Result<Rc<Partition>, ErrorCode> {
+        let partition = self.partition(key).await?;
+        if partition.leads() {
+            Ok(partition)
+        } else {
+            Err(ErrorCode::NotLeaderOrFollower)
+        }
+    }
+
     /// The same without counting as use: for housekeeping, which must not keep a log from being idle.
-    pub(super) async fn visit(self: &Rc<Shard>, key: &PartitionKey) -> Result<Rc<Partition>, ErrorCode> {
+    pub async fn visit(self: &Rc<Shard>, key: &PartitionKey) -> Result<Rc<Partition>, ErrorCode> {
         let pass = match self.partitions.enter(key, &self.node.log_dirs)? {
             Entry::Open(partition) => return Ok(partition),
             Entry::Wait(pass) => pass,
@@ -85,7 +96,8 @@ pub(super) async fn open_behind(shard: Rc<Shard>, key: PartitionKey, gate: Rc<Ga
     let _turn = shard.partitions.opening.reserve(1).await;
     let (dir, kept) = {
         let place = gate.place.borrow();
-        (place.dir, place.kept.as_ref().map(|kept| kept.state))
+        let kept = place.kept.as_ref();
+        (place.dir, kept.map(|kept| (kept.state, kept.high_watermark)))
     };
     match open(&shard, &key, dir, kept).await {
         Ok(partition) => gate.open(partition),
@@ -103,9 +115,10 @@ async fn open(
     shard: &Rc<Shard>,
     key: &PartitionKey,
     dir: DirIndex,
-    kept: Option<OpenState>,
+    kept: Option<(OpenState, Option<Offset>)>,
 ) -> Result<Rc<Partition>, OpenFailure> {
-    let (state, is_new) = (kept.unwrap_or_default(), kept.is_none());
+    let is_new = kept.is_none();
+    let (state, high_watermark) = kept.unwrap_or_default();
     let topic = topic_of(shard, key)?;
     if is_new && shard.node.log_dirs.get(dir).is_full() {
         return Err(OpenFailure::NoRoom);
@@ -127,12 +140,14 @@ async fn open(
         &shard.dynamic(),
         shard.router.shard_count(),
     )));
-    let leader_epoch = topic
+    let image = shard.image();
+    let facts = topic
         .partitions
         .get(&PartitionIndex(key.index))
-        .map_or(0, |partition| partition.leader_epoch.0);
+        .map(|partition| RoleFacts::of(&shard.node, &image, partition, config.min_insync_replicas))
+        .ok_or(OpenFailure::Deleted)?;
     // A new epoch is written when the log is closed.
-    let knew_epoch = log.latest_epoch() >= Some(LeaderEpoch(leader_epoch));
+    let knew_epoch = !facts.leads || log.latest_epoch() >= Some(facts.state.leader_epoch);
     let id = PartitionId {
         topic: topic.name.clone(),
         topic_id: topic.id,
@@ -140,10 +155,14 @@ async fn open(
     };
     let figures = shard.partitions.figures(topic.id, &topic.name);
     let max_decompressed_bytes = shard.node.config.requests.decompressed_batch_bytes as usize;
-    let partition = Partition::new(id, log, leader_epoch, config, max_decompressed_bytes)
+    let partition = Partition::in_no_role(id, log, config, max_decompressed_bytes)
         .in_directory(dir)
         .counted_in(figures)
-        .left_clean(state.clean && knew_epoch);
+        .committed_before(high_watermark)
+        .asking_through(shard.replication.isr_changes.clone());
+    partition.take_role(facts);
+    let partition = partition.left_clean(state.clean && knew_epoch);
+    shard.replication.parts.attach(&partition);
     Ok(Rc::new(partition))
 }
 

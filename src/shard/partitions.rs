@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use engine::directory::{PartitionCheckpoint, TopicPartition};
 use engine::log::OpenState;
+use engine::types::{LeaderEpoch, Offset};
 use hashbrown::HashMap;
 use net::error::ErrorCode;
 use reactor::Instant;
@@ -152,7 +153,7 @@ impl Partitions {
         self.slots.borrow().get(key).and_then(Slot::opened)
     }
 
-    pub(super) fn opened_keys(&self) -> Vec<PartitionKey> {
+    pub fn opened_keys(&self) -> Vec<PartitionKey> {
         let slots = self.slots.borrow();
         let opened = slots.iter().filter(|(_, slot)| slot.opened().is_some());
         opened.map(|(key, _)| *key).collect()
@@ -161,6 +162,46 @@ impl Partitions {
     /// All partitions whose logs are open; to look at now: who keeps them keeps them from being closed.
     pub fn all_opened(&self) -> Vec<Rc<Partition>> {
         self.slots.borrow().values().filter_map(Slot::opened).collect()
+    }
+
+    /// Whether this shard has a replica of the partition.
+    pub fn has(&self, key: &PartitionKey) -> bool {
+        self.slots.borrow().contains_key(key)
+    }
+
+    /// Whether there may be anything in the partition's log.
+    pub fn has_records(&self, key: &PartitionKey) -> bool {
+        let slots = self.slots.borrow();
+        let Some(slot) = slots.get(key) else { return false };
+        match slot.opened() {
+            Some(partition) => partition.log.end_offset() > partition.log.start_offset(),
+            None => slot.with_place(|place| place.kept.is_some()).unwrap_or(true),
+        }
+    }
+
+    /// Where a log ends that is not open, the epoch it ends in, and where it begins; `None`: only opening it tells.
+    pub fn known_end(&self, key: &PartitionKey) -> Option<(Offset, LeaderEpoch, Offset)> {
+        match self.slots.borrow().get(key)? {
+            Slot::Cold(place) => match &place.kept {
+                None => Some((Offset::ZERO, LeaderEpoch::NONE, Offset::ZERO)),
+                Some(kept) if kept.state.clean => {
+                    let (end, epoch) = kept.end?;
+                    Some((end, epoch, kept.state.log_start?))
+                }
+                Some(_) => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The leader says what is committed of a log that is not open.
+    pub fn note_committed(&self, key: &PartitionKey, high_watermark: Offset) {
+        if let Some(Slot::Cold(place)) = self.slots.borrow_mut().get_mut(key)
+            && let Some(kept) = &mut place.kept
+            && let Some((end, _)) = kept.end
+        {
+            kept.high_watermark = kept.high_watermark.max(Some(high_watermark.min(end)));
+        }
     }
 
     pub fn count(&self) -> usize {

@@ -2,7 +2,7 @@
 
 use engine::directory::{PartitionCheckpoint, TopicPartition};
 use engine::log::OpenState;
-use engine::types::Offset;
+use engine::types::{LeaderEpoch, Offset};
 
 use crate::log_dirs::DirIndex;
 use crate::partition::Partition;
@@ -20,6 +20,9 @@ pub struct Place {
 pub struct Kept {
     pub state: OpenState,
     pub high_watermark: Option<Offset>,
+    /// Where the log ends and the epoch it ends in, if it was open in this run: a follower whose leader has no more, and a leader
+    /// whose followers have all, need not open it.
+    pub end: Option<(Offset, LeaderEpoch)>,
     /// `None`: not measured yet.
     pub size_bytes: Option<u64>,
     /// When (wall clock) retention, compaction or recovery should look at it next.
@@ -32,6 +35,7 @@ impl Default for Kept {
         Kept {
             state: OpenState::default(),
             high_watermark: None,
+            end: None,
             size_bytes: None,
             visit_ms: i64::MAX,
         }
@@ -54,6 +58,7 @@ impl Place {
                 cleaned: log.cleaned_offset(),
             },
             high_watermark: Some(log.high_watermark()),
+            end: Some((log.end_offset(), log.latest_epoch().unwrap_or(LeaderEpoch::NONE))),
             size_bytes: Some(log.size_bytes()),
             visit_ms: i64::MAX,
         };

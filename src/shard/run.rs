@@ -47,6 +47,7 @@ pub async fn run(setup: Setup, last_run: impl LastRun, opened: oneshot::Sender<(
     drop(last_run);
     let _main_may_be_gone = opened.send(());
     maintenance::start(&shard);
+    crate::replica::start(&shard);
     shard.ended.wait().await;
 }
 
@@ -109,6 +110,7 @@ pub async fn drain(shard: Rc<Shard>) {
 /// Closes the logs, so that the next start has nothing to recover. After every shard has drained: connections of all of them write
 /// to these logs. Returns the directories that are not clean: with a log that could not be closed, or that was never recovered.
 pub async fn close(shard: Rc<Shard>) -> Vec<DirIndex> {
+    shard.replication.fetchers.stop();
     shard.partitions.stop();
     shard.partitions.await_gates().await;
     let closing = shard.partitions.all_opened().into_iter().map(|partition| async move {

@@ -32,6 +32,7 @@ use crate::fetch_session::FetchSessions;
 use crate::log_dirs::{DirIndex, LogDirs};
 use crate::metrics::ShardMetrics;
 use crate::producer_ids::ProducerIds;
+use crate::replica::Replication;
 use crate::topic_config;
 
 /// What all shards of a broker know and nobody changes while it runs.
@@ -75,6 +76,7 @@ pub struct Shard {
     pub coordinators: Coordinators,
     pub fetch_sessions: RefCell<FetchSessions>,
     pub producer_ids: ProducerIds,
+    pub replication: Replication,
     pub metrics: ShardMetrics,
     pub ended: Flag,
     connections: OnceCell<Connections<Dispatch>>,
@@ -110,6 +112,7 @@ impl Shard {
             coordinators: Coordinators::default(),
             fetch_sessions: RefCell::new(FetchSessions::new(slots)),
             producer_ids: ProducerIds::default(),
+            replication: Replication::default(),
             metrics: ShardMetrics::default(),
             ended: Flag::default(),
             connections: OnceCell::new(),

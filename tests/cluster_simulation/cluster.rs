@@ -1,12 +1,17 @@
 //! The machines of a seed, and the brokers on them.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use control::config::{BrokerConfig, Settings};
+use control::store::StoreConfig;
+use control::store::kv::memory::MemoryCluster;
+use control::store::shared::SharedConfig;
 use reactor::BackendChoice;
 use reactor::sim::{HostId, ProcessId, World, WorldConfig};
 
 use crate::model::Model;
+use crate::nemesis;
 use crate::plan::{Plan, StoreKind};
 
 pub const PORT: u16 = 9092;
@@ -16,6 +21,9 @@ pub struct Cluster {
     pub plan: Plan,
     pub model: Model,
     pub brokers: Vec<Broker>,
+    /// The store beside the brokers, and the machine that breaks it.
+    pub store: MemoryCluster,
+    store_host: HostId,
     /// One for each client, so that each has its own links.
     clients: Vec<HostId>,
 }
@@ -37,7 +45,10 @@ impl Cluster {
                 process: None,
             })
             .collect();
+        let store = MemoryCluster::new(nemesis::quick_store());
         Cluster {
+            store,
+            store_host: world.add_host("store"),
             model: Model::new(plan.partitions),
             world,
             plan,
@@ -69,8 +80,19 @@ impl Cluster {
             return;
         }
         let config = self.config(index);
+        let store = match self.plan.store {
+            StoreKind::Embedded => None,
+            StoreKind::Memory => Some(StoreConfig::Memory {
+                cluster: self.store.clone(),
+                shared: SharedConfig {
+                    prefix: "/ringlog".to_owned(),
+                    lease: Duration::from_secs(5),
+                    dir: Some("/data".into()),
+                },
+            }),
+        };
         let life = async move {
-            let ended = ringlog::serve::run(config, BackendChoice::Auto, None, |line| {
+            let ended = ringlog::serve::run(config, BackendChoice::Auto, store, |line| {
                 reactor::sim::trace_line(line);
             });
             match ended.await {
@@ -82,6 +104,13 @@ impl Cluster {
         let process = self.world.start(host, &format!("broker-{}", index + 1), life);
         self.brokers[index].process = Some(process);
         self.model.with(|state| state.figures.starts += 1);
+    }
+
+    /// Does something to the store, whose clock is the world's: on a machine of the world.
+    pub fn at_store(&self, f: impl FnOnce(&MemoryCluster) + 'static) {
+        let store = self.store.clone();
+        self.world
+            .start(self.store_host, "store", async move { f(&store) });
     }
 
     /// A client on a machine of its own.
@@ -111,6 +140,7 @@ impl Cluster {
             format!("min.insync.replicas={}", replication.div_ceil(2)),
             match self.plan.store {
                 StoreKind::Embedded => "ringlog.store=embedded".to_owned(),
+                StoreKind::Memory => "ringlog.store=etcd://store:2379".to_owned(),
             },
         ];
         for pair in pairs {

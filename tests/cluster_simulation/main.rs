@@ -9,12 +9,16 @@ mod access;
 mod cluster;
 mod invariants;
 mod logs;
+mod metadata;
 mod model;
 mod nemesis;
 mod plan;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod producer;
 mod reader;
 mod repeatable;
+mod replicas;
 mod seed;
 
 use std::process::ExitCode;
@@ -35,6 +39,13 @@ const TWICE_EVERY: u64 = 50;
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {})); // a panic is a violation, told with its seed
+    #[cfg(feature = "planted-bugs")]
+    if std::env::args().any(|argument| argument == "planted") {
+        return match planted::hunt_all() {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
+        };
+    }
     match number("SEED") {
         Some(seed) => replay(seed),
         None => run_many(
@@ -70,9 +81,11 @@ fn replay(seed: u64) -> ExitCode {
 
 /// On a thread of its own, where the hash maps of the standard library begin with the same keys.
 fn run_apart(seed: u64, is_traced: bool) -> Report {
-    let run = std::thread::Builder::new()
-        .stack_size(16 << 20)
-        .spawn(move || run_seed(seed, is_traced));
+    let run = std::thread::Builder::new().stack_size(16 << 20).spawn(move || {
+        #[cfg(feature = "planted-bugs")]
+        engine::planted::plant(planted::asked_for());
+        run_seed(seed, is_traced)
+    });
     run.expect("a thread").join().expect("panics are caught in there")
 }
 

@@ -251,6 +251,12 @@ impl State {
         }
     }
 
+    /// Behind the last record that a reader was given.
+    pub fn end_of(&self, partition: usize) -> i64 {
+        let last = self.partitions[partition].read.last_key_value();
+        last.map_or(0, |(offset, _)| offset + 1)
+    }
+
     /// The whole partition, as the last reader found it, up to the high watermark.
     pub fn check_whole(&mut self, partition: usize, end: i64) {
         self.skipped_in_read(partition, end);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use control::store::kv::memory;
 use reactor::sim::{Chance, Faults, Halt, LinkSpeed};
 use reactor::{Instant, Signal};
 
@@ -27,6 +28,13 @@ pub enum Kind {
     ClockJump,
     DiskErrors,
     SlowProcessor,
+    /// The store has no majority.
+    StoreLost,
+    /// One broker does not reach the store.
+    StorePartition,
+    LeasesRevoked,
+    /// Calls of the store are slow, lost, done and not answered; its history is forgotten.
+    StoreFaults,
 }
 
 impl Kind {
@@ -47,6 +55,10 @@ impl Kind {
         Kind::ClockJump,
         Kind::DiskErrors,
         Kind::SlowProcessor,
+        Kind::StoreLost,
+        Kind::StorePartition,
+        Kind::LeasesRevoked,
+        Kind::StoreFaults,
     ];
 
     pub fn is_for(self, store: StoreKind) -> bool {
@@ -60,8 +72,13 @@ impl Kind {
                 | Kind::KillAll
                 | Kind::PowerCutAll
         );
+        let needs_store = matches!(
+            self,
+            Kind::StoreLost | Kind::StorePartition | Kind::LeasesRevoked | Kind::StoreFaults
+        );
         match store {
-            StoreKind::Embedded => !needs_several,
+            StoreKind::Embedded => !needs_several && !needs_store,
+            StoreKind::Memory => true,
         }
     }
 
@@ -83,7 +100,19 @@ impl Kind {
             Kind::ClockJump => "clock-jump",
             Kind::DiskErrors => "disk-errors",
             Kind::SlowProcessor => "slow-processor",
+            Kind::StoreLost => "store-lost",
+            Kind::StorePartition => "store-partition",
+            Kind::LeasesRevoked => "leases-revoked",
+            Kind::StoreFaults => "store-faults",
         }
+    }
+}
+
+/// A store that is well.
+pub fn quick_store() -> memory::Faults {
+    memory::Faults {
+        delay_max: Duration::from_millis(2),
+        ..memory::Faults::none()
     }
 }
 
@@ -95,6 +124,9 @@ enum Cure {
     Unblock(usize, usize),
     FastLink(usize, usize),
     GoodDisk(usize),
+    StoreBack,
+    StoreReached(usize),
+    StoreWell,
 }
 
 pub struct Nemesis {
@@ -156,6 +188,12 @@ impl Nemesis {
     pub fn end(&mut self, cluster: &mut Cluster) {
         self.cures.clear();
         cluster.world.heal();
+        let ids: Vec<i32> = (1..).take(cluster.brokers.len()).collect();
+        cluster.at_store(move |store| {
+            store.set_faults(quick_store());
+            store.set_available(true);
+            ids.iter().for_each(|id| store.set_partitioned(*id, false));
+        });
         for index in 0..cluster.brokers.len() {
             let host = cluster.brokers[index].host;
             cluster.world.set_faults(host, Faults::default());
@@ -255,6 +293,21 @@ impl Nemesis {
                 let ms = 1 + self.chance.below(500);
                 cluster.world.stall(host, Duration::from_millis(ms));
             }
+            Kind::StoreLost => {
+                cluster.at_store(|store| store.set_available(false));
+                self.later(now, 4_000, Cure::StoreBack);
+            }
+            Kind::StorePartition => {
+                let id = index as i32 + 1;
+                cluster.at_store(move |store| store.set_partitioned(id, true));
+                self.later(now, 4_000, Cure::StoreReached(index));
+            }
+            Kind::LeasesRevoked => cluster.at_store(|store| store.revoke_all_leases()),
+            Kind::StoreFaults => {
+                let faults = memory::Faults::many(self.chance.next_u64());
+                cluster.at_store(move |store| store.set_faults(faults));
+                self.later(now, 2_000, Cure::StoreWell);
+            }
         }
     }
 
@@ -280,6 +333,12 @@ impl Nemesis {
             }
             Cure::FastLink(a, b) => cluster.world.set_link(host(a), host(b), None),
             Cure::GoodDisk(index) => cluster.world.set_faults(host(index), Faults::default()),
+            Cure::StoreBack => cluster.at_store(|store| store.set_available(true)),
+            Cure::StoreReached(index) => {
+                let id = index as i32 + 1;
+                cluster.at_store(move |store| store.set_partitioned(id, false));
+            }
+            Cure::StoreWell => cluster.at_store(|store| store.set_faults(quick_store())),
         }
     }
 }

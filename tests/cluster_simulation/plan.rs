@@ -11,6 +11,8 @@ use crate::nemesis::Kind;
 pub enum StoreKind {
     /// One broker, on its own disk.
     Embedded,
+    /// Like etcd, beside the brokers.
+    Memory,
 }
 
 #[derive(Clone, Debug)]
@@ -33,9 +35,15 @@ pub struct Plan {
 impl Plan {
     pub fn of_seed(seed: u64) -> Plan {
         let mut chance = Chance::new(seed);
-        let store = chance.pick(&[StoreKind::Embedded]);
+        let store = chance.pick(&[
+            StoreKind::Embedded,
+            StoreKind::Memory,
+            StoreKind::Memory,
+            StoreKind::Memory,
+        ]);
         let brokers = match store {
             StoreKind::Embedded => 1,
+            StoreKind::Memory => chance.pick(&[3, 3, 3, 5]),
         };
         // swarm: a seed that has everything at once never gets far enough for what is rare
         let kinds: Vec<Kind> = Kind::ALL

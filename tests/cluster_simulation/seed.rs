@@ -9,11 +9,13 @@ use reactor::sim::{ProcessId, Stuck};
 use crate::access::Access;
 use crate::cluster::Cluster;
 use crate::invariants::{LIVENESS, NO_PANIC, Violation};
+use crate::metadata;
 use crate::model::Figures;
 use crate::nemesis::Nemesis;
 use crate::plan::Plan;
 use crate::producer::{Acks, Producer, create_topic};
 use crate::reader::Reader;
+use crate::replicas;
 
 pub struct Report {
     pub violation: Option<Violation>,
@@ -69,6 +71,7 @@ fn live(seed: u64, cluster: &mut Cluster) -> Result<(), Violation> {
         nemesis.act(cluster);
         let until = nemesis.next().min(end);
         step(cluster, until.saturating_since(cluster.world.now()))?;
+        metadata::check(cluster)?;
     }
     nemesis.end(cluster);
     check_writes(cluster)?;
@@ -81,7 +84,9 @@ fn live(seed: u64, cluster: &mut Cluster) -> Result<(), Violation> {
     let last = cluster.start_client("last-reader", async move {
         Reader::new(1_000, access).read_all().await;
     });
-    wait_for(cluster, last, "everything is read")
+    wait_for(cluster, last, "everything is read")?;
+    replicas::check(cluster)?;
+    metadata::check(cluster)
 }
 
 fn access(cluster: &Cluster) -> Rc<Access> {

@@ -42,6 +42,22 @@ pub fn run(arguments: &[String]) -> Done {
                 .env("SEEDS", "3000"),
         )?;
     }
+    if !only {
+        let clusters = [
+            "test",
+            "--quiet",
+            "--profile",
+            "simulation",
+            "--features",
+            "planted-bugs",
+            "--test",
+            "cluster_simulation",
+        ];
+        shell::step("whole clusters on simulated machines");
+        shell::run(shell::cargo().args(clusters))?;
+        shell::step("planted bugs: the simulation of clusters finds each");
+        shell::run(shell::cargo().args(clusters).args(["--", "planted"]))?;
+    }
     install::all()?;
     dataset::run()?;
     let kafka = std::env::var_os("RINGLOG_TEST_TARGET").is_some_and(|target| target == "kafka");

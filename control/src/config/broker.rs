@@ -39,6 +39,7 @@ pub struct BrokerConfig {
     pub offsets: OffsetsTopic,
     pub log: LogUpkeep,
     pub journal: JournalLimits,
+    pub replication: Replication,
     /// Bytes of metadata records after which a snapshot is written.
     pub metadata_snapshot_bytes: u64,
     settings: Settings,
@@ -152,6 +153,23 @@ pub struct JournalLimits {
     pub inflight_write_count: u32,
 }
 
+/// How followers follow, and what leaders demand of them.
+#[derive(Clone, Debug)]
+pub struct Replication {
+    pub lag_max_ms: u64,
+    /// Of one partition, in one answer.
+    pub fetch_max_bytes: u32,
+    pub fetch_min_bytes: u32,
+    pub fetch_response_max_bytes: u32,
+    pub fetch_wait_max_ms: u32,
+    pub fetch_backoff_ms: u32,
+    pub socket_timeout_ms: u32,
+    /// Consumers are sent to a replica of their rack (KIP-392).
+    pub is_rack_aware: bool,
+    /// The name of the listener that brokers reach each other by.
+    pub listener: String,
+}
+
 impl BrokerConfig {
     /// Checks all settings, so that the operator sees every mistake at once.
     pub fn from_settings(mut settings: Settings) -> Result<(BrokerConfig, Vec<Warning>), StartError> {
@@ -218,6 +236,11 @@ fn name_node_twice(settings: &mut Settings) {
 fn read(settings: Settings) -> BrokerConfig {
     let reader = reader(&settings);
     let listeners = rules::served_listeners(&reader);
+    let first = listeners.first().map(|listener| listener.name.clone());
+    let inter_broker = reader
+        .text("inter.broker.listener.name")
+        .or(first)
+        .unwrap_or_default();
     let log_dirs = reader
         .list("log.dirs")
         .or_else(|| reader.list("log.dir"))
@@ -311,6 +334,19 @@ fn read(settings: Settings) -> BrokerConfig {
             file_bytes: reader.amount("ringlog.journal.file.bytes") / 4096 * 4096,
             file_count: reader.count("ringlog.journal.file.count"),
             inflight_write_count: reader.count("ringlog.journal.inflight.writes"),
+        },
+        replication: Replication {
+            lag_max_ms: reader.amount("replica.lag.time.max.ms"),
+            fetch_max_bytes: reader.count("replica.fetch.max.bytes"),
+            fetch_min_bytes: reader.count("replica.fetch.min.bytes"),
+            fetch_response_max_bytes: reader.count("replica.fetch.response.max.bytes"),
+            fetch_wait_max_ms: reader.count("replica.fetch.wait.max.ms"),
+            fetch_backoff_ms: reader.count("replica.fetch.backoff.ms"),
+            socket_timeout_ms: reader.count("replica.socket.timeout.ms"),
+            is_rack_aware: reader
+                .text("replica.selector.class")
+                .is_some_and(|class| class.ends_with("RackAwareReplicaSelector")),
+            listener: inter_broker,
         },
         metadata_snapshot_bytes: reader.amount("metadata.log.max.record.bytes.between.snapshots"),
         settings,

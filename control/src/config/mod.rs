@@ -43,7 +43,7 @@ mod view;
 pub use alter::{Change, Resource, Write};
 pub use broker::{
     BrokerConfig, ClusterTiming, CoreList, FetchLimits, GroupLimits, IoBackend, JournalLimits, LogUpkeep, OffsetsTopic,
-    RequestLimits, TopicDefaults,
+    Replication, RequestLimits, TopicDefaults,
 };
 pub use broker_dynamic::BrokerDynamic;
 pub use describe::{ConfigRow, ConfigSource, ConfigSynonym, Detail};

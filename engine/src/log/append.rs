@@ -142,7 +142,8 @@ impl State {
                 duplicate: true,
             });
         }
-        if size_bytes > u64::from(self.config.segment_bytes) {
+        // What the leader took, its followers take, even if segments have been made smaller since.
+        if size_bytes > u64::from(self.config.segment_bytes) && context.origin != Origin::Replication {
             return Err(AppendError::LargerThanSegment {
                 partition: self.partition.clone(),
                 size_bytes,

@@ -18,7 +18,8 @@ use super::retention::Retained;
 use super::state::State;
 use super::time_lookup::TimestampOffset;
 use super::trash;
-use crate::batch::BatchInfo;
+use crate::batch::{self, BatchError, BatchInfo, InnerCheck, Limits, Origin, TimestampRule};
+use crate::planted::{self, Bug};
 use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 /// One partition's log. Cheap to clone; all clones are the same log. Belongs to one shard: not `Send`.
@@ -49,6 +50,27 @@ pub struct ProducerInfo {
     pub last_timestamp: Timestamp,
     pub coordinator_epoch: i32,
     pub current_transaction_start: Option<Offset>,
+}
+
+/// What a leader has accepted is checked for being whole, not judged again: the topic's limits may have changed since.
+const REPLICATED: Limits = Limits {
+    max_batch_bytes: usize::MAX,
+    max_decompressed_bytes: batch::MAX_DECOMPRESSED_BYTES,
+    max_records: i32::MAX,
+    require_keys: false,
+    timestamp: TimestampRule::ANY,
+    origin: Origin::Replication,
+    inner: InnerCheck::HeaderOnly,
+};
+
+/// Why a follower did not append what its leader sent.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FollowerAppendError {
+    /// It was damaged on its way, or on the leader's disk.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    #[error(transparent)]
+    Append(#[from] AppendError),
 }
 
 /// Why records cannot be deleted.
@@ -95,6 +117,25 @@ impl Log {
             self.request_flush();
         }
         Ok(appended)
+    }
+
+    /// Appends one batch exactly as the leader has it: its offsets, epoch and bytes. Behind the end of the log there may be a gap,
+    /// where compaction took what the leader had.
+    pub fn append_as_follower(
+        &self,
+        batch: BytesMut,
+        now: Timestamp,
+    ) -> Result<Appended, FollowerAppendError> {
+        let mut info = batch::validate(&batch, &REPLICATED)?;
+        if planted::is(Bug::ProducersNotFollowed) {
+            info.producer = None;
+        }
+        let context = AppendContext {
+            leader_epoch: LeaderEpoch::NONE,
+            origin: Origin::Replication,
+            now,
+        };
+        Ok(self.append(batch, &info, &context)?)
     }
 
     /// The journal comes by for logs with something to sync or to write.
@@ -146,6 +187,12 @@ impl Log {
 
     pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
         self.inner.state.borrow().latest_epoch()
+    }
+
+    /// The first offset written in the latest epoch; `None` of a log that knows no epoch.
+    pub fn latest_epoch_start(&self) -> Option<Offset> {
+        let state = self.inner.state.borrow();
+        state.epochs.latest().map(|entry| entry.start_offset)
     }
 
     /// This broker leads in `epoch` from the end of the log on; nothing happens if the log knows that epoch or a later one. Written

@@ -51,7 +51,7 @@ pub use check::{CheckStart, CheckedSegment, check_segment};
 pub use compaction::{CompactError, Compacted};
 pub use config::{CleanupPolicy, Durability, LogConfig};
 pub use fault::{DiskFault, is_disk_full};
-pub use handle::{DeleteRecordsError, Log, ProducerInfo};
+pub use handle::{DeleteRecordsError, FollowerAppendError, Log, ProducerInfo};
 pub use producer_state::ProducerError;
 pub use read::{ReadError, ReadSlice};
 pub use recovery::{OpenError, OpenState, RecoveryReport, Truncation};

@@ -13,7 +13,7 @@ use reactor::{File, OpenMode, disk};
 use thiserror::Error;
 
 use super::fault::DiskFault;
-use super::file_name::{FileKind, FileName, Suffix};
+use super::file_name::{FileKind, FileName, LEADER_EPOCH_CHECKPOINT, Suffix};
 use super::handle::Log;
 use super::open::Identity;
 use super::recovery::{self, OpenError, OpenState, RecoveryRules};
@@ -49,10 +49,15 @@ impl Log {
     pub async fn truncate(&self, to: Offset) -> Result<Offset, TruncateError> {
         self.sync().await?;
         self.wait_idle().await;
-        let (dir, partition, rules, start, segments) = {
+        {
             let mut state = self.inner.state.borrow_mut();
             state.check_online()?;
             if to >= state.end_offset {
+                // An epoch that was led in without a record would contradict the next leader's for ever.
+                let end_offset = state.end_offset;
+                if state.epochs.truncate_from_end(end_offset) {
+                    state.flush.epochs_changed();
+                }
                 return Ok(state.end_offset);
             }
             if to < state.log_start {
@@ -62,6 +67,22 @@ impl Log {
                     found: to,
                 });
             }
+        }
+        self.cut(Cut::To(to)).await
+    }
+
+    /// Drops all records and begins anew at `start`, where the leader's log begins: nothing of what this one has is there any more.
+    /// What [`Log::truncate`] says of commits, appends and the checkpoint file holds here too.
+    pub async fn start_over(&self, start: Offset) -> Result<Offset, TruncateError> {
+        self.sync().await?;
+        self.wait_idle().await;
+        self.cut(Cut::All { start }).await
+    }
+
+    async fn cut(&self, cut: Cut) -> Result<Offset, TruncateError> {
+        let (dir, partition, rules, start, segments) = {
+            let mut state = self.inner.state.borrow_mut();
+            state.check_online()?;
             if let Err(error) = state.settle() {
                 return Err(state.fail("write segment", error).into());
             }
@@ -82,14 +103,24 @@ impl Log {
             (state.dir.clone(), state.partition.clone(), rules, start, segments)
         };
         let reloaded = reactor::background(move || {
-            let end = cut_files(&dir, &segments, to).map_err(|source| OpenError::Io {
+            let failed = |source| OpenError::Io {
                 partition: partition.clone(),
                 operation: "truncate",
                 source: Arc::new(source),
-            })?;
-            let start = OpenState {
-                recovery_point: Some(end),
-                ..start
+            };
+            let start = match cut {
+                Cut::To(to) => OpenState {
+                    recovery_point: Some(cut_files(&dir, &segments, to).map_err(failed)?),
+                    ..start
+                },
+                Cut::All { start: at } => {
+                    remove_files(&dir, &segments).map_err(failed)?;
+                    OpenState {
+                        recovery_point: Some(at),
+                        log_start: Some(at),
+                        ..start
+                    }
+                }
             };
             recovery::load(&dir, &partition, start, rules)
         })
@@ -150,6 +181,36 @@ impl State {
             gap: 0,
         })
     }
+}
+
+/// How much of a log goes.
+#[derive(Copy, Clone, Debug)]
+enum Cut {
+    /// The batch that holds this offset and all behind it.
+    To(Offset),
+    /// Everything; the log begins at `start` then.
+    All { start: Offset },
+}
+
+/// Removes all segments, last one first, and the epochs, which would tell of records that are gone. The last file to go is the first
+/// segment's: interrupted before, a start finds a shorter log; after, none, and begins where the checkpoint of log starts says.
+fn remove_files(dir: &Path, segments: &[(Offset, u64)]) -> io::Result<()> {
+    match disk::remove_file(&dir.join(LEADER_EPOCH_CHECKPOINT)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    for (base, _) in segments.iter().rev() {
+        for kind in FileKind::OF_SEGMENT
+            .into_iter()
+            .chain([FileKind::ProducerSnapshot])
+        {
+            match disk::remove_file(&FileName::new(*base, kind, Suffix::Live).in_dir(dir)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    disk::sync_dir(dir)
 }
 
 /// Removes segments behind `to`, last one first, then cuts the one that holds it. Synced; the new end of the log.

@@ -31,8 +31,7 @@ pub(super) const SECTION: Section = Section {
             .fixed_here("listeners are bound at start")
             .doc("Which security protocol each listener name uses, as NAME:PROTOCOL."),
         string("inter.broker.listener.name")
-            .no_effect(reason::SINGLE_NODE)
-            .doc("Name of the listener used between brokers."),
+            .doc("Name of the listener used between brokers; unset: the first of listeners."),
         string("security.inter.broker.protocol")
             .default("PLAINTEXT")
             .one_of(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"])

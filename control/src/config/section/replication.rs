@@ -17,43 +17,36 @@ pub(super) const SECTION: Section = Section {
             .default("30000")
             .ms()
             .high()
-            .no_effect(reason::ONE_REPLICA)
             .doc("Time a follower may lag before it leaves the set of replicas in sync."),
         int("replica.fetch.max.bytes")
             .default("1048576")
             .at_least(0)
             .bytes()
-            .no_effect(reason::ONE_REPLICA)
             .doc("Bytes per partition a follower asks for."),
         int("replica.fetch.min.bytes")
             .default("1")
             .bytes()
             .high()
-            .no_effect(reason::ONE_REPLICA)
             .doc("Least bytes a follower waits for."),
         int("replica.fetch.response.max.bytes")
             .default("10485760")
             .at_least(0)
             .bytes()
-            .no_effect(reason::ONE_REPLICA)
             .doc("Bytes a follower asks for in one request."),
         int("replica.fetch.wait.max.ms")
             .default("500")
             .ms()
             .high()
-            .no_effect(reason::ONE_REPLICA)
             .doc("Longest time a follower's fetch waits for data."),
         int("replica.fetch.backoff.ms")
             .default("1000")
             .at_least(0)
             .ms()
-            .no_effect(reason::ONE_REPLICA)
             .doc("Pause after a follower's failed fetch."),
         int("replica.socket.timeout.ms")
             .default("30000")
             .ms()
             .high()
-            .no_effect(reason::ONE_REPLICA)
             .doc("Time a follower waits for an answer."),
         int("replica.socket.receive.buffer.bytes")
             .default("65536")
@@ -62,8 +55,11 @@ pub(super) const SECTION: Section = Section {
             .no_effect(reason::ONE_REPLICA)
             .doc("Receive buffer of a follower's socket."),
         string("replica.selector.class")
-            .no_effect(reason::ONE_REPLICA)
-            .doc("Java class that picks the replica a consumer reads from."),
+            .doc(
+                "Java class that picks the replica a consumer reads from. Of \
+                 org.apache.kafka.common.replica.RackAwareReplicaSelector the name alone counts: consumers are sent to a replica of \
+                 their rack. Any other leaves them with the leader.",
+            ),
         int("num.replica.fetchers")
             .default("1")
             .at_least(1)

@@ -1,0 +1,121 @@
+//! The fetch sessions of followers (KIP-227): what the shard that has the connection knows of one. Where its partitions are, see
+//! [`super::Part`].
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use net::error::ErrorCode;
+use reactor::Instant;
+
+use super::part::FetcherName;
+use super::signal::Signal;
+
+/// Sessions of one shard; one per shard of every other broker is in use. Beyond, the one unused for longest goes.
+const SESSIONS_MAX: usize = 1024;
+
+pub struct Session {
+    pub id: i32,
+    pub name: Arc<FetcherName>,
+    pub signal: Arc<Signal>,
+    /// The epoch that the next fetch carries.
+    next_epoch: Cell<i32>,
+    used: Cell<Instant>,
+}
+
+impl Session {
+    /// Whether a later fetch of the session has come: then one that waits for records waits for nothing.
+    pub fn is_overtaken(&self, epoch: i32) -> bool {
+        self.next_epoch.get() != next(epoch)
+    }
+}
+
+/// Kafka's epochs count from 1 again after the greatest.
+fn next(epoch: i32) -> i32 {
+    if epoch == i32::MAX { 1 } else { epoch + 1 }
+}
+
+#[derive(Default)]
+pub struct FollowerSessions {
+    sessions: RefCell<HashMap<i32, Rc<Session>>>,
+}
+
+impl FollowerSessions {
+    pub fn begin(&self, now: Instant, name: FetcherName, random: u64) -> Rc<Session> {
+        let mut sessions = self.sessions.borrow_mut();
+        sessions.retain(|_, session| *session.name != name);
+        if sessions.len() >= SESSIONS_MAX {
+            let oldest = sessions.values().min_by_key(|session| session.used.get());
+            if let Some(id) = oldest.map(|session| session.id) {
+                sessions.remove(&id);
+            }
+        }
+        let mut id = ((random as u32) & 0x7fff_ffff) as i32;
+        while id == 0 || sessions.contains_key(&id) {
+            id = id.wrapping_add(1) & 0x7fff_ffff;
+        }
+        let session = Rc::new(Session {
+            id,
+            name: Arc::new(name),
+            signal: Arc::default(),
+            next_epoch: Cell::new(1),
+            used: Cell::new(now),
+        });
+        sessions.insert(id, session.clone());
+        session
+    }
+
+    /// The session of a fetch that carries `epoch`; the fetch before it is answered now, whatever it has got.
+    pub fn resume(
+        &self,
+        now: Instant,
+        name: &FetcherName,
+        id: i32,
+        epoch: i32,
+    ) -> Result<Rc<Session>, ErrorCode> {
+        let sessions = self.sessions.borrow();
+        let session = sessions
+            .get(&id)
+            .filter(|session| *session.name == *name)
+            .ok_or(ErrorCode::FetchSessionIdNotFound)?;
+        if session.next_epoch.get() != epoch {
+            return Err(ErrorCode::InvalidFetchSessionEpoch);
+        }
+        session.next_epoch.set(next(epoch));
+        session.used.set(now);
+        session.signal.fire();
+        Ok(session.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(replica: i32) -> FetcherName {
+        FetcherName {
+            replica,
+            client: "fetcher-0".to_owned(),
+        }
+    }
+
+    /// Breaks in production: a follower that connects again is given what its last connection was promised, or two of its fetches
+    /// are taken for one.
+    #[test]
+    fn a_session_is_one_line_of_fetches() {
+        let now = Instant::default();
+        let sessions = FollowerSessions::default();
+        let first = sessions.begin(now, name(2), 7);
+        assert_eq!(first.id, 7);
+        let resumed = |epoch| sessions.resume(now, &name(2), 7, epoch).map(|session| session.id);
+        assert_eq!(resumed(1), Ok(7));
+        assert!(!first.is_overtaken(1));
+        assert_eq!(resumed(1), Err(ErrorCode::InvalidFetchSessionEpoch));
+        assert_eq!(resumed(2), Ok(7));
+        assert!(first.is_overtaken(1));
+        assert!(sessions.resume(now, &name(3), 7, 3).is_err(), "another's session");
+        sessions.begin(now, name(2), 8);
+        assert_eq!(resumed(3), Err(ErrorCode::FetchSessionIdNotFound));
+    }
+}
