@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use control::config::{BrokerConfig, CoreList, Endpoint, IoBackend};
 use control::record::{BrokerEpoch, BrokerId, UuidText};
-use control::service::{self, CallError, ControllerPort, ServiceConfig, ServiceFault, Session};
-use control::store::{Member, StoreConfig};
+use control::service::{self, CallError, ControllerPort, Figures, ServiceConfig, ServiceFault, Session};
+use control::store::{Member, StoreConfig, StoreUrl};
 use futures_util::future::{Either, join_all, select, select_all};
 use reactor::{BackendChoice, Listener, ThreadHandle};
 
 use crate::address::{self, ListenError};
 use crate::admin;
 use crate::control_channel;
+use crate::quorum_wire::{Meeting, QuorumApis};
 use crate::log_dirs::{self, Directories, Locked};
 use crate::publish::ShardPublisher;
 use crate::registration;
@@ -89,9 +90,10 @@ pub async fn run(
     let probe = reactor::probe(backend).map_err(ServeError::Backend)?;
     let config = Arc::new(log_dirs::adopt_node_id(config)?);
     let locked = Locked::open(&config, config.store.scheme())?;
+    let meeting = Meeting::new();
     let store = match store {
         Some(store) => store,
-        None => store::configured(&config, locked.first())?,
+        None => store::configured(&config, locked.first(), meeting)?,
     };
     let listeners = address::listen(&config).await?;
     let admin_listener = address::listen_admin(&config).await?;
@@ -104,8 +106,14 @@ pub async fn run(
     let main = Rc::new(main);
 
     let session = Arc::new(Session::default());
+    let figures = Arc::new(Figures::default());
     let network = match &store {
         StoreConfig::Embedded { .. } => None,
+        StoreConfig::Quorum(_) => Some(control_channel::network(
+            control_listener(&config),
+            advertised_host(&config),
+            QuorumApis { meeting },
+        )),
         _ => Some(control_channel::network(
             control_listener(&config),
             advertised_host(&config),
@@ -123,6 +131,7 @@ pub async fn run(
             reactor: reactor_config(backend, "control".to_owned(), None),
             network,
             session: session.clone(),
+            figures: figures.clone(),
         },
         ShardPublisher::new(control),
     );
@@ -153,6 +162,7 @@ pub async fn run(
         id: own,
         cluster_id: directories.cluster_id().to_owned(),
         session: session.clone(),
+        control: figures,
         log_dirs: directories.set().clone(),
         listeners: address::advertised(&config, &listeners),
         backend: probe.backend,
@@ -281,9 +291,15 @@ fn member(config: &BrokerConfig, locked: &Locked) -> Member {
     }
 }
 
-/// Where the control thread listens: where it is told to, or at any port of the interface that the first listener has.
+/// Where the control thread listens: where it is told to, where the voters of a quorum were told that it does, or at any port
+/// of the interface that the first listener has.
 fn control_listener(config: &BrokerConfig) -> Endpoint {
-    config.control_listener.clone().unwrap_or_else(|| Endpoint {
+    let as_voter = match &config.store {
+        StoreUrl::Quorum(voters) => voters.iter().find(|(id, _)| *id == config.node_id),
+        StoreUrl::Embedded | StoreUrl::Etcd(_) | StoreUrl::ZooKeeper(_) => None,
+    };
+    let told = config.control_listener.clone();
+    told.or(as_voter.map(|(_, endpoint)| endpoint.clone())).unwrap_or_else(|| Endpoint {
         host: config
             .listeners
             .first()

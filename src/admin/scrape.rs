@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use control::image::PartitionImage;
+use control::record::PartitionId;
 use engine::journal::Figures;
 use futures_util::future::join_all;
 
-use super::lag;
+use super::{cluster, lag};
 use crate::metrics::{Snapshot, render};
-use crate::shard::{Node, Router, Shard, ShardGone, ShardId};
+use crate::shard::{Node, PartitionKey, Router, Shard, ShardGone, ShardId};
 
 /// Why there is nothing to show.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,12 @@ pub async fn scrape(node: &Node, main: &Router) -> Result<String, ScrapeError> {
         node.log_dirs.offline_count() as f64,
     );
     all.gauge("shards", "Shards of this broker.", &[], main.shard_count() as f64);
+    // what all shards know alike is asked of one
+    let asked = main.send(
+        ShardId(0),
+        |shard: Rc<Shard>| async move { cluster::collect(&shard) },
+    );
+    all.merge(asked.await?);
     for part in join_all(everywhere(main, collect)).await {
         all.merge(part?);
     }
@@ -188,15 +196,54 @@ fn connections(shard: &Shard, out: &mut Snapshot) {
     }
 }
 
+/// Of the partitions of this shard that this broker leads.
+fn replication(shard: &Shard, out: &mut Snapshot) {
+    let image = shard.image();
+    let is_led = |topic_id, (index, partition): (&PartitionId, &Arc<PartitionImage>)| {
+        let key = PartitionKey {
+            topic_id,
+            index: index.0,
+        };
+        partition.leader == Some(shard.node.id) && shard.owner(&key) == shard.id()
+    };
+    let led: usize = image
+        .topics()
+        .map(|topic| {
+            topic
+                .partitions
+                .iter()
+                .filter(|entry| is_led(topic.id, *entry))
+                .count()
+        })
+        .sum();
+    out.gauge(
+        "partitions_led",
+        "Partitions that this broker leads.",
+        &[],
+        led as f64,
+    );
+    let opened = shard.partitions.all_opened();
+    let under_min_isr = opened
+        .iter()
+        .filter(|partition| partition.check_in_sync().is_err());
+    out.gauge(
+        "partitions_under_min_isr",
+        "Partitions in use, led here, with fewer replicas in sync than min.insync.replicas: acks=all is refused.",
+        &[],
+        under_min_isr.count() as f64,
+    );
+}
+
 /// Topics that nobody has used since the start and that have no records are left out: there may be very many.
 async fn topics(shard: &Rc<Shard>, out: &mut Snapshot) {
     let partitions = &shard.partitions;
     out.gauge(
         "partitions",
-        "Partitions led by this broker.",
+        "Partitions that this broker has a replica of.",
         &[],
         partitions.count() as f64,
     );
+    replication(shard, out);
     out.gauge(
         "partitions_open",
         "Partitions whose log is open, because they are or were lately used.",

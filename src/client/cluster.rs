@@ -32,6 +32,8 @@ pub struct Cluster {
     connections: RefCell<BTreeMap<Node, Rc<Client>>>,
 }
 
+const NO_CONTROLLER: i32 = -1;
+
 /// Whom a connection leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Node {
@@ -55,7 +57,7 @@ impl Cluster {
             config,
             addresses,
             brokers: RefCell::default(),
-            controller: Cell::new(-1),
+            controller: Cell::new(NO_CONTROLLER),
             connections: RefCell::default(),
         };
         cluster.metadata(Some(&[])).await?;
@@ -155,7 +157,12 @@ impl Cluster {
     pub async fn ask_controller<R: Request>(&self, request: &R) -> Result<R::Response, AskError> {
         match self.controller.get() {
             controller if self.brokers.borrow().contains_key(&controller) => {
-                self.ask_broker(controller, request).await
+                let answer = self.ask_broker(controller, request).await;
+                if answer.as_ref().is_err_and(AskError::is_lost_connection) {
+                    // Another one may be controller by now. Whoever is asked next passes the request on.
+                    self.controller.set(NO_CONTROLLER);
+                }
+                answer
             }
             _ => self.ask_any(request).await,
         }

@@ -29,8 +29,8 @@ pub struct Locked {
 
 enum Attempt {
     Open(Box<Directory>, DirectoryId),
-    /// Locked, and nobody's yet.
-    New(Box<DataDirectory>),
+    /// Locked, and nobody's yet; the id it will have.
+    New(Box<DataDirectory>, DirectoryId),
     Failed(String),
     /// It is not there. Whether it is new or lost, the metadata tells.
     Missing,
@@ -94,8 +94,8 @@ impl Locked {
     /// Ids of the directories that have one.
     pub fn directory_ids(&self) -> Vec<DirectoryId> {
         let ids = self.dirs.iter().filter_map(|(_, attempt)| match attempt {
-            Attempt::Open(_, id) => Some(*id),
-            Attempt::New(_) | Attempt::Failed(_) | Attempt::Missing => None,
+            Attempt::Open(_, id) | Attempt::New(_, id) => Some(*id),
+            Attempt::Failed(_) | Attempt::Missing => None,
         });
         ids.collect()
     }
@@ -116,28 +116,34 @@ impl Locked {
     /// Locks a directory and reads whose it is; a new one gets its identity here.
     fn take(&mut self, path: &Path) -> Result<Attempt, DirectoryError> {
         let directory = DataDirectory::open(path)?;
-        self.identify(path, directory)
+        self.identify(path, directory, random_id())
     }
 
-    fn identify(&mut self, path: &Path, directory: DataDirectory) -> Result<Attempt, DirectoryError> {
+    /// `id` is for a directory that has none yet.
+    fn identify(
+        &mut self,
+        path: &Path,
+        directory: DataDirectory,
+        id: Uuid,
+    ) -> Result<Attempt, DirectoryError> {
         let found = directory.meta_properties()?;
         if let Some(found) = &found {
             self.check(path, found)?;
         }
         if self.cluster_id.is_empty() {
             if found.is_none() && self.store != store_mark::EMBEDDED {
-                return Ok(Attempt::New(Box::new(directory)));
+                return Ok(Attempt::New(Box::new(directory), DirectoryId(id)));
             }
             self.cluster_id = match &found {
                 Some(found) => found.cluster_id.clone(),
                 None => to_base64(random_id()),
             };
         }
-        let id = found.as_ref().and_then(|found| found.directory_id);
+        let id = found.as_ref().and_then(|found| found.directory_id).unwrap_or(id);
         let identity = MetaProperties {
             cluster_id: self.cluster_id.clone(),
             node_id: self.node_id,
-            directory_id: Some(id.unwrap_or_else(random_id)),
+            directory_id: Some(id),
         };
         if found.as_ref() != Some(&identity) {
             directory.write_meta_properties(&identity)?;
@@ -212,7 +218,7 @@ impl Locked {
                     continue;
                 }
                 Attempt::Failed(why) => why,
-                Attempt::New(_) | Attempt::Missing => "not found".to_owned(),
+                Attempt::New(..) | Attempt::Missing => "not found".to_owned(),
             };
             tracing::error!(dir = %path.display(), why = failed, "the log directory is offline, with all of its partitions");
             set.push(LogDir::failed(path, failed));
@@ -224,10 +230,10 @@ impl Locked {
     fn identify_new(&mut self) -> Result<(), DirectoryError> {
         for position in 0..self.dirs.len() {
             let (path, attempt) = &mut self.dirs[position];
-            let Attempt::New(_) = attempt else { continue };
+            let Attempt::New(..) = attempt else { continue };
             let path = path.clone();
-            if let Attempt::New(directory) = std::mem::replace(attempt, Attempt::Missing) {
-                self.dirs[position].1 = self.identify(&path, *directory)?;
+            if let Attempt::New(directory, id) = std::mem::replace(attempt, Attempt::Missing) {
+                self.dirs[position].1 = self.identify(&path, *directory, id.0)?;
             }
         }
         Ok(())
@@ -240,7 +246,7 @@ impl Locked {
             .iter()
             .filter_map(|(_, attempt)| match attempt {
                 Attempt::Open(_, id) => Some(*id),
-                Attempt::New(_) | Attempt::Failed(_) | Attempt::Missing => None,
+                Attempt::New(..) | Attempt::Failed(_) | Attempt::Missing => None,
             })
             .collect();
         let own = BrokerId(self.node_id);

@@ -69,6 +69,9 @@ pub struct Part {
     /// Were in the last answer with something that a follower acts upon.
     answered: RefCell<Vec<PartitionKey>>,
     is_closed: Cell<bool>,
+    /// Consumers read from followers: a new high watermark is told at once. Otherwise it can wait for records, and fetches are spared
+    /// (KAFKA-9731).
+    is_prompt: bool,
 }
 
 /// What one fetch changes in a part.
@@ -87,6 +90,9 @@ pub enum News {
 
 /// Watermarks told in one answer. A guess: 64 KiB of them.
 const NEWS_MAX: usize = 1024;
+
+/// Fetchers of all other brokers that one shard serves. A guess: 256 brokers of 16 shards.
+const PARTS_MAX: usize = 4096;
 
 pub type Answers = Vec<(PartitionKey, PartitionRead)>;
 
@@ -117,6 +123,7 @@ impl Parts {
         session_id: i32,
         broker_epoch: i64,
         signal: Arc<Signal>,
+        is_prompt: bool,
     ) {
         let part = Rc::new(Part {
             session_id,
@@ -130,8 +137,16 @@ impl Parts {
             held: RefCell::default(),
             answered: RefCell::default(),
             is_closed: Cell::new(false),
+            is_prompt,
         });
-        let before = self.by_fetcher.borrow_mut().insert(name.clone(), part);
+        let mut parts = self.by_fetcher.borrow_mut();
+        if parts.len() >= PARTS_MAX
+            && let Some(any) = parts.keys().find(|known| *known != name).cloned()
+            && let Some(given_up) = parts.remove(&any)
+        {
+            given_up.is_closed.set(true); // its follower is told that there is no such session, and begins another
+        }
+        let before = parts.insert(name.clone(), part);
         if let Some(before) = before {
             before.is_closed.set(true);
         }
@@ -172,13 +187,16 @@ impl Part {
         }
     }
 
-    /// The high watermark has moved: told with the next answer.
+    /// The high watermark has moved: told with the next answer, if nobody reads from followers.
     pub fn has_news(&self, key: &PartitionKey) {
         if let Some(followed) = self.followed.borrow_mut().get_mut(key)
             && !followed.has_news
         {
             followed.has_news = true;
             self.news.borrow_mut().push_back(*key);
+            if self.is_prompt {
+                self.signal.raise(self.shard);
+            }
         }
     }
 
@@ -260,17 +278,34 @@ impl Part {
                 }
                 self.has_news(&key);
             }
-            None if shard.is_known_at(&key, self.replica.0, &position) => {}
             None => {
-                // Opening attaches it. Who waits for other partitions does not wait for that.
-                let shard = shard.clone();
-                reactor::spawn(async move {
-                    let _or_the_follower_asks_again = shard.visit(&key).await;
-                })
-                .detach();
-                self.held.borrow_mut().insert(key);
+                if self.look_at_closed(shard, &key, &position) {
+                    self.held.borrow_mut().insert(key);
+                }
             }
         }
+    }
+
+    /// Sees to it that a log is opened if there may be something to say; whether there may. Who waits for other partitions does not
+    /// wait for that: the partition says when it is open.
+    fn look_at_closed(&self, shard: &Rc<Shard>, key: &PartitionKey, position: &Position) -> bool {
+        if shard.is_known_at(key, self.replica.0, position) {
+            return false;
+        }
+        if shard.partitions.has(key) {
+            let (shard, key) = (shard.clone(), *key);
+            reactor::spawn(async move {
+                if let Err(code) = shard.visit(&key).await {
+                    tracing::debug!(
+                        partition = key.index,
+                        ?code,
+                        "a follower waits for a log that does not open"
+                    );
+                }
+            })
+            .detach();
+        }
+        true
     }
 
     fn has_something(&self, partition: &Partition, position: &Position) -> bool {
@@ -308,7 +343,7 @@ impl Part {
         if !self.ready.borrow().is_empty() {
             self.signal.raise(self.shard);
         }
-        if news == News::Anyway || !answers.is_empty() {
+        if news == News::Anyway || self.is_prompt || !answers.is_empty() {
             self.take_news(shard, &mut answers);
         }
         answers
@@ -366,9 +401,19 @@ impl Part {
         }
     }
 
-    fn read(self: &Rc<Part>, shard: &Shard, key: &PartitionKey, position: &Position, left: u32) -> Looked {
+    fn read(
+        self: &Rc<Part>,
+        shard: &Rc<Shard>,
+        key: &PartitionKey,
+        position: &Position,
+        left: u32,
+    ) -> Looked {
         let Some(partition) = shard.partitions.opened(key) else {
-            return Looked::Held;
+            return if self.look_at_closed(shard, key, position) {
+                Looked::Held
+            } else {
+                Looked::Nothing
+            };
         };
         if !shard.node.log_dirs.get(partition.dir()).is_online() {
             return Looked::Found(PartitionRead::refused(ErrorCode::KafkaStorageError));

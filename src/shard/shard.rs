@@ -10,7 +10,7 @@ use control::controller::{Request, Response};
 use control::group::GroupConfig;
 use control::image::ClusterImage;
 use control::record::BrokerId;
-use control::service::{CallError, ControllerHandle, Session};
+use control::service::{CallError, ControllerHandle, Figures as ControlFigures, Session};
 use engine::journal::Figures;
 use engine::journal::JournalConfig;
 use futures_util::future::{Either, join_all};
@@ -43,6 +43,7 @@ pub struct Node {
     pub config: Arc<BrokerConfig>,
     pub log_dirs: Arc<LogDirs>,
     pub session: Arc<Session>,
+    pub control: Arc<ControlFigures>,
     /// Where clients are told to connect, by listener name.
     pub listeners: Vec<AdvertisedListener>,
     pub backend: reactor::Backend,

@@ -29,6 +29,9 @@ STOP_SECONDS = 60
 COMMON_SETTINGS = {"group.initial.rebalance.delay.ms": "300"}
 
 
+handed_out = set()
+
+
 def free_port():
     """A port nobody listens on, below the range that outgoing connections take theirs from: a client that tries to
     reach a broker that is down would otherwise, now and then, connect to itself and hold the port."""
@@ -40,6 +43,8 @@ def free_port():
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+        if port not in handed_out:  # whoever has it may be down at the moment
+            handed_out.add(port)
             return port
 
 

@@ -255,7 +255,7 @@ class Cluster:
 
     def _ask(self, node, topics, timeout):
         with Wire(node.address, timeout=timeout) as wire:
-            return Metadata(wire.call(METADATA, 1, metadata_body(*topics)))
+            return Metadata.of(wire, *topics)
 
     def metadata(self, *topics, timeout=3, of=None):
         """What the first broker that answers says."""
@@ -300,15 +300,12 @@ class Cluster:
     def _controller(self):
         if self.target == "kafka":
             return kafka_controller(self.nodes)
-        for node in self.nodes:
-            if node.alive and not node.is_paused:
-                try:
-                    values = node.metrics(2)
-                except OSError:
-                    continue
-                if any(ACTIVE_CONTROLLER.match(name) and value == 1 for name, value in values.items()):
-                    return node.id
-        return None
+        # every broker tells in its log whom the store names; the greatest epoch is the latest
+        told = [pair for node in self.nodes for pair in CONTROLLER.findall(node.output())]
+        if not told:
+            return None
+        number = int(max(told, key=lambda pair: int(pair[1]))[0])
+        return number if self[number].alive and not self[number].is_paused else None
 
     def in_sync(self, *topics, replicas=None):
         """Whether every broker says that all replicas of these topics are in sync."""
@@ -327,14 +324,16 @@ class Cluster:
         try:
             wait_until(lambda: self.in_sync(*topics, replicas=replicas), "", seconds)
         except AssertionError:
-            said = {node.id: {f"{topic}-{number}": (found.leader, found.isr)
-                              for (topic, number), found in self.metadata(*topics, of=node).partitions.items()}
-                    for node in self.nodes if node.alive and not node.is_paused}
-            raise AssertionError(f"not all replicas in sync after {seconds} s; leader and ISR by broker: {said}") from None
+            asked = next((node for node in self.nodes if node.alive and not node.is_paused), self.nodes[0])
+            partitions = self.metadata(*topics, of=asked).partitions
+            behind = [f"{topic}-{number} leader {found.leader} ISR {found.isr}" for (topic, number), found in sorted(partitions.items())
+                      if found.leader < 0 or len(found.isr) != (replicas or len(self.nodes))]
+            raise AssertionError(f"{len(behind)} of {len(partitions)} partitions not in sync after {seconds} s, says broker {asked.id}: "
+                                 f"{', '.join(behind[:4])}") from None
         return time.monotonic() - began
 
 
-ACTIVE_CONTROLLER = re.compile(r"ringlog_.*(active_controller|controller_active)")
+CONTROLLER = re.compile(r"the controller controller=(\d+) epoch=(\d+)")
 
 
 def kafka_controller(nodes):
@@ -362,17 +361,23 @@ def kafka_controller(nodes):
 
 
 class Metadata:
-    """An answer to Metadata v1."""
+    """An answer to Metadata v4, the first that does not create what it is asked for."""
+
+    @classmethod
+    def of(cls, wire, *topics):
+        return cls(wire.call(METADATA, 4, metadata_body(*topics) + int8(0)))
 
     def __init__(self, answer):
         self.brokers, self.partitions, self.controller = {}, {}, -1
         if answer is None:
             return
         reader = Reader(answer)
+        reader.number(4)  # throttle time
         for _ in range(reader.number(4)):
             number, host, port = reader.number(4), reader.string(), reader.number(4)
             reader.string()  # rack
             self.brokers[number] = (host, port)
+        reader.string()  # cluster id
         self.controller = reader.number(4)
         for _ in range(reader.number(4)):
             reader.number(2)

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// (program, Debian's package of it)
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 12] = [
     ("kcat", "kafkacat"),
     ("python3", "python3"),
     ("node", "nodejs"),
@@ -16,6 +16,8 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("javac", "default-jdk-headless"),
     ("mvn", "maven"),
     ("etcd", "etcd-server"),
+    ("etcdctl", "etcd-client"),
+    ("openssl", "openssl"),
     ("nft", "nftables"),
     ("ip", "iproute2"),
 ];
@@ -54,6 +56,24 @@ pub fn cluster() -> Done {
     zookeeper()?;
     python()?;
     java()
+}
+
+/// The stores' servers, for the crates' own tests: what tells those where they are.
+pub fn stores() -> Done<[(&'static str, PathBuf); 2]> {
+    let wanted = ["etcd", "etcdctl", "openssl", "javac"];
+    let programs_wanted: Vec<_> = PROGRAMS
+        .into_iter()
+        .filter(|(name, _)| wanted.contains(name))
+        .collect();
+    programs(&programs_wanted)?;
+    zookeeper()?;
+    Ok([
+        (
+            "RINGLOG_TEST_ETCD",
+            shell::find("etcd").unwrap_or_else(|| "etcd".into()),
+        ),
+        ("RINGLOG_TEST_ZOOKEEPER", ZOOKEEPER.0.into()),
+    ])
 }
 
 fn zookeeper() -> Done {

@@ -1,5 +1,6 @@
 //! What a broker was started with, typed. It never changes while the process runs.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use super::layers::Layers;
@@ -30,6 +31,7 @@ pub struct BrokerConfig {
     /// Before every key of a store that has keys.
     pub store_prefix: String,
     pub store_lease_ms: u64,
+    pub store_access: StoreAccess,
     pub io_backend: IoBackend,
     pub requests: RequestLimits,
     pub topics: TopicDefaults,
@@ -43,6 +45,28 @@ pub struct BrokerConfig {
     /// Bytes of metadata records after which a snapshot is written.
     pub metadata_snapshot_bytes: u64,
     settings: Settings,
+}
+
+/// How a store on other machines knows us, and we it. `None`: not configured.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct StoreAccess {
+    pub etcd_ca_file: Option<PathBuf>,
+    pub etcd_certificate_file: Option<PathBuf>,
+    pub etcd_key_file: Option<PathBuf>,
+    /// Name and password.
+    pub etcd_user: Option<(String, String)>,
+    pub zookeeper_user: Option<(String, String)>,
+}
+
+/// Without the passwords.
+impl fmt::Debug for StoreAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreAccess")
+            .field("etcd_ca_file", &self.etcd_ca_file)
+            .field("etcd_certificate_file", &self.etcd_certificate_file)
+            .field("etcd_key_file", &self.etcd_key_file)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Cores that get a thread each.
@@ -264,6 +288,7 @@ fn read(settings: Settings) -> BrokerConfig {
         store: store(&reader),
         store_prefix: reader.text("ringlog.store.prefix").unwrap_or_default(),
         store_lease_ms: reader.amount("ringlog.store.lease.ms"),
+        store_access: store_access(&reader),
         io_backend: match reader.text("ringlog.io.backend").as_deref() {
             Some("io_uring") => IoBackend::IoUring,
             Some("epoll") => IoBackend::Epoll,
@@ -350,6 +375,18 @@ fn read(settings: Settings) -> BrokerConfig {
         },
         metadata_snapshot_bytes: reader.amount("metadata.log.max.record.bytes.between.snapshots"),
         settings,
+    }
+}
+
+fn store_access(reader: &Reader<'_>) -> StoreAccess {
+    let text = |name| reader.text(name).filter(|text| !text.is_empty());
+    let user = |name, password| text(name).map(|name| (name, reader.password(password).unwrap_or_default()));
+    StoreAccess {
+        etcd_ca_file: text("ringlog.etcd.ca.file").map(PathBuf::from),
+        etcd_certificate_file: text("ringlog.etcd.certificate.file").map(PathBuf::from),
+        etcd_key_file: text("ringlog.etcd.key.file").map(PathBuf::from),
+        etcd_user: user("ringlog.etcd.user", "ringlog.etcd.password"),
+        zookeeper_user: user("ringlog.zookeeper.user", "ringlog.zookeeper.password"),
     }
 }
 

@@ -36,14 +36,15 @@ mod rules;
 mod section;
 mod settings;
 mod table;
+mod throttled;
 mod topic;
 mod value;
 mod view;
 
 pub use alter::{Change, Resource, Write};
 pub use broker::{
-    BrokerConfig, ClusterTiming, CoreList, FetchLimits, GroupLimits, IoBackend, JournalLimits, LogUpkeep, OffsetsTopic,
-    Replication, RequestLimits, TopicDefaults,
+    BrokerConfig, ClusterTiming, CoreList, FetchLimits, GroupLimits, IoBackend, JournalLimits, LogUpkeep,
+    OffsetsTopic, Replication, RequestLimits, StoreAccess, TopicDefaults,
 };
 pub use broker_dynamic::BrokerDynamic;
 pub use describe::{ConfigRow, ConfigSource, ConfigSynonym, Detail};
@@ -58,6 +59,7 @@ pub use properties::{Entry, PropertiesError, parse as parse_properties};
 pub use property::{Applies, Importance, Owner, Property, Section, Unit, Update};
 pub use settings::{Origin, Problem, Settings, SettingsError, StartError, Warning};
 pub use table::{find, rows, sections};
+pub use throttled::ThrottledReplicas;
 pub use topic::{CleanupPolicy, Compression, Durability, TimestampType, TopicConfig};
 pub use value::{Kind, Value};
 pub use view::ConfigView;

@@ -49,7 +49,9 @@ impl<'a> ConfigView<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{CleanupPolicy, Compression, Durability, Settings, TimestampType};
+    use std::collections::BTreeSet;
+
+    use super::super::{CleanupPolicy, Compression, Durability, Settings, ThrottledReplicas, TimestampType};
     use super::*;
 
     fn overrides(pairs: &[(&str, &str)]) -> Overrides {
@@ -99,6 +101,8 @@ mod tests {
             min_compaction_lag_ms: 0,
             max_compaction_lag_ms: None,
             delete_retention_ms: 86_400_000,
+            leader_throttled: ThrottledReplicas::Some(BTreeSet::new()),
+            follower_throttled: ThrottledReplicas::Some(BTreeSet::new()),
         };
         assert_eq!(topic("", &[]), expected);
     }

@@ -220,8 +220,8 @@ impl Controller {
     /// Partitions whose ISR has come to be large enough have no eligible replicas outside of it any more.
     pub(super) fn review_eligible_replicas(&self, image: &ClusterImage) -> Vec<Record> {
         self.with_election_configs(image, |mut configs| {
-            let has_eligible = partitions(image)
-                .filter(|(_, _, partition)| !partition.eligible_leader_replicas.is_empty());
+            let has_eligible =
+                partitions(image).filter(|(_, _, partition)| !partition.eligible_leader_replicas.is_empty());
             let changes = has_eligible.filter_map(|found| {
                 let change = configs.change(found);
                 build(change, image, found, Candidates::default()).map(Record::from)

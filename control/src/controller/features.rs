@@ -65,8 +65,11 @@ impl Controller {
             level,
             upgrade_type,
         } = update;
-        let invalid =
-            |reason: &str| Err(format!("Invalid update version {level} for feature {name}. {reason}"));
+        let invalid = |reason: &str| {
+            Err(format!(
+                "Invalid update version {level} for feature {name}. {reason}"
+            ))
+        };
         if !matches!(*upgrade_type, UPGRADE | SAFE_DOWNGRADE | UNSAFE_DOWNGRADE) {
             return invalid("The controller does not support the given upgrade type.");
         }
@@ -79,7 +82,11 @@ impl Controller {
             return invalid(&reason);
         }
         // Brokers that say nothing are ringlog's own, and can do what we can.
-        for broker in image.brokers().values().filter(|broker| !broker.features.is_empty()) {
+        for broker in image
+            .brokers()
+            .values()
+            .filter(|broker| !broker.features.is_empty())
+        {
             let range = broker.features.iter().find(|feature| feature.name == *name);
             let range = range.map(|range| (range.min_supported_version, range.max_supported_version));
             if let Some(reason) = not_supported(*level, &format!("Broker {}", broker.id), range) {

@@ -140,7 +140,12 @@ impl Liveness {
 
     /// This process is the controller from now on. `predecessor`: the broker whose controller it takes over from, and when that was
     /// heard of last; its session does not begin anew.
-    pub fn took_over(&mut self, now: Instant, image: &ClusterImage, predecessor: Option<(BrokerId, Instant)>) {
+    pub fn took_over(
+        &mut self,
+        now: Instant,
+        image: &ClusterImage,
+        predecessor: Option<(BrokerId, Instant)>,
+    ) {
         self.brokers.clear();
         self.last_event = Some(now);
         self.unclean_elections.restart(now);
@@ -241,7 +246,11 @@ impl Liveness {
             };
             let silence = now.saturating_since(session.last_heartbeat);
             session.has_reprieve = is_mass && !session.is_gone;
-            let limit = if session.has_reprieve { timeout * 2 } else { timeout };
+            let limit = if session.has_reprieve {
+                timeout * 2
+            } else {
+                timeout
+            };
             if session.is_gone || silence >= limit {
                 silent.push(*id);
             }
@@ -339,7 +348,11 @@ impl Liveness {
             slept_ms = slept.as_millis() as u64,
             "the controller did not run for a while; silent brokers get more time"
         );
-        for session in self.brokers.values_mut().filter_map(|state| state.session.as_mut()) {
+        for session in self
+            .brokers
+            .values_mut()
+            .filter_map(|state| state.session.as_mut())
+        {
             let silence = now.saturating_since(session.last_heartbeat);
             if !session.has_grace && silence > half {
                 session.has_grace = true;

@@ -167,8 +167,7 @@ impl ClusterImage {
         } else {
             delta.partition_changed(record.topic_id, &topic.name, id);
         }
-        self.replicas
-            .put(record.topic_id, id, before.as_deref(), &image);
+        self.replicas.put(record.topic_id, id, before.as_deref(), &image);
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use engine::types::Offset;
 use reactor::Instant;
 use reactor::sync::Notify;
 
+use super::figures::Figures;
 use crate::image::ClusterImage;
 use crate::record::ControllerEpoch;
 use crate::store::{Leadership, Member, MetaLog};
@@ -21,6 +22,7 @@ pub(super) struct Board {
     controller: RefCell<Option<Leadership>>,
     suspected: Cell<Option<Suspicion>>,
     stopping: Cell<bool>,
+    figures: Arc<Figures>,
     /// Any of the above.
     changed: Notify,
 }
@@ -31,10 +33,12 @@ pub(super) struct Suspicion {
     pub(super) epoch: ControllerEpoch,
     /// When it was heard of last.
     pub(super) silent_since: Instant,
+    /// Its process is dead, not only silent.
+    pub(super) is_gone: bool,
 }
 
 impl Board {
-    pub(super) fn new(me: Member, log: MetaLog, image: ClusterImage) -> Board {
+    pub(super) fn new(me: Member, log: MetaLog, image: ClusterImage, figures: Arc<Figures>) -> Board {
         let controller = log.controller();
         Board {
             me,
@@ -44,6 +48,7 @@ impl Board {
             controller: RefCell::new(controller),
             suspected: Cell::new(None),
             stopping: Cell::new(false),
+            figures,
             changed: Notify::new(),
         }
     }
@@ -69,7 +74,12 @@ impl Board {
 
     pub(super) fn set_leading(&self, epoch: Option<ControllerEpoch>) {
         self.leading.set(epoch);
+        self.figures.set_leading(epoch);
         self.changed.notify_waiters();
+    }
+
+    pub(super) fn figures(&self) -> &Figures {
+        &self.figures
     }
 
     pub(super) fn controller(&self) -> Option<Leadership> {
@@ -94,10 +104,18 @@ impl Board {
     }
 
     /// Somebody has reason to believe that the controller of this epoch is dead.
-    pub(super) fn suspect(&self, epoch: ControllerEpoch, silent_since: Instant) {
-        if self.suspected.get().is_none_or(|known| known.epoch < epoch) {
-            tracing::info!(epoch = epoch.0, "the controller does not answer");
-            self.suspected.set(Some(Suspicion { epoch, silent_since }));
+    pub(super) fn suspect(&self, suspicion: Suspicion) {
+        let is_news = self.suspected.get().is_none_or(|known| {
+            known.epoch < suspicion.epoch
+                || known.epoch == suspicion.epoch && !known.is_gone && suspicion.is_gone
+        });
+        if is_news {
+            tracing::info!(
+                epoch = suspicion.epoch.0,
+                gone = suspicion.is_gone,
+                "the controller does not answer"
+            );
+            self.suspected.set(Some(suspicion));
             self.changed.notify_waiters();
         }
     }

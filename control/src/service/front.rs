@@ -8,7 +8,7 @@ use engine::types::Offset;
 use reactor::sync::Notify;
 use reactor::{Instant, mailbox};
 
-use super::board::Board;
+use super::board::{Board, Suspicion};
 use super::peers::{Peer, PeerError, Peers};
 use super::port::{Call, CallError, Decided, Outcome, PATIENCE};
 use super::probe::{self, Found};
@@ -244,7 +244,11 @@ impl Front {
             }
             Ok(Err(error)) => {
                 if error == PeerError::Refused {
-                    self.board.suspect(to.epoch, reactor::now());
+                    self.board.suspect(Suspicion {
+                        epoch: to.epoch,
+                        silent_since: reactor::now(),
+                        is_gone: true,
+                    });
                 }
                 Err(error)
             }
@@ -262,13 +266,21 @@ impl Front {
         reactor::spawn(async move {
             lost.await;
             let since = reactor::now();
-            let is_current = || board.controller().is_some_and(|now| now.epoch == controller.epoch);
+            let is_current = || {
+                board
+                    .controller()
+                    .is_some_and(|now| now.epoch == controller.epoch)
+            };
             if !board.is_stopping()
                 && is_current()
                 && probe::ask(&*peers, &controller.endpoint).await == Found::Gone
                 && is_current()
             {
-                board.suspect(controller.epoch, since);
+                board.suspect(Suspicion {
+                    epoch: controller.epoch,
+                    silent_since: since,
+                    is_gone: true,
+                });
             }
         })
         .detach();

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use engine::types::Offset;
 use futures_util::future::{Either, select};
-use reactor::{Instant, oneshot};
+use reactor::oneshot;
 
 use super::port::{Call, CallError, Decided, Outcome, ServiceFault};
-use super::runner::{Ended, Publish, Runner};
+use super::runner::{Ended, Predecessor, Publish, Runner};
 use crate::controller::{ApiError, ErrorCode, Response};
 use crate::image::{ClusterImage, Delta, MetadataPosition};
-use crate::record::{AbortTransactionRecord, BrokerId, ControllerEpoch, Record};
+use crate::record::{AbortTransactionRecord, ControllerEpoch, Record};
 use crate::store::{AppendError, Plan};
 
 /// How long callers wait for the store. The append itself goes on: it ends with certainty.
@@ -44,7 +44,7 @@ impl<P: Publish> Runner<P> {
     pub(super) async fn take_over(
         &mut self,
         epoch: ControllerEpoch,
-        predecessor: Option<(BrokerId, Instant)>,
+        predecessor: Option<Predecessor>,
     ) -> Result<(), ServiceFault> {
         self.catch_up().await?;
         let mut first = Vec::new();
@@ -80,7 +80,8 @@ impl<P: Publish> Runner<P> {
             }
         }
         self.next = offset.next();
-        self.show(image.at(MetadataPosition { offset, epoch }), delta).await;
+        self.show(image.at(MetadataPosition { offset, epoch }), delta)
+            .await;
         self.watch.took_over(&self.image, predecessor);
         tracing::info!(
             epoch = epoch.0,
@@ -118,10 +119,7 @@ impl<P: Publish> Runner<P> {
                     None => std::future::pending().await,
                 }
             };
-            let anything = select(
-                Box::pin(due),
-                select(Box::pin(changed), Box::pin(due_changed)),
-            );
+            let anything = select(Box::pin(due), select(Box::pin(changed), Box::pin(due_changed)));
             let group = match select(Box::pin(queue.group()), anything).await {
                 Either::Left((Some(calls), _)) => calls,
                 Either::Left((None, _)) => return Ok(Ended::Stopped),
@@ -160,7 +158,11 @@ impl<P: Publish> Runner<P> {
         self.finish(epoch, group).await
     }
 
-    async fn serve(&mut self, epoch: ControllerEpoch, calls: Vec<Call>) -> Result<Option<Ended>, ServiceFault> {
+    async fn serve(
+        &mut self,
+        epoch: ControllerEpoch,
+        calls: Vec<Call>,
+    ) -> Result<Option<Ended>, ServiceFault> {
         let group = self.decide(calls);
         self.finish(epoch, group).await
     }
@@ -256,9 +258,11 @@ impl<P: Publish> Runner<P> {
                 Err(error) => return Err(CommitError::Fault(error.into())),
             };
         }
+        self.board.figures().appended(plan);
         let offset = last.unwrap_or(self.image.position().offset);
         self.next = offset.next();
-        self.show(image.at(MetadataPosition { offset, epoch }), delta).await;
+        self.show(image.at(MetadataPosition { offset, epoch }), delta)
+            .await;
         Ok(())
     }
 }

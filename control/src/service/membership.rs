@@ -9,7 +9,7 @@ use futures_util::future::{Either, select};
 use reactor::Instant;
 use reactor::sync::Notify;
 
-use super::board::Board;
+use super::board::{Board, Suspicion};
 use super::front::Front;
 use super::port::CallError;
 use super::probe::CONTROL_LISTENER;
@@ -192,9 +192,15 @@ impl Membership {
                 && reactor::now().saturating_since(heard) > silent_max
             {
                 self.front.unlink(controller.epoch);
-                self.board.suspect(controller.epoch, heard);
+                self.board.suspect(Suspicion {
+                    epoch: controller.epoch,
+                    silent_since: heard,
+                    is_gone: false,
+                });
             }
-            let next = self.heartbeat_every.saturating_sub(reactor::now().saturating_since(sent));
+            let next = self
+                .heartbeat_every
+                .saturating_sub(reactor::now().saturating_since(sent));
             let changed = self.changed.notified();
             let _changed_or_due = reactor::timeout(next, changed).await;
         }
@@ -239,7 +245,8 @@ impl Membership {
     fn told(&self, sent: Instant, status: BrokerStatus) {
         if !status.is_fenced {
             let margin = self.session_timeout * SESSION_MARGIN_PERCENT / 100;
-            self.session.extend(sent + self.session_timeout.saturating_sub(margin));
+            self.session
+                .extend(sent + self.session_timeout.saturating_sub(margin));
         }
         if self.session.is_fenced() != status.is_fenced {
             match status.is_fenced {

@@ -18,6 +18,7 @@
 
 mod admission;
 mod board;
+mod figures;
 mod follower;
 mod front;
 mod leader;
@@ -36,6 +37,7 @@ mod watch;
 mod wire;
 
 pub use admission::AdmissionError;
+pub use figures::Figures;
 pub use membership::Registration;
 pub use peers::{ControlNetwork, OpenNetwork, Peer, PeerError, Peers};
 pub use port::{CallError, ControllerHandle, ControllerPort, ServiceFault};

@@ -16,7 +16,7 @@ use engine::types::Offset;
 use futures_util::future::{Either, select};
 use reactor::Instant;
 
-use super::board::Board;
+use super::board::{Board, Suspicion};
 use super::front::Front;
 use super::port::ServiceFault;
 use super::queue::Queue;
@@ -55,6 +55,9 @@ pub(super) enum Ended {
     Stopped,
     Deposed,
 }
+
+/// The member whose place as controller was taken, and why.
+pub(super) type Predecessor = (BrokerId, Suspicion);
 
 type Campaign = Pin<Box<dyn Future<Output = Result<ControllerEpoch, LeadError>>>>;
 
@@ -112,7 +115,9 @@ impl<P: Publish> Runner<P> {
                     None => break,
                 }
             }
-            let Some(epoch) = self.board.leading() else { continue };
+            let Some(epoch) = self.board.leading() else {
+                continue;
+            };
             let began = reactor::now();
             match self.lead(epoch).await? {
                 Ended::Stopped => {
@@ -138,7 +143,7 @@ impl<P: Publish> Runner<P> {
     async fn follow(
         &mut self,
         patience: &mut Patience,
-    ) -> Result<Option<(ControllerEpoch, Option<(BrokerId, Instant)>)>, ServiceFault> {
+    ) -> Result<Option<(ControllerEpoch, Option<Predecessor>)>, ServiceFault> {
         let mut campaign: Option<Campaign> = None;
         let mut dead = None;
         loop {
@@ -155,7 +160,7 @@ impl<P: Publish> Runner<P> {
                 patience.tried();
                 dead = board
                     .suspicion()
-                    .and_then(|known| Some((board.controller()?.controller, known.silent_since)));
+                    .and_then(|known| Some((board.controller()?.controller, known)));
                 campaign = Some(self.campaign(predecessor));
             }
             let grown = board.log.wait_past(self.next);

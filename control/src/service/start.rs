@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use super::admission::{self, AdmissionError};
 use super::board::Board;
+use super::figures::Figures;
 use super::front::Front;
 use super::membership::{Membership, Registration};
 use super::peers::{OpenNetwork, Peers};
@@ -41,6 +42,7 @@ pub struct ServiceConfig {
     /// `None` for a cluster of one broker, which has nobody to talk to.
     pub network: Option<OpenNetwork>,
     pub session: Arc<Session>,
+    pub figures: Arc<Figures>,
 }
 
 #[derive(Debug, Error)]
@@ -128,7 +130,10 @@ pub(super) struct Prepared<P> {
     remote: Option<(Rc<RemoteCalls>, Box<dyn FnOnce(Rc<RemoteCalls>)>)>,
 }
 
-pub(super) async fn prepare<P: Publish>(config: ServiceConfig, publish: P) -> Result<Prepared<P>, StartError> {
+pub(super) async fn prepare<P: Publish>(
+    config: ServiceConfig,
+    publish: P,
+) -> Result<Prepared<P>, StartError> {
     let is_alone = config.network.is_none();
     let mut member = config.member;
     let mut network = None;
@@ -150,7 +155,7 @@ pub(super) async fn prepare<P: Publish>(config: ServiceConfig, publish: P) -> Re
     let session_timeout = Duration::from_millis(timing.session_timeout_ms);
     let heartbeat_every = Duration::from_millis(timing.heartbeat_interval_ms);
     let controller = Controller::new(Arc::clone(&config.broker));
-    let board = Rc::new(Board::new(member, log, image.clone()));
+    let board = Rc::new(Board::new(member, log, image.clone(), config.figures));
     let queue = Rc::new(Queue::default());
     let watch = Rc::new(Watch::new(board.clone(), controller, timing));
     let peers: Option<Rc<dyn Peers>> = network.as_ref().map(|network| network.peers.clone());

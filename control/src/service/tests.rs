@@ -58,6 +58,7 @@ fn config(dir: &Path, port_count: usize, snapshot_bytes: u64) -> ServiceConfig {
         },
         network: None,
         session: Arc::default(),
+        figures: Arc::default(),
     }
 }
 

@@ -10,6 +10,7 @@ use reactor::Instant;
 use reactor::sync::Notify;
 
 use super::board::Board;
+use super::runner::Predecessor;
 use crate::config::ClusterTiming;
 use crate::controller::{
     BrokerHeartbeat, BrokerStatus, Context, Controller, Decision, Liveness, Request, Response,
@@ -51,9 +52,14 @@ impl Watch {
     }
 
     /// This member is the controller now.
-    pub(super) fn took_over(&self, image: &ClusterImage, predecessor: Option<(BrokerId, Instant)>) {
+    pub(super) fn took_over(&self, image: &ClusterImage, predecessor: Option<Predecessor>) {
         let now = reactor::now();
-        self.liveness.borrow_mut().took_over(now, image, predecessor);
+        let silent = predecessor.map(|(id, suspicion)| (id, suspicion.silent_since));
+        let mut liveness = self.liveness.borrow_mut();
+        liveness.took_over(now, image, silent);
+        if let Some((dead, _)) = predecessor.filter(|(_, suspicion)| suspicion.is_gone) {
+            liveness.gone(now, dead);
+        }
         let mut heard = self.heard.borrow_mut();
         heard.clear();
         let others = image
@@ -92,7 +98,10 @@ impl Watch {
                 .get(id)
                 .is_some_and(|at| now.saturating_since(*at) < self.session)
         };
-        let (all, of_them) = (active().count(), active().filter(|broker| is_heard(&broker.id)).count());
+        let (all, of_them) = (
+            active().count(),
+            active().filter(|broker| is_heard(&broker.id)).count(),
+        );
         of_them * 2 > all || all == 0
     }
 

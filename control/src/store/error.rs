@@ -108,7 +108,9 @@ pub enum OpenError {
         "the store belongs to cluster {found}, this broker's data to cluster {own}: point ringlog.store or ringlog.store.prefix elsewhere"
     )]
     OtherCluster { own: String, found: String },
-    #[error("the store has {key}, but no cluster id of ours: another program's keys? Choose another ringlog.store.prefix")]
+    #[error(
+        "the store has {key}, but no cluster id of ours: another program's keys? Choose another ringlog.store.prefix"
+    )]
     ForeignKeys { key: String },
     #[error(
         "broker {id} is registered already, by the process at {endpoint} (incarnation {incarnation_id}) with other log directories: \
@@ -128,7 +130,9 @@ pub enum OpenError {
         "the store's metadata log is not the one that this broker followed up to {own}: the store was made anew, or its history is another one"
     )]
     OtherLog { own: Offset },
-    #[error("the metadata of this data directory is in another store ({recorded}), but {configured} is configured")]
+    #[error(
+        "the metadata of this data directory is in another store ({recorded}), but {configured} is configured"
+    )]
     OtherStore {
         recorded: String,
         configured: &'static str,

@@ -19,7 +19,9 @@ pub enum StoreUrl {
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum StoreUrlError {
-    #[error("must be embedded, etcd://HOST:PORT[,HOST:PORT], zookeeper://HOST:PORT[,HOST:PORT] or quorum://ID@HOST:PORT[,ID@HOST:PORT]")]
+    #[error(
+        "must be embedded, etcd://HOST:PORT[,HOST:PORT], zookeeper://HOST:PORT[,HOST:PORT] or quorum://ID@HOST:PORT[,ID@HOST:PORT]"
+    )]
     Form,
     #[error("names two stores; a cluster has one")]
     TwoStores,
@@ -115,17 +117,33 @@ mod tests {
             StoreUrl::parse("etcd://a:2379,[::1]:2379"),
             Ok(StoreUrl::Etcd(vec![at("a:2379"), at("[::1]:2379")]))
         );
-        assert_eq!(StoreUrl::parse("zookeeper://a:2181"), Ok(StoreUrl::ZooKeeper(vec![at("a:2181")])));
+        assert_eq!(
+            StoreUrl::parse("zookeeper://a:2181"),
+            Ok(StoreUrl::ZooKeeper(vec![at("a:2181")]))
+        );
         assert_eq!(
             StoreUrl::parse("quorum://1@a:9093,2@b:9093"),
             Ok(StoreUrl::Quorum(vec![(1, at("a:9093")), (2, at("b:9093"))]))
         );
-        for two in ["etcd://a:1,zookeeper://b:2", "etcd://a:1,embedded", "etcd://a:1,etcd://b:1"] {
+        for two in [
+            "etcd://a:1,zookeeper://b:2",
+            "etcd://a:1,embedded",
+            "etcd://a:1,etcd://b:1",
+        ] {
             assert_eq!(StoreUrl::parse(two), Err(StoreUrlError::TwoStores), "{two}");
         }
         for wrong in [
-            "", "embedded,etcd://a:1", "redis://a:1", "etcd://", "etcd://a", "etcd://a:0", "etcd://:1", "etcd://a:1,a:1",
-            "quorum://a:1", "quorum://1@a:1,1@b:1", "quorum://-1@a:1",
+            "",
+            "embedded,etcd://a:1",
+            "redis://a:1",
+            "etcd://",
+            "etcd://a",
+            "etcd://a:0",
+            "etcd://:1",
+            "etcd://a:1,a:1",
+            "quorum://a:1",
+            "quorum://1@a:1,1@b:1",
+            "quorum://-1@a:1",
         ] {
             assert!(StoreUrl::parse(wrong).is_err(), "{wrong}");
         }

@@ -245,7 +245,7 @@ fn leader_fails(
         let stop = Rc::new(Cell::new(false));
         let appending = reactor::spawn(append_until(log.clone(), Rc::clone(&stop)));
         reactor::sleep(Duration::from_secs(1)).await;
-        let leader = reactor_blocking(|| etcd.leader());
+        let leader = etcd.leader();
         fail(&mut etcd, leader);
         reactor::sleep(Duration::from_secs(4)).await;
         heal(&mut etcd, leader);
@@ -264,11 +264,6 @@ fn leader_fails(
         assert_eq!(records, expected);
         assert_eq!(follower.controller().expect("still").controller, BrokerId(1));
     });
-}
-
-/// A short look at a program from a test's reactor, which has nothing better to do.
-fn reactor_blocking<T>(look: impl FnOnce() -> T) -> T {
-    look()
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What Kafka has no property for.
 
-use crate::config::property::{Owner, Section, int, long, string};
+use crate::config::property::{Owner, Section, int, long, password, string};
 
 pub(super) const SECTION: Section = Section {
     title: "ringlog",
@@ -44,6 +44,19 @@ pub(super) const SECTION: Section = Section {
                 "How long etcd or ZooKeeper keeps the registration of a broker that is not heard of. Whether a broker is \
                  alive is judged by broker.session.timeout.ms.",
             ),
+        string("ringlog.etcd.ca.file").doc(
+            "Certificates (PEM) of those who may sign etcd's certificate. Set: etcd is spoken to over TLS only.",
+        ),
+        string("ringlog.etcd.certificate.file")
+            .doc("This broker's certificate (PEM) for etcd, where etcd asks for one; with ringlog.etcd.key.file."),
+        string("ringlog.etcd.key.file").doc("The key (PEM) of ringlog.etcd.certificate.file."),
+        string("ringlog.etcd.user").doc("Name of etcd's user, where etcd has users; with ringlog.etcd.password."),
+        password("ringlog.etcd.password").doc("Password of ringlog.etcd.user."),
+        string("ringlog.zookeeper.user").doc(
+            "Name of ZooKeeper's scheme digest; with ringlog.zookeeper.password. Set: what the brokers write there can be \
+             read and changed under this name only, so it is set from a cluster's first start on or never.",
+        ),
+        password("ringlog.zookeeper.password").doc("Password of ringlog.zookeeper.user."),
         string("ringlog.control.listener")
             .default("none")
             .endpoint_or_none()

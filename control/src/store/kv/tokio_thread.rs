@@ -28,7 +28,9 @@ pub(super) struct TokioThread {
 
 impl TokioThread {
     pub(super) fn start(name: &str) -> io::Result<TokioThread> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let (jobs, mut inbox) = mpsc::channel::<Job>(QUEUE_MAX);
         let main = async move {
             let mut running = JoinSet::new();

@@ -99,10 +99,21 @@ mod tests {
         // Every member would otherwise receive every snapshot that anybody writes.
         let keys = Keys::new("/ringlog");
         let followed = keys.followed();
-        for key in [keys.controller(), keys.controller_epoch(), keys.entry(Offset(0)), keys.entry(Offset(i64::MAX))] {
+        for key in [
+            keys.controller(),
+            keys.controller_epoch(),
+            keys.entry(Offset(0)),
+            keys.entry(Offset(i64::MAX)),
+        ] {
             assert!(followed.contains(&key), "{key}");
         }
-        for key in [keys.cluster_id(), keys.broker(BrokerId(1)), keys.log_head(), keys.chunk("x", 1), keys.snapshot_head()] {
+        for key in [
+            keys.cluster_id(),
+            keys.broker(BrokerId(1)),
+            keys.log_head(),
+            keys.chunk("x", 1),
+            keys.snapshot_head(),
+        ] {
             assert!(!followed.contains(&key), "{key}");
         }
     }

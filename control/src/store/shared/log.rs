@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use reactor::sync::Notify;
 
 use super::entry;
 use super::keys::Keys;
+use super::position;
 use super::value::{Epochs, Head, SnapshotHead};
 use crate::record::ControllerEpoch;
 use crate::store::batch::LogBatch;
@@ -20,7 +21,7 @@ use crate::store::kv::{KeyValue, LeaseId, Order, Store, StoreError, Version};
 use crate::store::meta_log::{Leadership, Member};
 
 /// Entries read at once: each may have nearly a megabyte.
-pub(super) const ENTRIES_PER_RANGE: usize = 32;
+const ENTRIES_PER_RANGE: usize = 32;
 /// Latest entries that are kept for followers within this process; older ones are read from the store.
 const CACHE_BYTES_MAX: u64 = 16 << 20;
 
@@ -32,6 +33,8 @@ pub struct StoreMetaLog(Rc<Membership>);
 struct Membership {
     shared: Rc<Shared>,
     tasks: Vec<Task<()>>,
+    /// Where it is noted how far the log was followed.
+    dir: Option<PathBuf>,
 }
 
 impl Drop for Membership {
@@ -40,6 +43,9 @@ impl Drop for Membership {
             task.abort();
         }
         self.shared.store.revoke(self.shared.state.borrow().lease);
+        if let Some(dir) = &self.dir {
+            position::write_last(&self.shared, dir);
+        }
     }
 }
 
@@ -128,7 +134,9 @@ impl State {
     }
 
     pub(super) fn log_start(&self) -> Offset {
-        self.snapshot.as_ref().map_or(Offset::ZERO, |(head, _)| head.log_start)
+        self.snapshot
+            .as_ref()
+            .map_or(Offset::ZERO, |(head, _)| head.log_start)
     }
 
     /// Takes what was read of `controller_epoch`. A greater epoch than ours ends ours.
@@ -137,7 +145,10 @@ impl State {
             return;
         }
         if self.leads.is_some_and(|own| own.epoch < epochs.current()) {
-            tracing::warn!(epoch = epochs.current().0, "another member has become the controller");
+            tracing::warn!(
+                epoch = epochs.current().0,
+                "another member has become the controller"
+            );
             self.leads = None;
         }
         self.epochs = epochs;
@@ -146,7 +157,10 @@ impl State {
     /// From the cache, if it reaches back to `from`.
     fn cached_from(&self, from: Offset, max_bytes: usize) -> Option<Vec<LogBatch>> {
         let first = self.cached.partition_point(|(batch, _)| batch.last_offset < from);
-        let holds = self.cached.get(first).is_some_and(|(batch, _)| batch.base_offset <= from);
+        let holds = self
+            .cached
+            .get(first)
+            .is_some_and(|(batch, _)| batch.base_offset <= from);
         if !holds {
             return None;
         }
@@ -164,8 +178,8 @@ impl State {
 }
 
 impl StoreMetaLog {
-    pub(super) fn new(shared: Rc<Shared>, tasks: Vec<Task<()>>) -> StoreMetaLog {
-        StoreMetaLog(Rc::new(Membership { shared, tasks }))
+    pub(super) fn new(shared: Rc<Shared>, tasks: Vec<Task<()>>, dir: Option<PathBuf>) -> StoreMetaLog {
+        StoreMetaLog(Rc::new(Membership { shared, tasks, dir }))
     }
 
     pub(super) fn shared(&self) -> &Rc<Shared> {
@@ -174,7 +188,10 @@ impl StoreMetaLog {
 
     pub fn controller(&self) -> Option<Leadership> {
         let state = self.shared().state.borrow();
-        state.controller.as_ref().map(|(leadership, _)| leadership.clone())
+        state
+            .controller
+            .as_ref()
+            .map(|(leadership, _)| leadership.clone())
     }
 
     pub async fn controller_changed(&self, seen: Option<&Leadership>) -> Option<Leadership> {
@@ -202,6 +219,10 @@ impl StoreMetaLog {
                     from,
                     end: state.end_offset,
                 });
+            }
+            let log_start = state.log_start();
+            if from < log_start {
+                return Err(ReadError::BehindLog { from, log_start });
             }
             if from == state.end_offset {
                 return Ok(Vec::new());

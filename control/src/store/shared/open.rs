@@ -35,7 +35,11 @@ const FOREIGN_KEYS: usize = 100;
 
 impl StoreMetaLog {
     /// See [`crate::store::MetaLog::open`]. The cluster's id comes with it.
-    pub async fn open(store: Store, config: &SharedConfig, member: &Member) -> Result<(Self, String), OpenError> {
+    pub async fn open(
+        store: Store,
+        config: &SharedConfig,
+        member: &Member,
+    ) -> Result<(Self, String), OpenError> {
         let keys = Keys::new(&config.prefix);
         let known = match &config.dir {
             Some(dir) => Position::load(dir)?,
@@ -54,7 +58,10 @@ impl StoreMetaLog {
         let snapshot = match read(&store, &keys.snapshot_head()).await? {
             Some(found) => {
                 let head = SnapshotHead::decode(&found.value);
-                let head = head.map_err(|what| OpenError::Value { key: keys.snapshot_head(), what })?;
+                let head = head.map_err(|what| OpenError::Value {
+                    key: keys.snapshot_head(),
+                    what,
+                })?;
                 Some((head, found.version))
             }
             None => None,
@@ -86,7 +93,7 @@ impl StoreMetaLog {
         if let Some(dir) = &config.dir {
             tasks.push(reactor::spawn(position::run(Rc::clone(&shared), dir.clone())));
         }
-        Ok((StoreMetaLog::new(shared, tasks), cluster_id))
+        Ok((StoreMetaLog::new(shared, tasks, config.dir.clone()), cluster_id))
     }
 }
 
@@ -101,7 +108,8 @@ async fn cluster_id(
     let mut patience = Patience::default();
     loop {
         if let Some(found) = read(store, &key).await? {
-            let found = value::decode_cluster_id(&found.value).map_err(|what| OpenError::Value { key, what })?;
+            let found =
+                value::decode_cluster_id(&found.value).map_err(|what| OpenError::Value { key, what })?;
             return match &member.cluster_id {
                 Some(own) if *own != found => Err(OpenError::OtherCluster {
                     own: own.clone(),
@@ -131,7 +139,9 @@ async fn cluster_id(
             // What became of it is read, whatever was said.
             Outcome::Done(_) | Outcome::Refused => {}
             Outcome::Unknown(why) => patience.pause(&why).await,
-            Outcome::Rejected(Rejection::Denied(why)) => return Err(OpenError::Store(StoreError::Refused(why))),
+            Outcome::Rejected(Rejection::Denied(why)) => {
+                return Err(OpenError::Store(StoreError::Refused(why)));
+            }
             Outcome::Rejected(rejection) => patience.pause(&format!("{rejection:?}")).await,
             Outcome::LeaseLost => {}
         }
@@ -161,7 +171,10 @@ fn foundation(keys: &Keys, id: &str) -> Transaction {
 /// A key with a value under the prefix. (ZooKeeper has folders too, without values.)
 async fn foreign_key(store: &Store, keys: &Keys) -> Result<Option<String>, OpenError> {
     let found = read_range(store, &keys.all(), FOREIGN_KEYS).await?;
-    Ok(found.into_iter().find(|found| !found.value.is_empty()).map(|found| found.key))
+    Ok(found
+        .into_iter()
+        .find(|found| !found.value.is_empty())
+        .map(|found| found.key))
 }
 
 /// The log's head and epochs, if they are those of the log that we know.

@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::log::{Patience, Shared};
 use super::value::{self, Registration};
 use crate::store::error::OpenError;
-use crate::store::kv::{KeepAlive, KeyValue, LeaseId, Outcome, Rejection, Step, Store, StoreError, Transaction, Version};
+use crate::store::kv::{
+    KeepAlive, KeyValue, LeaseId, Outcome, Rejection, Step, Store, StoreError, Transaction, Version,
+};
 use crate::store::meta_log::Member;
 
 use super::keys::Keys;
@@ -54,7 +56,10 @@ pub(super) async fn enter(
                     "a broker of this id with other log directories is registered: waiting for its lease to end"
                 );
                 reactor::sleep(lease_ttl / 10).await;
-                if !matches!(store.keep_alive(lease).await, Ok(KeepAlive::Alive) | Err(StoreError::Unavailable(_))) {
+                if !matches!(
+                    store.keep_alive(lease).await,
+                    Ok(KeepAlive::Alive) | Err(StoreError::Unavailable(_))
+                ) {
                     lease = grant(store, lease_ttl).await?;
                 }
             }
@@ -93,7 +98,10 @@ async fn attempt(store: &Store, keys: &Keys, member: &Member, lease: LeaseId) ->
     let found = read(store, &key).await?;
     let mut steps = Vec::new();
     if let Some(found) = &found {
-        let other = Registration::decode(&found.value).map_err(|what| OpenError::Value { key: key.clone(), what })?;
+        let other = Registration::decode(&found.value).map_err(|what| OpenError::Value {
+            key: key.clone(),
+            what,
+        })?;
         let is_own = other.incarnation_id == own.incarnation_id;
         if !is_own && !own.succeeds(&other) {
             return Ok(Attempt::Occupied(other));
@@ -102,7 +110,11 @@ async fn attempt(store: &Store, keys: &Keys, member: &Member, lease: LeaseId) ->
             // Our predecessor is dead, and so is the controller, if it was that.
             let key = keys.controller();
             if let Some(controller) = read(store, &key).await? {
-                let leadership = value::decode_controller(&controller.value).map_err(|what| OpenError::Value { key: key.clone(), what })?;
+                let leadership =
+                    value::decode_controller(&controller.value).map_err(|what| OpenError::Value {
+                        key: key.clone(),
+                        what,
+                    })?;
                 if leadership.controller == member.id {
                     steps.push(Step::Delete {
                         key,
@@ -122,7 +134,9 @@ async fn attempt(store: &Store, keys: &Keys, member: &Member, lease: LeaseId) ->
         Outcome::Done(_) => Ok(Attempt::Registered),
         Outcome::LeaseLost => Ok(Attempt::LeaseLost),
         // Also when an earlier attempt of ours came in: then the next one finds our own incarnation.
-        Outcome::Refused => Ok(Attempt::Again("the registration has changed meanwhile".to_owned())),
+        Outcome::Refused => Ok(Attempt::Again(
+            "the registration has changed meanwhile".to_owned(),
+        )),
         Outcome::Unknown(why) => Ok(Attempt::Again(why)),
         Outcome::Rejected(Rejection::Denied(why)) => Err(OpenError::Store(StoreError::Refused(why))),
         Outcome::Rejected(rejection) => Ok(Attempt::Again(format!("{rejection:?}"))),
@@ -148,7 +162,11 @@ pub(super) async fn run(shared: Rc<Shared>) {
                         shared.restore_controller().await;
                     }
                     Err(error) => {
-                        shared.fail("registration", &shared.keys.broker(shared.member.id), &error.to_string());
+                        shared.fail(
+                            "registration",
+                            &shared.keys.broker(shared.member.id),
+                            &error.to_string(),
+                        );
                         return;
                     }
                 }

@@ -69,8 +69,9 @@ impl StoreMetaLog {
             });
         }
         let now = Timestamp(reactor::wall_ms());
-        let encoded =
-            reactor::background(move || embedded::encode_snapshot(id, now, &Quorum::default(), &image.to_records()));
+        let encoded = reactor::background(move || {
+            embedded::encode_snapshot(id, now, &Quorum::default(), &image.to_records())
+        });
         let bytes = encoded.await?;
         let task = reactor::spawn(async move { shared.write_snapshot(id, cost, bytes).await });
         task.await
@@ -91,7 +92,12 @@ impl Shared {
         }
     }
 
-    async fn write_snapshot(&self, id: SnapshotId, cost: u64, bytes: Vec<u8>) -> Result<SnapshotId, SnapshotError> {
+    async fn write_snapshot(
+        &self,
+        id: SnapshotId,
+        cost: u64,
+        bytes: Vec<u8>,
+    ) -> Result<SnapshotId, SnapshotError> {
         let unreadable = |error: OpenError| SnapshotError::Store(error.to_string());
         self.read_snapshot_head().await.map_err(unreadable)?;
         let older = self.state.borrow().snapshot.clone();
@@ -113,7 +119,9 @@ impl Shared {
             // Refused in a second sending: the first one came in, as nobody else writes under this name.
             self.settle_snapshot(step).await?;
         }
-        let old_end = older.as_ref().map_or(Offset::ZERO, |(older, _)| older.id.end_offset);
+        let old_end = older
+            .as_ref()
+            .map_or(Offset::ZERO, |(older, _)| older.id.end_offset);
         let log_start = self.keep_from(old_end).await;
         let head = SnapshotHead {
             id,
@@ -131,7 +139,12 @@ impl Shared {
         };
         self.settle_snapshot(step).await?;
         self.read_snapshot_head().await.map_err(unreadable)?;
-        let current = self.state.borrow().snapshot.as_ref().map(|(head, _)| head.clone());
+        let current = self
+            .state
+            .borrow()
+            .snapshot
+            .as_ref()
+            .map(|(head, _)| head.clone());
         match current {
             Some(current) if current.name == name => {
                 self.forget_behind(&current).await;
@@ -185,7 +198,8 @@ impl Shared {
 
     /// What is left by an interruption here is deleted after the next snapshot.
     async fn forget_behind(&self, head: &SnapshotHead) {
-        self.delete(&self.keys.entries(Offset::ZERO, head.log_start)).await;
+        self.delete(&self.keys.entries(Offset::ZERO, head.log_start))
+            .await;
         let all = self.keys.snapshots();
         let own = self.keys.chunks(&head.name);
         for range in [
@@ -222,5 +236,3 @@ impl Shared {
         }
     }
 }
-
-

@@ -42,11 +42,17 @@ impl<'a> Fields<'a> {
     }
 
     fn all(&self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(found, _)| *found == name).map(|(_, value)| *value)
+        self.0
+            .iter()
+            .filter(move |(found, _)| *found == name)
+            .map(|(_, value)| *value)
     }
 
     fn get<T>(&self, name: &'static str, parse: impl FnOnce(&'a str) -> Option<T>) -> Result<T, ValueError> {
-        self.all(name).next().and_then(parse).ok_or(ValueError::Field(name))
+        self.all(name)
+            .next()
+            .and_then(parse)
+            .ok_or(ValueError::Field(name))
     }
 
     fn number<T: std::str::FromStr>(&self, name: &'static str) -> Result<T, ValueError> {
@@ -111,11 +117,15 @@ impl Registration {
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Registration, ValueError> {
         let fields = Fields::parse(bytes)?;
-        let log_dirs = fields.all("directory").map(|text| Uuid::parse_str(text).ok().map(DirectoryId));
+        let log_dirs = fields
+            .all("directory")
+            .map(|text| Uuid::parse_str(text).ok().map(DirectoryId));
         Ok(Registration {
             incarnation_id: fields.uuid("incarnation")?,
             endpoint: fields.get("endpoint", |text| Endpoint::parse(text).ok())?,
-            log_dirs: log_dirs.collect::<Option<_>>().ok_or(ValueError::Field("directory"))?,
+            log_dirs: log_dirs
+                .collect::<Option<_>>()
+                .ok_or(ValueError::Field("directory"))?,
         })
     }
 }
@@ -158,10 +168,6 @@ impl Epochs {
         self.0.last().map_or(ControllerEpoch(0), |last| last.epoch)
     }
 
-    pub(super) fn last(&self) -> Option<&Epoch> {
-        self.0.last()
-    }
-
     pub(super) fn begun_by(&self, attempt: Uuid) -> Option<&Epoch> {
         self.0.iter().find(|epoch| epoch.attempt == attempt)
     }
@@ -193,7 +199,10 @@ impl Epochs {
                 start,
                 attempt,
             } = epoch;
-            ("epoch", format!("{} {} {} {attempt}", epoch.0, controller.0, start.0))
+            (
+                "epoch",
+                format!("{} {} {} {attempt}", epoch.0, controller.0, start.0),
+            )
         };
         text(&self.0.iter().map(line).collect::<Vec<_>>())
     }
@@ -211,7 +220,11 @@ impl Epochs {
         let epochs: Option<Vec<Epoch>> = Fields::parse(bytes)?.all("epoch").map(epoch).collect();
         let epochs = epochs.ok_or(ValueError::Field("epoch"))?;
         let ascend = epochs.is_sorted_by(|one, next| one.epoch < next.epoch && one.start < next.start);
-        if ascend { Ok(Epochs(epochs)) } else { Err(ValueError::Field("epoch")) }
+        if ascend {
+            Ok(Epochs(epochs))
+        } else {
+            Err(ValueError::Field("epoch"))
+        }
     }
 }
 
@@ -320,9 +333,19 @@ mod tests {
         };
         assert_eq!(decode_controller(&encode_controller(&leadership)), Ok(leadership));
         assert_eq!(decode_cluster_id(&encode_cluster_id("x")), Ok("x".to_owned()));
-        let newer = String::from_utf8(head.encode()).expect("text").replace("ringlog 1", "ringlog 2");
-        assert_eq!(Head::decode(newer.as_bytes()), Err(ValueError::Layout("ringlog 2".to_owned())));
-        for bytes in [&b""[..], b"\xff\xfe", b"ringlog 1\noffset=x\n", b"{\"brokers\":1}"] {
+        let newer = String::from_utf8(head.encode())
+            .expect("text")
+            .replace("ringlog 1", "ringlog 2");
+        assert_eq!(
+            Head::decode(newer.as_bytes()),
+            Err(ValueError::Layout("ringlog 2".to_owned()))
+        );
+        for bytes in [
+            &b""[..],
+            b"\xff\xfe",
+            b"ringlog 1\noffset=x\n",
+            b"{\"brokers\":1}",
+        ] {
             assert!(Head::decode(bytes).is_err());
             assert!(Registration::decode(bytes).is_err());
             assert!(SnapshotHead::decode(bytes).is_err());

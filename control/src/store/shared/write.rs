@@ -86,7 +86,7 @@ impl Shared {
                 if seen.head.offset > epoch.start {
                     return self.lead_found(epoch, seen);
                 }
-                // it happened between the two looks
+                patience.pause("it happened between two looks").await;
                 continue;
             }
             if let Some((leadership, _)) = &seen.controller {
@@ -270,7 +270,11 @@ impl Shared {
             key: self.keys.controller_epoch(),
             version: Some(leading.epoch_version),
         };
-        let steps = vec![check, self.head_step(&head, leading.head_version), self.entry_step(&entry)];
+        let steps = vec![
+            check,
+            self.head_step(&head, leading.head_version),
+            self.entry_step(&entry),
+        ];
         let head_version = match self.settle(&Transaction { steps }).await {
             Settled::Done(versions) => versions.get(1).copied().flatten(),
             Settled::Refused => self.after_refusal(epoch, &leading, &head).await?,
@@ -316,7 +320,10 @@ impl Shared {
             if seen.head.log_id == head.log_id && seen.head.offset == head.offset {
                 return Ok(Some(seen.head_version));
             }
-            let cause = format!("the log ends at {}, not at {}: the store went back in time", seen.head.offset, head.offset);
+            let cause = format!(
+                "the log ends at {}, not at {}: the store went back in time",
+                seen.head.offset, head.offset
+            );
             return Err(self.fail("append", &key, &cause).into());
         }
         let base = leading.head.offset;
@@ -324,7 +331,9 @@ impl Shared {
             // What we wrote lies before what our successor began with, or it never came in.
             Some(successor) => successor.start > base,
             None => {
-                let cause = format!("controller epoch {epoch} is no longer remembered: nobody knows what became of it");
+                let cause = format!(
+                    "controller epoch {epoch} is no longer remembered: nobody knows what became of it"
+                );
                 return Err(self.fail("append", &key, &cause).into());
             }
         };
@@ -335,7 +344,11 @@ impl Shared {
             state.leads = None;
         }
         self.changed.notify_waiters();
-        if happened { Ok(None) } else { Err(AppendError::Fenced { own: epoch, current }) }
+        if happened {
+            Ok(None)
+        } else {
+            Err(AppendError::Fenced { own: epoch, current })
+        }
     }
 
     async fn resign(&self, epoch: ControllerEpoch) {
@@ -347,7 +360,10 @@ impl Shared {
             // Nothing more is appended, whatever becomes of the key.
             state.leads = None;
             state.generation += 1;
-            let own = state.controller.as_ref().filter(|(leadership, _)| leadership.epoch == epoch);
+            let own = state
+                .controller
+                .as_ref()
+                .filter(|(leadership, _)| leadership.epoch == epoch);
             (leading, own.map(|(_, version)| *version))
         };
         self.changed.notify_waiters();
@@ -373,7 +389,10 @@ impl Shared {
         }
         {
             let mut state = self.state.borrow_mut();
-            let is_own = state.controller.as_ref().is_some_and(|(leadership, _)| leadership.epoch == epoch);
+            let is_own = state
+                .controller
+                .as_ref()
+                .is_some_and(|(leadership, _)| leadership.epoch == epoch);
             if is_own {
                 state.controller = None;
                 state.generation += 1;
@@ -408,12 +427,21 @@ impl Shared {
         let epoch = self.get(&self.keys.controller_epoch()).await;
         let controller = self.get(&self.keys.controller()).await;
         let foreign = |what: &str| LeadError::Unavailable(format!("the store's {what} is not ours or gone"));
-        let (epoch, head) = (epoch.ok_or_else(|| foreign("controller_epoch"))?, head.ok_or_else(|| foreign("log_head"))?);
-        let leadership = |found: &KeyValue| value::decode_controller(&found.value).map(|found_value| (found_value, found.version));
+        let (epoch, head) = (
+            epoch.ok_or_else(|| foreign("controller_epoch"))?,
+            head.ok_or_else(|| foreign("log_head"))?,
+        );
+        let leadership = |found: &KeyValue| {
+            value::decode_controller(&found.value).map(|found_value| (found_value, found.version))
+        };
         Ok(Seen {
             epochs: Epochs::decode(&epoch.value).map_err(|_| foreign("controller_epoch"))?,
             epoch_version: epoch.version,
-            controller: controller.as_ref().map(leadership).transpose().map_err(|_| foreign("controller"))?,
+            controller: controller
+                .as_ref()
+                .map(leadership)
+                .transpose()
+                .map_err(|_| foreign("controller"))?,
             head: Head::decode(&head.value).map_err(|_| foreign("log_head"))?,
             head_version: head.version,
         })

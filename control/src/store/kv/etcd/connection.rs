@@ -105,7 +105,10 @@ impl Connection {
     pub(super) fn new(config: EtcdConfig) -> Connection {
         Connection {
             config,
-            state: Mutex::new(State { client: None, turn: 0 }),
+            state: Mutex::new(State {
+                client: None,
+                turn: 0,
+            }),
             connecting: tokio::sync::Mutex::new(()),
         }
     }
@@ -135,7 +138,8 @@ impl Connection {
             Ok(Err(error)) => Failure::Etcd(error),
             Err(_) => Failure::Timeout(within),
         };
-        if !result.is_final() {
+        // A token that has gone stale is not renewed where etcd calls it an invalid argument; a new connection has a new one.
+        if !result.is_final() || matches!(result.code(), Some(UNAUTHENTICATED | INVALID_ARGUMENT)) {
             self.move_on(turn);
         }
         Err(result)
@@ -163,7 +167,11 @@ impl Connection {
         let Some(endpoint) = endpoints.get(turn % endpoints.len().max(1)) else {
             return Err(Failure::Etcd(Error::InvalidArgs("no endpoint".to_owned())));
         };
-        let scheme = if self.config.tls.is_some() { "https" } else { "http" };
+        let scheme = if self.config.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
         let url = format!("{scheme}://{endpoint}");
         // It connects when it is used first, but a user is looked up here.
         let connecting = Client::connect([url], Some(self.options()));

@@ -9,15 +9,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use etcd_client::{
-    Compare, CompareOp, CompactionOptions, DeleteOptions, GetOptions, PutOptions, SortOrder, SortTarget, Txn, TxnOp,
+    CompactionOptions, Compare, CompareOp, DeleteOptions, GetOptions, PutOptions, SortOrder, SortTarget, Txn,
+    TxnOp,
 };
 use reactor::mailbox;
 
 use super::tokio_thread::TokioThread;
 use super::watch::QUEUE_MAX;
 use super::{
-    CALL_MAX, Found, KeepAlive, KeyRange, KeyValue, LeaseId, Limits, Order, Outcome, Rejection, Revision, Step,
-    StoreError, Transaction, Version, WatchEvent,
+    CALL_MAX, Found, KeepAlive, KeyRange, KeyValue, LeaseId, Limits, Order, Outcome, Rejection, Revision,
+    Step, StoreError, Transaction, Version, WatchEvent,
 };
 use crate::config::Endpoint;
 use connection::{Connection, Failure};
@@ -88,7 +89,12 @@ impl EtcdStore {
         self.thread.call(call).await?
     }
 
-    pub(super) async fn range(&self, range: &KeyRange, order: Order, limit: usize) -> Result<Found, StoreError> {
+    pub(super) async fn range(
+        &self,
+        range: &KeyRange,
+        order: Order,
+        limit: usize,
+    ) -> Result<Found, StoreError> {
         let connection = Arc::clone(&self.connection);
         let sort = match order {
             Order::Ascending => SortOrder::Ascend,
@@ -145,7 +151,10 @@ impl EtcdStore {
                 Err(failure) => outcome_of(failure),
             }
         };
-        self.thread.call(call).await.unwrap_or_else(|error| Outcome::Unknown(error.to_string()))
+        self.thread
+            .call(call)
+            .await
+            .unwrap_or_else(|error| Outcome::Unknown(error.to_string()))
     }
 
     pub(super) async fn delete_range(&self, range: &KeyRange) -> Result<(), StoreError> {
@@ -245,8 +254,12 @@ fn outcome_of(failure: Failure) -> Outcome {
     let message = failure.to_string();
     match failure.code() {
         Some(connection::NOT_FOUND) if message.contains("lease") => Outcome::LeaseLost,
-        Some(connection::RESOURCE_EXHAUSTED) if message.contains("space") => Outcome::Rejected(Rejection::NoSpace),
-        Some(connection::INVALID_ARGUMENT) if message.contains("too large") => Outcome::Rejected(Rejection::TooLarge),
+        Some(connection::RESOURCE_EXHAUSTED) if message.contains("space") => {
+            Outcome::Rejected(Rejection::NoSpace)
+        }
+        Some(connection::INVALID_ARGUMENT) if message.contains("too large") => {
+            Outcome::Rejected(Rejection::TooLarge)
+        }
         Some(connection::PERMISSION_DENIED) => Outcome::Rejected(Rejection::Denied(message)),
         _ => Outcome::Unknown(message),
     }

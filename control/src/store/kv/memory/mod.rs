@@ -111,7 +111,12 @@ impl MemoryStore {
         self.read(|world| world.get(key)).await
     }
 
-    pub(super) async fn range(&self, range: &KeyRange, order: Order, limit: usize) -> Result<Found, StoreError> {
+    pub(super) async fn range(
+        &self,
+        range: &KeyRange,
+        order: Order,
+        limit: usize,
+    ) -> Result<Found, StoreError> {
         self.read(|world| world.range(range, order, limit)).await
     }
 
@@ -171,7 +176,9 @@ impl MemoryStore {
             arrives.then(|| change(&mut world))
         };
         reactor::sleep(trip.back).await;
-        changed.filter(|_| trip.fate == Fate::Answered).ok_or_else(unavailable)
+        changed
+            .filter(|_| trip.fate == Fate::Answered)
+            .ok_or_else(unavailable)
     }
 
     pub(super) async fn delete_range(&self, range: &KeyRange) -> Result<(), StoreError> {

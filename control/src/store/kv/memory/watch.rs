@@ -55,9 +55,13 @@ impl MemoryWatch {
                     };
                 }
                 let latest = now + LOOK_INTERVAL;
-                world.next_deadline().map_or(latest, |deadline| deadline.min(latest))
+                world
+                    .next_deadline()
+                    .map_or(latest, |deadline| deadline.min(latest))
             };
-            let left = until.saturating_since(reactor::now()).max(Duration::from_millis(1));
+            let left = until
+                .saturating_since(reactor::now())
+                .max(Duration::from_millis(1));
             let _ = reactor::timeout(left, self.changed()).await;
         }
     }

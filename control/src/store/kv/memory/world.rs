@@ -11,8 +11,8 @@ use reactor::Instant;
 use super::LIMITS;
 use super::faults::{Chance, Fate, Faults, Trip};
 use crate::store::kv::{
-    Change, Found, KeepAlive, KeyRange, KeyValue, LeaseId, Order, Outcome, Rejection, Revision, Step, Transaction,
-    Version,
+    Change, Found, KeepAlive, KeyRange, KeyValue, LeaseId, Order, Outcome, Rejection, Revision, Step,
+    Transaction, Version,
 };
 
 /// Changes kept at most; older ones are compacted.
@@ -20,6 +20,7 @@ const HISTORY_MAX: usize = 10_000;
 
 struct Entry {
     value: Vec<u8>,
+    created: Version,
     version: Version,
     lease: Option<LeaseId>,
 }
@@ -174,7 +175,9 @@ impl World {
     }
 
     pub(super) fn range(&self, range: &KeyRange, order: Order, limit: usize) -> Found {
-        let within = self.entries.range(range.from.clone()..range.to.clone().max(range.from.clone()));
+        let within = self
+            .entries
+            .range(range.from.clone()..range.to.clone().max(range.from.clone()));
         let pair = |(key, entry): (&String, &Entry)| key_value(key, entry);
         let entries = match order {
             Order::Ascending => within.take(limit).map(pair).collect(),
@@ -188,18 +191,18 @@ impl World {
 
     pub(super) fn transact(&mut self, transaction: &Transaction) -> Outcome {
         let steps = &transaction.steps;
-        let too_large = |step: &Step| matches!(step, Step::Put { value, .. } if value.len() > LIMITS.value_bytes);
+        let too_large =
+            |step: &Step| matches!(step, Step::Put { value, .. } if value.len() > LIMITS.value_bytes);
         if steps.len() > LIMITS.steps || steps.iter().any(too_large) {
             return Outcome::Rejected(Rejection::TooLarge);
         }
-        for step in steps {
-            let found = self.entries.get(step.key()).map(|entry| entry.version);
-            if found != step.expected() && !planted::is(Bug::FenceNotChecked) {
-                return Outcome::Refused;
-            }
+        if !steps.iter().all(|step| self.is_as_expected(step)) && !planted::is(Bug::FenceNotChecked) {
+            return Outcome::Refused;
         }
         for step in steps {
-            if let Step::Put { lease: Some(lease), .. } = step
+            if let Step::Put {
+                lease: Some(lease), ..
+            } = step
                 && !self.leases.contains_key(lease)
             {
                 return Outcome::LeaseLost;
@@ -220,6 +223,7 @@ impl World {
                 } => {
                     let entry = Entry {
                         value: value.clone(),
+                        created: self.entries.get(key).map_or(version, |old| old.created),
                         version,
                         lease: *lease,
                     };
@@ -237,6 +241,15 @@ impl World {
         }
         self.wake();
         Outcome::Done(versions)
+    }
+
+    fn is_as_expected(&self, step: &Step) -> bool {
+        match (self.entries.get(step.key()), step.expected()) {
+            (Some(entry), Some(expected)) if self.faults.compares_creation => entry.created <= expected,
+            (Some(entry), Some(expected)) => entry.version == expected,
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
     }
 
     pub(super) fn delete_range(&mut self, range: &KeyRange) {
@@ -278,7 +291,10 @@ impl World {
     pub(super) fn changes(&self, range: &KeyRange, after: Revision) -> Vec<Change> {
         let first = self.history.partition_point(|change| change.revision <= after);
         let changes = self.history.range(first..);
-        changes.filter(|change| range.contains(&change.key)).cloned().collect()
+        changes
+            .filter(|change| range.contains(&change.key))
+            .cloned()
+            .collect()
     }
 
     pub(super) fn compact(&mut self) {
@@ -342,7 +358,8 @@ impl World {
 
     pub(super) fn backup(&self) -> Vec<(String, Vec<u8>)> {
         let kept = self.entries.iter().filter(|(_, entry)| entry.lease.is_none());
-        kept.map(|(key, entry)| (key.clone(), entry.value.clone())).collect()
+        kept.map(|(key, entry)| (key.clone(), entry.value.clone()))
+            .collect()
     }
 
     /// Watches find their history gone; leases are over.
@@ -355,6 +372,7 @@ impl World {
             .map(|(key, value)| {
                 let entry = Entry {
                     value: value.clone(),
+                    created: version,
                     version,
                     lease: None,
                 };
