@@ -15,6 +15,7 @@ use crate::nemesis;
 use crate::plan::{Plan, StoreKind};
 
 pub const PORT: u16 = 9092;
+const CONTROL_PORT: u16 = 9093;
 
 pub struct Cluster {
     pub world: World,
@@ -81,7 +82,7 @@ impl Cluster {
         }
         let config = self.config(index);
         let store = match self.plan.store {
-            StoreKind::Embedded => None,
+            StoreKind::Embedded | StoreKind::Quorum => None,
             StoreKind::Memory => Some(StoreConfig::Memory {
                 cluster: self.store.clone(),
                 shared: SharedConfig {
@@ -128,6 +129,7 @@ impl Cluster {
             format!("node.id={}", index + 1),
             format!("listeners=PLAINTEXT://0.0.0.0:{PORT}"),
             format!("advertised.listeners=PLAINTEXT://broker-{}:{PORT}", index + 1),
+            format!("ringlog.control.listener=0.0.0.0:{CONTROL_PORT}"),
             "log.dirs=/data".to_owned(),
             format!("ringlog.cores={}", cores.join(",")),
             "ringlog.admin.listener=none".to_owned(),
@@ -141,6 +143,10 @@ impl Cluster {
             match self.plan.store {
                 StoreKind::Embedded => "ringlog.store=embedded".to_owned(),
                 StoreKind::Memory => "ringlog.store=etcd://store:2379".to_owned(),
+                StoreKind::Quorum => {
+                    let voters = (1..=3).map(|id| format!("{id}@broker-{id}:{CONTROL_PORT}"));
+                    format!("ringlog.store=quorum://{}", voters.collect::<Vec<_>>().join(","))
+                }
             },
         ];
         for pair in pairs {

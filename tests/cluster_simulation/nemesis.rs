@@ -79,6 +79,7 @@ impl Kind {
         match store {
             StoreKind::Embedded => !needs_several && !needs_store,
             StoreKind::Memory => true,
+            StoreKind::Quorum => !needs_store,
         }
     }
 

@@ -13,6 +13,8 @@ pub enum StoreKind {
     Embedded,
     /// Like etcd, beside the brokers.
     Memory,
+    /// The first three brokers are the voters of a quorum.
+    Quorum,
 }
 
 #[derive(Clone, Debug)]
@@ -39,11 +41,12 @@ impl Plan {
             StoreKind::Embedded,
             StoreKind::Memory,
             StoreKind::Memory,
-            StoreKind::Memory,
+            StoreKind::Quorum,
+            StoreKind::Quorum,
         ]);
         let brokers = match store {
             StoreKind::Embedded => 1,
-            StoreKind::Memory => chance.pick(&[3, 3, 3, 5]),
+            StoreKind::Memory | StoreKind::Quorum => chance.pick(&[3, 3, 3, 5]),
         };
         // swarm: a seed that has everything at once never gets far enough for what is rare
         let kinds: Vec<Kind> = Kind::ALL

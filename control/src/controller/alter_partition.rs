@@ -112,9 +112,10 @@ fn check<'a>(
         return refuse(ErrorCode::INVALID_REQUEST);
     }
     for (member, epoch) in &item.new_isr {
-        let is_eligible = image
-            .broker(*member)
-            .is_some_and(|broker| broker.is_active() && (epoch.0 == -1 || broker.epoch == *epoch || planted::is(Bug::IsrEpochsNotChecked)));
+        let is_eligible = image.broker(*member).is_some_and(|broker| {
+            broker.is_active()
+                && (epoch.0 == -1 || broker.epoch == *epoch || planted::is(Bug::IsrEpochsNotChecked))
+        });
         if !is_eligible {
             return refuse(ErrorCode::INELIGIBLE_REPLICA);
         }

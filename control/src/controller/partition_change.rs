@@ -204,7 +204,9 @@ impl<'a> PartitionChange<'a> {
 
     fn elect(&self, eligible: &[BrokerId], may_lead: &impl Fn(BrokerId) -> bool) -> Elected {
         let has_records = |replica: BrokerId| {
-            planted::is(Bug::UncleanElection) || self.isr.contains(&replica) || self.isr.is_empty() && eligible.contains(&replica)
+            planted::is(Bug::UncleanElection)
+                || self.isr.contains(&replica)
+                || self.isr.is_empty() && eligible.contains(&replica)
         };
         let is_fit = |replica: &BrokerId| has_records(*replica) && may_lead(*replica);
         let safely = |leader: BrokerId| Elected {
