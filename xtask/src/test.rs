@@ -50,6 +50,22 @@ pub fn run(arguments: &[String]) -> Done {
         let hunt = ["test", "--quiet", "-p", "control", "--features", "planted-bugs", "--lib"];
         shell::run(shell::cargo().args(hunt).args(["--", "planted_bugs_are_found"]))?;
     }
+    if !only {
+        let clusters = [
+            "test",
+            "--quiet",
+            "--profile",
+            "simulation",
+            "--features",
+            "planted-bugs",
+            "--test",
+            "cluster_simulation",
+        ];
+        shell::step("whole clusters on simulated machines");
+        shell::run(shell::cargo().args(clusters))?;
+        shell::step("planted bugs: the simulation of clusters finds each");
+        shell::run(shell::cargo().args(clusters).args(["--", "planted"]))?;
+    }
     install::all()?;
     dataset::run()?;
     let kafka = std::env::var_os("RINGLOG_TEST_TARGET").is_some_and(|target| target == "kafka");
