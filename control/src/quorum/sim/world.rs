@@ -758,15 +758,14 @@ impl World {
             (snapshot.id.end_offset, snapshot.state)
         });
         node.incarnation += 1;
-        let mut core = Core::new(
+        let core = Core::new(
             own_now,
             config,
             node.disk.election.clone(),
             node.disk.starting_log(),
         );
-        let actions = core.step(own_now, Event::Tick);
         node.core = Some(core);
-        self.act(id, |_| actions)
+        self.act(id, |core| core.step(own_now, Event::Tick))
     }
 
     fn chore(&mut self) -> Result<(), String> {
