@@ -195,6 +195,18 @@ impl MetaLog {
         }
     }
 
+    /// Answers when the log can be read as far as it was committed before this member was started. A quorum has to elect a leader
+    /// first, for which its members must reach each other.
+    ///
+    /// Timeline of the loss it prevents: all members of a quorum are killed and started; the image is empty, since nobody knows yet
+    /// what is committed; no topic owns the partitions on the disks, and all of them are put aside as strays.
+    pub async fn settled(&self) {
+        match self {
+            MetaLog::Embedded(_) | MetaLog::Shared(_) => {}
+            MetaLog::Quorum(log) => log.settled().await,
+        }
+    }
+
     /// Whether this member keeps the log on its own disk, and so has to make snapshots of it itself; otherwise the
     /// controller makes them for all.
     pub fn is_local(&self) -> bool {

@@ -285,6 +285,23 @@ impl QuorumMetaLog {
         self.host().committed()
     }
 
+    /// Answers when what is shown holds all that was ever committed: a leader is known, and a record of its epoch is committed
+    /// and here. After a start the log on disk says less: what of it is committed, only a leader can tell.
+    pub async fn settled(&self) {
+        let host = self.host();
+        loop {
+            let changed = host.changed.notified();
+            let is_settled = {
+                let core = host.core.borrow();
+                core.leader().is_some() && core.log().epoch_before(host.committed()) == core.epoch()
+            };
+            if is_settled || host.fault.borrow().is_some() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     pub async fn wait_past(&self, offset: Offset) -> Result<Offset, LogFault> {
         loop {
             let changed = self.host().changed.notified();
