@@ -28,7 +28,7 @@ use crate::config::BrokerConfig;
 use crate::controller::Controller;
 use crate::image::{ApplyError, ClusterImage, TransactionError};
 use crate::record::{BrokerEpoch, DirectoryId};
-use crate::store::{LeadError, Member, MetaLog, OpenError, Opened, ReadError, StoreConfig};
+use crate::store::{AppendError, LeadError, Member, MetaLog, OpenError, Opened, ReadError, StoreConfig};
 
 pub struct ServiceConfig {
     pub broker: Arc<BrokerConfig>,
@@ -146,8 +146,12 @@ pub(super) async fn prepare<P: Publish>(
     let session_timeout = Duration::from_millis(timing.session_timeout_ms);
     let heartbeat_every = Duration::from_millis(timing.heartbeat_interval_ms);
     let controller = Controller::new(Arc::clone(&config.broker));
-    let empty = ClusterImage::empty(&cluster_id);
-    let board = Rc::new(Board::new(member, log, empty, config.figures));
+    let board = Rc::new(Board::new(
+        member,
+        log,
+        ClusterImage::empty(&cluster_id),
+        config.figures,
+    ));
     let queue = Rc::new(Queue::default());
     let watch = Rc::new(Watch::new(board.clone(), controller, timing));
     let peers: Option<Rc<dyn Peers>> = network.as_ref().map(|network| network.peers.clone());
@@ -165,11 +169,11 @@ pub(super) async fn prepare<P: Publish>(
         heartbeat_every,
     ));
     if let Some((network, peers)) = network.zip(peers) {
-        // before the log is read: a quorum can say what is in it only when its members reach each other
         let calls = RemoteCalls::new(board.clone(), front.clone(), watch.clone(), peers);
+        // Before the log is known: a quorum finds out about it by being asked.
         (network.serve)(Rc::new(calls));
     }
-    board.log.settled().await;
+    board.log.caught_up().await.map_err(AppendError::from).map_err(ServiceFault::from)?;
     let Replayed {
         image,
         next,
@@ -214,11 +218,11 @@ pub(super) async fn serve<P: Publish>(
     for mailbox in mailboxes {
         reactor::spawn(runner.front.clone().serve(mailbox)).detach();
     }
-    if !runner.is_alone {
+    let is_alone = runner.is_alone;
+    if !is_alone {
         let board = runner.board.clone();
         reactor::spawn(async move { board.follow_controller().await }).detach();
     }
-    let is_alone = runner.is_alone;
     reactor::spawn(async move {
         while let Some(command) = ordered.recv().await {
             let membership = membership.clone();

@@ -195,18 +195,6 @@ impl MetaLog {
         }
     }
 
-    /// Answers when the log can be read as far as it was committed before this member was started. A quorum has to elect a leader
-    /// first, for which its members must reach each other.
-    ///
-    /// Timeline of the loss it prevents: all members of a quorum are killed and started; the image is empty, since nobody knows yet
-    /// what is committed; no topic owns the partitions on the disks, and all of them are put aside as strays.
-    pub async fn settled(&self) {
-        match self {
-            MetaLog::Embedded(_) | MetaLog::Shared(_) => {}
-            MetaLog::Quorum(log) => log.settled().await,
-        }
-    }
-
     /// Whether this member keeps the log on its own disk, and so has to make snapshots of it itself; otherwise the
     /// controller makes them for all.
     pub fn is_local(&self) -> bool {
@@ -229,6 +217,15 @@ impl MetaLog {
             log: MetaLog::Shared(log),
             cluster_id,
         })
+    }
+
+    /// Waits until the log's end is one that the cluster had after this member opened it. What lies in this broker's directories
+    /// must not be judged by an earlier state of the cluster: topics that it does not know would be taken for deleted.
+    pub async fn caught_up(&self) -> Result<(), LogFault> {
+        match self {
+            MetaLog::Embedded(_) | MetaLog::Shared(_) => Ok(()),
+            MetaLog::Quorum(log) => log.caught_up().await,
+        }
     }
 
     /// The controller, as far as this member knows.

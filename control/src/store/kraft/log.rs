@@ -89,6 +89,29 @@ impl QuorumMetaLog {
         Ok((log, cluster_id))
     }
 
+    /// Waits until this replica knows everything that was committed before it was opened: until a record of the present leader's epoch
+    /// is committed here. Before that its end may be any earlier one, even the log's beginning.
+    pub async fn caught_up(&self) -> Result<(), LogFault> {
+        let host = self.host();
+        loop {
+            let changed = host.changed.notified();
+            if let Some(fault) = &*host.fault.borrow() {
+                return Err(fault.clone());
+            }
+            {
+                let committed = host.committed();
+                let core = host.core.borrow();
+                if core.leader().is_some()
+                    && committed > core.log().start_offset()
+                    && core.log().epoch_before(committed) == core.epoch()
+                {
+                    return Ok(());
+                }
+            }
+            changed.await;
+        }
+    }
+
     pub(super) fn host(&self) -> &Host {
         &self.0.host
     }
@@ -283,23 +306,6 @@ impl QuorumMetaLog {
     /// Everything below is committed, and on this disk.
     pub fn end_offset(&self) -> Offset {
         self.host().committed()
-    }
-
-    /// Answers when what is shown holds all that was ever committed: a leader is known, and a record of its epoch is committed
-    /// and here. After a start the log on disk says less: what of it is committed, only a leader can tell.
-    pub async fn settled(&self) {
-        let host = self.host();
-        loop {
-            let changed = host.changed.notified();
-            let is_settled = {
-                let core = host.core.borrow();
-                core.leader().is_some() && core.log().epoch_before(host.committed()) == core.epoch()
-            };
-            if is_settled || host.fault.borrow().is_some() {
-                return;
-            }
-            changed.await;
-        }
     }
 
     pub async fn wait_past(&self, offset: Offset) -> Result<Offset, LogFault> {
