@@ -37,7 +37,9 @@ pub async fn begin(shard: &Rc<Shard>, image: &ClusterImage, last_run: &impl Last
             let mut place = last_run.place(&topic.name, &key, assigned(shard, partition));
             if place.is_none() {
                 place = new_disk::begun_anew(shard.node.id, &topic.name, &key, partition, last_run);
-                let dir = place.as_ref().and_then(|place| shard.node.log_dirs.get(place.dir).id());
+                let dir = place
+                    .as_ref()
+                    .and_then(|place| shard.node.log_dirs.get(place.dir).id());
                 begun.extend(dir.map(|dir| (key, dir)));
             }
             let is_led = partition.leader == Some(shard.node.id);

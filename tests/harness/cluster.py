@@ -129,7 +129,11 @@ class Cluster:
         self.quorum_ports = {node.id: free_port() for node in self.nodes}
 
     def __enter__(self):
-        return self.start()
+        try:
+            return self.start()
+        except BaseException:
+            self.remove()  # half a cluster must not run on
+            raise
 
     def __exit__(self, *_):
         self.remove()
