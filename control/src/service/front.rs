@@ -203,7 +203,8 @@ impl Front {
         loop {
             let changed = self.board.changed().notified();
             let controller = self.board.controller();
-            if self.board.leading().is_some() || controller.is_some_and(|controller| controller.epoch > epoch) {
+            if self.board.leading().is_some() || controller.is_some_and(|controller| controller.epoch > epoch)
+            {
                 return;
             }
             changed.await;
