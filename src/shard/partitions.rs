@@ -13,6 +13,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::hash::BuildHasherDefault;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,7 @@ use uuid::Uuid;
 
 use super::gate::{Gate, Pass};
 use super::place::Place;
-use super::scatter::PartitionKey;
+use super::scatter::{KeyHasher, PartitionKey};
 use crate::log_dirs::{DirIndex, LogDirs};
 use crate::partition::{Figures, Partition};
 
@@ -95,7 +96,7 @@ type NamedFigures = (Arc<str>, Rc<Figures>);
 
 /// See the module's documentation.
 pub struct Partitions {
-    pub(super) slots: RefCell<HashMap<PartitionKey, Slot>>,
+    pub(super) slots: RefCell<HashMap<PartitionKey, Slot, BuildHasherDefault<KeyHasher>>>,
     /// By topic, so that counts outlive the time that a log is open. Topics that were never used have none.
     figures: RefCell<BTreeMap<Uuid, NamedFigures>>,
     pub(super) opening: Budget,

@@ -1,6 +1,7 @@
 //! Split and join: work for many partitions, each done by the shard that owns it, answered in the order asked.
 
 use std::future::Future;
+use std::hash::Hasher;
 use std::rc::Rc;
 
 use futures_util::future::join_all;
@@ -14,6 +15,41 @@ use super::router::{ShardGone, ShardId};
 pub struct PartitionKey {
     pub topic_id: Uuid,
     pub index: i32,
+}
+
+/// For maps by partition. Topic ids are random and nobody chooses them, so little mixing does; and it is the same in every process, so that
+/// a simulated shard visits its partitions in the same order whenever a seed is run.
+#[derive(Default)]
+pub struct KeyHasher(u64);
+
+impl KeyHasher {
+    fn mix(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(29) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
+impl Hasher for KeyHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.mix(u64::from_le_bytes(*word));
+        }
+        for byte in rest {
+            self.mix(u64::from(*byte));
+        }
+    }
+
+    fn write_i32(&mut self, number: i32) {
+        self.mix(u64::from(number.cast_unsigned()));
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        self.mix(number as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
 }
 
 /// Runs `work` for every item on the shard that owns its partition.

@@ -18,11 +18,26 @@ pub const TOPIC: &str = "simulated";
 /// For one answer.
 const TIMEOUT: Duration = Duration::from_millis(2_000);
 
-/// Who leads each partition, as some broker says; by index of the broker.
+/// Who leads each partition, as far as was heard.
 #[derive(Clone, Debug, Default)]
 pub struct Leaders {
     pub topic_id: Uuid,
-    pub of: Vec<Option<usize>>,
+    of: Vec<Leader>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Leader {
+    epoch: i32,
+    /// By index.
+    broker: Option<usize>,
+}
+
+impl Leaders {
+    /// The leader's index and its epoch.
+    pub fn of(&self, partition: usize) -> Option<(usize, i32)> {
+        let leader = self.of.get(partition)?;
+        Some((leader.broker?, leader.epoch))
+    }
 }
 
 pub struct Access {
@@ -76,25 +91,34 @@ impl Access {
     }
 
     /// Asks any broker. None if it does not answer, or does not know the topic.
-    pub async fn leaders(&self) -> Option<Leaders> {
+    pub async fn leaders(&self, known: &Leaders) -> Option<Leaders> {
         let name = TopicName(StrBytes::from_static_str(TOPIC));
         let request = MetadataRequest::default()
             .with_topics(Some(vec![MetadataRequestTopic::default().with_name(Some(name))]))
             .with_allow_auto_topic_creation(false);
         let answer = self.ask(self.any_broker(), &request).await.ok()?;
         let topic = answer.topics.first().filter(|topic| topic.error_code == 0)?;
-        let mut leaders = Leaders {
-            topic_id: topic.topic_id,
-            of: vec![None; self.model.with(|state| state.partition_count())],
+        let mut leaders = known.clone();
+        leaders.topic_id = topic.topic_id;
+        let partition_count = self.model.with(|state| state.partition_count());
+        let unknown = Leader {
+            epoch: -1,
+            broker: None,
         };
+        leaders.of.resize(partition_count, unknown);
         for partition in &topic.partitions {
             let index = partition.partition_index as usize;
             let (leader, epoch) = (partition.leader_id.0, partition.leader_epoch);
             self.model.with(|state| state.leader(index, epoch, leader));
             let slot = leaders.of.get_mut(index)?;
-            *slot = usize::try_from(leader - 1)
-                .ok()
-                .filter(|broker| *broker < self.brokers.len());
+            // a broker that has not heard of the last election yet says what is over, as Kafka's clients know (KIP-320)
+            if epoch >= slot.epoch {
+                let broker = usize::try_from(leader - 1).ok();
+                *slot = Leader {
+                    epoch,
+                    broker: broker.filter(|broker| *broker < self.brokers.len()),
+                };
+            }
         }
         Some(leaders)
     }

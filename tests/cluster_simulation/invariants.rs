@@ -10,7 +10,8 @@ pub const COMMITTED: &str = "committed records do not change";
 pub const EXACTLY_ONCE: &str = "idempotent records are stored once and in order";
 /// Of one leader epoch of a partition there is one leader.
 pub const ONE_LEADER: &str = "one leader per epoch";
-/// The high watermark that a reader is told never goes back.
+/// The high watermark that the leader of an epoch tells a reader never goes back. (The next leader's may begin lower, until
+/// it has heard of its followers, as in Kafka; what was read stays: [`COMMITTED`].)
 pub const HIGH_WATERMARK: &str = "the high watermark never goes back";
 /// Up to the high watermark all replicas have the same bytes.
 pub const REPLICAS_AGREE: &str = "replicas agree up to the high watermark";

@@ -94,8 +94,8 @@ struct Partition {
 pub struct State {
     partitions: Vec<Partition>,
     leaders: BTreeMap<(usize, i32), i32>,
-    /// By reader and partition.
-    high_watermarks: BTreeMap<(u32, usize), i64>,
+    /// By reader, partition and leader epoch.
+    high_watermarks: BTreeMap<(u32, usize, i32), i64>,
     /// Producers whose records are stored at most once.
     idempotent: BTreeSet<u32>,
     violation: Option<Violation>,
@@ -221,15 +221,15 @@ impl State {
         }
     }
 
-    pub fn high_watermark(&mut self, reader: u32, partition: usize, high_watermark: i64) {
+    pub fn high_watermark(&mut self, reader: u32, partition: usize, epoch: i32, high_watermark: i64) {
         let old = self
             .high_watermarks
-            .insert((reader, partition), high_watermark)
+            .insert((reader, partition, epoch), high_watermark)
             .unwrap_or(0);
         if high_watermark < old {
             self.violate(
                 HIGH_WATERMARK,
-                format!("partition {partition}: {old}, then {high_watermark}"),
+                format!("partition {partition}, epoch {epoch}: {old}, then {high_watermark}"),
             );
         }
     }

@@ -99,7 +99,7 @@ impl Producer {
                 Attempt::Again => {
                     self.access.model.with(|state| state.figures.retried += 1);
                     pause().await;
-                    if let Some(leaders) = self.access.leaders().await {
+                    if let Some(leaders) = self.access.leaders(&self.leaders).await {
                         self.leaders = leaders;
                     }
                 }
@@ -134,7 +134,7 @@ impl Producer {
     }
 
     async fn attempt(&mut self, partition: usize, records: &[Record]) -> Attempt {
-        let Some(leader) = self.leaders.of.get(partition).copied().flatten() else {
+        let Some((leader, _)) = self.leaders.of(partition) else {
             return Attempt::Again;
         };
         match self.send(leader, partition, records).await {

@@ -66,18 +66,19 @@ impl Reader {
     }
 
     async fn refresh(&mut self) {
-        if let Some(leaders) = self.access.leaders().await {
+        if let Some(leaders) = self.access.leaders(&self.leaders).await {
             self.leaders = leaders;
         }
     }
 
     /// One fetch. The high watermark, if the leader told it.
     async fn read(&mut self, partition: usize) -> Option<i64> {
-        let leader = self.leaders.of.get(partition).copied().flatten()?;
+        let (leader, epoch) = self.leaders.of(partition)?;
         let from = self.next[partition];
         let wanted = FetchPartition::default()
             .with_partition(partition as i32)
             .with_fetch_offset(from)
+            .with_current_leader_epoch(epoch)
             .with_partition_max_bytes(64 << 10);
         let topic = FetchTopic::default()
             .with_topic(TopicName(StrBytes::from_static_str(TOPIC)))
@@ -109,7 +110,7 @@ impl Reader {
         self.take(partition, from, high_watermark, &records);
         self.access
             .model
-            .with(|state| state.high_watermark(self.number, partition, high_watermark));
+            .with(|state| state.high_watermark(self.number, partition, epoch, high_watermark));
         Some(high_watermark)
     }
 

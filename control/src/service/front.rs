@@ -1,10 +1,12 @@
 //! Where calls come in: to the queue while this broker is the controller, over the network to the one who is otherwise.
 
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use engine::types::Offset;
+use futures_util::future::{Either, select};
 use reactor::sync::Notify;
 use reactor::{Instant, mailbox};
 
@@ -159,7 +161,7 @@ impl Front {
                 continue;
             };
             let reply = match self.link(&controller).await {
-                Ok(peer) => peer.ask(question.clone()).await,
+                Ok(peer) => self.ask(peer, &question, controller.epoch).await,
                 Err(error) => Err(error),
             };
             match reply {
@@ -179,6 +181,33 @@ impl Front {
                     self.pause(give_up).await;
                 }
             }
+        }
+    }
+
+    /// Waits for an answer as long as it is this controller that decides. The machine of one that lost its power, or that nothing reaches
+    /// any more, says nothing, not even that the connection is gone.
+    async fn ask(
+        &self,
+        peer: Rc<dyn Peer>,
+        question: &[u8],
+        epoch: ControllerEpoch,
+    ) -> Result<Vec<u8>, PeerError> {
+        match select(pin!(peer.ask(question.to_vec())), pin!(self.overtaken(epoch))).await {
+            Either::Left((reply, _)) => reply,
+            Either::Right(((), _)) => Err(PeerError::Lost("another one decides now".to_owned())),
+        }
+    }
+
+    /// Resolves when another one is the controller, this broker perhaps.
+    async fn overtaken(&self, epoch: ControllerEpoch) {
+        loop {
+            let changed = self.board.changed().notified();
+            let controller = self.board.controller();
+            if self.board.leading().is_some() || controller.is_some_and(|controller| controller.epoch > epoch)
+            {
+                return;
+            }
+            changed.await;
         }
     }
 

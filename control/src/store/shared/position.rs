@@ -81,14 +81,16 @@ impl Position {
 
     fn of(shared: &Shared) -> Position {
         let state = shared.state.borrow();
+        let epoch = state.epochs.at(Offset(state.end_offset.0 - 1));
+        // why looked at: records may be read before the epoch they are of is heard of; with the epoch before it noted in its place,
+        // the next start would take the store for another one
+        let last = state.cached.back().map(|(batch, _)| batch.epoch);
+        let epoch = epoch.filter(|epoch| last.is_none_or(|last| last == epoch.epoch));
         Position {
             store: shared.store.name().to_owned(),
             log_id: state.log_id,
             end_offset: state.end_offset,
-            attempt: state
-                .epochs
-                .at(Offset(state.end_offset.0 - 1))
-                .map(|epoch| epoch.attempt),
+            attempt: epoch.map(|epoch| epoch.attempt),
         }
     }
 }
