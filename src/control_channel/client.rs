@@ -43,10 +43,13 @@ struct Connection {
     tasks: [Task<()>; 2],
 }
 
+/// Whoever asked.
+type Waiting = oneshot::Sender<Result<Vec<u8>, PeerError>>;
+
 struct Link {
     socket: Socket,
     next_correlation_id: Cell<i32>,
-    waiting: RefCell<BTreeMap<i32, oneshot::Sender<Result<Vec<u8>, PeerError>>>>,
+    waiting: RefCell<BTreeMap<i32, Waiting>>,
     outgoing: RefCell<VecDeque<Bytes>>,
     queued: Notify,
     lost: RefCell<Option<PeerError>>,

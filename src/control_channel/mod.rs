@@ -21,6 +21,16 @@ const MEMBER_VERSION: i16 = 0;
 /// The longest question or answer: a request of a client, with all that JSON adds.
 const FRAME_BYTES_MAX: usize = 64 << 20;
 
+/// A voter of a quorum has one address for life: whoever is there is it, or one of another cluster.
+fn taken(error: &crate::address::ListenError) -> String {
+    match error.source.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("{error}: a broker of this node's id, or one of another cluster, runs there")
+        }
+        _ => error.to_string(),
+    }
+}
+
 /// Opens the listener at `listen` when the control thread wants it. `advertised_host` is told to others where `listen` names
 /// every interface.
 pub fn network(listen: Endpoint, advertised_host: String, apis: impl ControllerApis + Send) -> OpenNetwork {
@@ -28,7 +38,7 @@ pub fn network(listen: Endpoint, advertised_host: String, apis: impl ControllerA
         Box::pin(async move {
             let listener = crate::address::bind(&listen)
                 .await
-                .map_err(|error| io::Error::other(error.to_string()))?;
+                .map_err(|error| io::Error::new(error.source.kind(), taken(&error)))?;
             let host = if listen.is_wildcard() || listen.host.is_empty() {
                 advertised_host
             } else {

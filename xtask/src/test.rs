@@ -47,7 +47,15 @@ pub fn run(arguments: &[String]) -> Done {
                 .env("SEEDS", "3000"),
         )?;
         shell::step("planted bugs: the simulation of the quorum, or a schedule of it, finds each");
-        let hunt = ["test", "--quiet", "-p", "control", "--features", "planted-bugs", "--lib"];
+        let hunt = [
+            "test",
+            "--quiet",
+            "-p",
+            "control",
+            "--features",
+            "planted-bugs",
+            "--lib",
+        ];
         shell::run(shell::cargo().args(hunt).args(["--", "planted_bugs_are_found"]))?;
     }
     if !only {

@@ -60,7 +60,7 @@ impl Controller {
                 self.fence(&BTreeSet::from([broker.id]), image)
             }
             Next::InControlledShutdown if !broker.in_controlled_shutdown => {
-                tracing::info!(broker = broker.id.0, "a broker begins its controlled shutdown");
+                tracing::debug!(broker = broker.id.0, "to begin its controlled shutdown");
                 self.begin_shutdown(broker, image)
             }
             Next::Fenced | Next::Unfenced | Next::InControlledShutdown | Next::MayStop => Vec::new(),

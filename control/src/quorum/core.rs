@@ -164,6 +164,10 @@ impl Core {
         }
     }
 
+    #[allow(
+        clippy::collapsible_match,
+        reason = "adopting changes the state: no guard should"
+    )]
     fn answered(&mut self, now: Instant, from: BrokerId, request: &Request, response: Response) {
         let view = response.view().clone();
         match (request, response) {

@@ -47,6 +47,8 @@ pub(super) struct Membership {
     registration: RefCell<Option<Registration>>,
     offline: RefCell<Vec<DirectoryId>>,
     leaving: Cell<bool>,
+    /// When a controller answered last.
+    heard: Cell<Instant>,
     changed: Notify,
 }
 
@@ -67,6 +69,7 @@ impl Membership {
             registration: RefCell::new(None),
             offline: RefCell::default(),
             leaving: Cell::new(false),
+            heard: Cell::new(reactor::now()),
             changed: Notify::new(),
         }
     }
@@ -102,17 +105,20 @@ impl Membership {
         }
     }
 
-    /// Asks the controller to move this broker's leaderships elsewhere; waits until it has, or `patience` ends.
+    /// Asks the controller to move this broker's leaderships elsewhere; waits until it has, or `patience` ends, or no controller
+    /// answers: where all brokers stop together, the last ones have none.
     pub(super) async fn leave(&self, patience: Duration) {
         self.leaving.set(true);
         self.changed.notify_waiters();
         let left = async {
             loop {
                 let changed = self.changed.notified();
-                if self.registration.borrow().is_none() {
+                if self.registration.borrow().is_none()
+                    || reactor::now().saturating_since(self.heard.get()) > self.session_timeout
+                {
                     return;
                 }
-                changed.await;
+                let _changed_or_late = reactor::timeout(self.session_timeout / 4, changed).await;
             }
         };
         if self.registration.borrow().is_some() && reactor::timeout(patience, left).await.is_err() {
@@ -173,14 +179,14 @@ impl Membership {
 
     /// Heartbeats for the rest of this process's life.
     async fn keep(self: Rc<Self>) {
-        let mut heard = reactor::now();
+        self.heard.set(reactor::now());
         loop {
             if self.board.is_stopping() || self.registration.borrow().is_none() {
                 return;
             }
             let sent = reactor::now();
             let controller = self.board.controller();
-            let beat = self.beat(sent, &mut heard).await;
+            let beat = self.beat(sent).await;
             if let Some(epoch_is_over) = beat
                 && epoch_is_over
             {
@@ -189,12 +195,12 @@ impl Membership {
             let silent_max = SILENT_MIN.max(self.heartbeat_every * SILENT_HEARTBEATS);
             if let Some(controller) = controller
                 && controller.controller != self.board.me.id
-                && reactor::now().saturating_since(heard) > silent_max
+                && reactor::now().saturating_since(self.heard.get()) > silent_max
             {
                 self.front.unlink(controller.epoch);
                 self.board.suspect(Suspicion {
                     epoch: controller.epoch,
-                    silent_since: heard,
+                    silent_since: self.heard.get(),
                     is_gone: false,
                 });
             }
@@ -207,7 +213,7 @@ impl Membership {
     }
 
     /// One heartbeat. Whether this broker's epoch is over; `None` without an answer.
-    async fn beat(&self, sent: Instant, heard: &mut Instant) -> Option<bool> {
+    async fn beat(&self, sent: Instant) -> Option<bool> {
         let heartbeat = BrokerHeartbeat {
             broker_id: self.board.me.id,
             broker_epoch: self.session.broker_epoch()?,
@@ -225,14 +231,14 @@ impl Membership {
         };
         match answer {
             Ok(decided) => {
-                *heard = reactor::now();
+                self.heard.set(reactor::now());
                 if let Response::BrokerHeartbeat(status) = decided.response {
                     self.told(sent, status);
                 }
                 Some(false)
             }
             Err(CallError::Refused(error)) => {
-                *heard = reactor::now();
+                self.heard.set(reactor::now());
                 Some(
                     error.code == ErrorCode::STALE_BROKER_EPOCH
                         || error.code == ErrorCode::BROKER_ID_NOT_REGISTERED,

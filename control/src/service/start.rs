@@ -173,7 +173,12 @@ pub(super) async fn prepare<P: Publish>(
         // Before the log is known: a quorum finds out about it by being asked.
         (network.serve)(Rc::new(calls));
     }
-    board.log.caught_up().await.map_err(AppendError::from).map_err(ServiceFault::from)?;
+    board
+        .log
+        .caught_up()
+        .await
+        .map_err(AppendError::from)
+        .map_err(ServiceFault::from)?;
     let Replayed {
         image,
         next,

@@ -39,7 +39,7 @@ pub async fn duel(place: &Place, members: i32, rounds: usize, with_snapshots: bo
     let judge = place.open(members + 1).await;
     // its own epoch: nothing of those before comes after this
     lead(&judge).await;
-    let told = told.borrow();
+    let told = told.take();
     let mut epochs = told.epochs.clone();
     epochs.sort();
     epochs.dedup();

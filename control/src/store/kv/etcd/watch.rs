@@ -85,7 +85,8 @@ async fn follow(
         match event {
             Some(event) if ends => return Some(event),
             Some(event) => {
-                if !send(events, event).await {
+                let is_wanted = send(events, event).await;
+                if !is_wanted {
                     return None;
                 }
             }
