@@ -380,7 +380,10 @@ fn read(settings: Settings) -> BrokerConfig {
 
 fn store_access(reader: &Reader<'_>) -> StoreAccess {
     let text = |name| reader.text(name).filter(|text| !text.is_empty());
-    let user = |name, password| text(name).map(|name| (name, reader.password(password).unwrap_or_default()));
+    let user = |name, password| {
+        let password = reader.password(password).unwrap_or_default();
+        text(name).map(|name| (name, password))
+    };
     StoreAccess {
         etcd_ca_file: text("ringlog.etcd.ca.file").map(PathBuf::from),
         etcd_certificate_file: text("ringlog.etcd.certificate.file").map(PathBuf::from),
@@ -516,7 +519,7 @@ mod tests {
             "create.topic.policy.class.name=x.Policy",
             "config.providers=file",
             "remote.log.storage.system.enable=true",
-            "ringlog.store=etcd://127.0.0.1:2379",
+            "ringlog.store=etcd://127.0.0.1:2379,zookeeper://127.0.0.1:2181",
             "process.roles=controller",
         ] {
             assert_eq!(refused(file).len(), 1, "{file}");
