@@ -50,6 +50,8 @@ pub struct PartitionRead {
     pub preferred_replica: Option<i32>,
     /// Where the client's log and ours part (KIP-595): our (epoch, end offset) of the epoch that it named.
     pub diverging: Option<(i32, i64)>,
+    /// See [`is_unsettled`].
+    pub is_withheld: bool,
 }
 
 impl PartitionRead {
@@ -64,7 +66,17 @@ impl PartitionRead {
             aborted: Vec::new(),
             preferred_replica: None,
             diverging: None,
+            is_withheld: false,
         }
+    }
+
+    /// What is known is less than the reader may have been told before.
+    fn withhold(&mut self) {
+        let refused = PartitionRead::refused(ErrorCode::OffsetNotAvailable);
+        *self = PartitionRead {
+            is_withheld: true,
+            ..refused
+        };
     }
 
     /// Something that the client should hear of now rather than after `max_wait`.
@@ -92,9 +104,11 @@ pub async fn read(
     }
     let deadline = reactor::now() + bounds.max_wait;
     let (waiter, woken) = FetchWaiter::new(wanted_bytes);
-    let reads = read_once(shard, targets, &bounds, Some(waiter.clone())).await?;
+    let mut reads = read_once(shard, targets, &bounds, Some(waiter.clone())).await?;
     let found: i64 = reads.iter().map(|read| i64::from(read.bytes)).sum();
     if found >= wanted_bytes || reads.iter().any(PartitionRead::is_urgent) {
+        let withheld = reads.iter_mut().filter(|read| read.is_withheld);
+        withheld.for_each(PartitionRead::withhold);
         return Ok(reads);
     }
     {
@@ -207,6 +221,14 @@ fn read_here(
     };
     let max_bytes = bounds.max_bytes.min(u32::try_from(spec.max_bytes).unwrap_or(0));
     let from = Offset(spec.fetch_offset);
+    if is_unsettled(partition, from) {
+        read.is_withheld = true;
+        match waiter {
+            Some(waiter) => partition.watch(waiter),
+            None => read.withhold(),
+        }
+        return read;
+    }
     let slice = partition.read(from, max_bytes, below).and_then(|slice| {
         let aborted = if bounds.read_committed && slice.bytes > 0 {
             log.aborted_transactions(from, slice.next_offset)?
@@ -239,6 +261,16 @@ fn read_here(
         }
     }
     read
+}
+
+/// A new leader does not know yet how far its predecessor's records were committed. Who stands at the end of what it knows waits until
+/// it does: told less than before, a reader would take it for the end of the log (KIP-207 is this for ListOffsets).
+fn is_unsettled(partition: &Partition, from: Offset) -> bool {
+    let known = partition.log.high_watermark();
+    let is_settled = partition
+        .leading(|leader| leader.is_alone() || leader.epoch_start() <= known)
+        .unwrap_or(true);
+    !is_settled && from >= known && from <= partition.log.end_offset()
 }
 
 /// The replica that a client in `rack` should read from, if that is another than the leader: in sync, in that rack, and with what is
