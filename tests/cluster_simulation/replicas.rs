@@ -99,11 +99,15 @@ fn compare(partition: usize, end: i64, logs: &[(usize, Log)]) -> Result<(), Viol
         };
         let (ours, theirs) = (below(reference), below(log));
         let differing = ours.iter().zip(&theirs).find(|(a, b)| a != b);
-        if let Some(((base, ..), (other_base, ..))) = differing {
+        if let Some(((base, end_here, bytes), (other_base, end_there, other_bytes))) = differing {
+            let at = bytes.iter().zip(other_bytes).position(|(a, b)| a != b);
             return Err(Violation {
                 invariant: REPLICAS_AGREE,
                 text: format!(
-                    "partition {partition}: brokers {first} and {broker} differ at {base} and {other_base}, committed up to {end}"
+                    "partition {partition}: brokers {first} and {broker} differ at {base}..{end_here} ({} bytes) and \
+                     {other_base}..{end_there} ({} bytes), first in byte {at:?} of the batch; committed up to {end}",
+                    bytes.len(),
+                    other_bytes.len()
                 ),
             });
         }
