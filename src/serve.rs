@@ -221,12 +221,22 @@ pub async fn run(
         }
     };
     let doors = || open_doors(listeners, admin_listener, &node, &main);
-    let joining = controller.join(registration::of(&node, &directories));
+    let (registered, is_registered) = reactor::oneshot();
+    let joining = Box::pin(controller.join(registration::of(&node, &directories), registered));
     let serving = async {
         if is_cluster {
-            // Others may need this broker before it is trusted: to copy from, or as their only way to the controller.
-            doors();
-            joining.await.map_err(ServeError::Registration)?;
+            // Others may need this broker before it is trusted, to copy from. But not before its shards know that it is a new process:
+            // what its predecessor led, it must not lead on in the same epoch, with a log that may be shorter.
+            match select(is_registered, joining).await {
+                Either::Left((_, joining)) => {
+                    doors();
+                    joining.await.map_err(ServeError::Registration)?;
+                }
+                Either::Right((joined, _)) => {
+                    joined.map_err(ServeError::Registration)?;
+                    doors();
+                }
+            }
         } else {
             joining.await.map_err(ServeError::Registration)?;
             doors();

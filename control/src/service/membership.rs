@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
-use reactor::Instant;
 use reactor::sync::Notify;
+use reactor::{Instant, oneshot};
 
 use super::board::{Board, Suspicion};
 use super::front::Front;
@@ -88,10 +88,15 @@ impl Membership {
     }
 
     /// Registers, begins to send heartbeats, and waits until the controller trusts this broker.
-    pub(super) async fn join(self: &Rc<Self>, registration: Registration) -> Result<BrokerEpoch, CallError> {
+    pub(super) async fn join(
+        self: &Rc<Self>,
+        registration: Registration,
+        registered: oneshot::Sender<()>,
+    ) -> Result<BrokerEpoch, CallError> {
         let epoch = self.register_patiently(&registration).await?;
         self.registration.replace(Some(registration));
         self.session.registered(epoch);
+        let _nobody_may_wait = registered.send(());
         reactor::spawn(self.clone().keep()).detach();
         loop {
             let changed = self.changed.notified();

@@ -119,7 +119,11 @@ const COMMANDS: usize = 16;
 
 /// What the main thread asks of the control thread.
 pub(super) enum Command {
-    Join(Registration, oneshot::Sender<Result<BrokerEpoch, CallError>>),
+    Join(
+        Registration,
+        oneshot::Sender<()>,
+        oneshot::Sender<Result<BrokerEpoch, CallError>>,
+    ),
     Offline(Vec<DirectoryId>),
     Leave(Duration, oneshot::Sender<()>),
 }
@@ -233,10 +237,10 @@ pub(super) async fn serve<P: Publish>(
             let membership = membership.clone();
             reactor::spawn(async move {
                 match command {
-                    Command::Join(registration, answer) => {
+                    Command::Join(registration, registered, answer) => {
                         let joined = match is_alone {
                             true => membership.join_alone(registration).await,
-                            false => membership.join(registration).await,
+                            false => membership.join(registration, registered).await,
                         };
                         let _asker_may_be_gone = answer.send(joined);
                     }
@@ -270,13 +274,18 @@ pub struct ControllerService {
 }
 
 impl ControllerService {
-    /// Registers the broker and waits until it is trusted with partitions.
+    /// Registers the broker and waits until it is trusted with partitions. `registered` is told in between: when every shard knows
+    /// what the registration has changed. Before that they know leaderships that were given to an earlier process, whose log may
+    /// have had more than this one's.
     pub fn join(
         &mut self,
         registration: Registration,
+        registered: oneshot::Sender<()>,
     ) -> impl Future<Output = Result<BrokerEpoch, CallError>> + use<> {
         let (answer, joined) = reactor::oneshot();
-        let sent = self.commands.try_send(Command::Join(registration, answer));
+        let sent = self
+            .commands
+            .try_send(Command::Join(registration, registered, answer));
         async move {
             match sent {
                 Ok(()) => joined.await.unwrap_or(Err(CallError::Stopped)),
