@@ -78,6 +78,9 @@ pub async fn watch(
             let told =
                 (0..main.shard_count()).map(|index| main.send(ShardId(index), shard::directories_failed));
             join_all(told).await;
+            let failed = dirs.iter().filter(|(_, dir)| !dir.is_online());
+            node.session
+                .set_offline(failed.filter_map(|(_, dir)| dir.id()).collect());
             let request = AssignDirectories {
                 broker_id: node.id,
                 broker_epoch: node.session.broker_epoch().unwrap_or_default(),

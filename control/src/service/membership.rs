@@ -45,7 +45,6 @@ pub(super) struct Membership {
     session_timeout: Duration,
     heartbeat_every: Duration,
     registration: RefCell<Option<Registration>>,
-    offline: RefCell<Vec<DirectoryId>>,
     leaving: Cell<bool>,
     /// When a controller answered last.
     heard: Cell<Instant>,
@@ -67,7 +66,6 @@ impl Membership {
             session_timeout,
             heartbeat_every,
             registration: RefCell::new(None),
-            offline: RefCell::default(),
             leaving: Cell::new(false),
             heard: Cell::new(reactor::now()),
             changed: Notify::new(),
@@ -129,12 +127,6 @@ impl Membership {
         if self.registration.borrow().is_some() && reactor::timeout(patience, left).await.is_err() {
             tracing::warn!("stopping without a controller that would move the leaderships of this broker");
         }
-    }
-
-    /// These directories are offline.
-    pub(super) fn set_offline(&self, directories: Vec<DirectoryId>) {
-        self.offline.replace(directories);
-        self.changed.notify_waiters();
     }
 
     async fn register(&self, registration: &Registration) -> Result<BrokerEpoch, CallError> {
@@ -225,7 +217,7 @@ impl Membership {
             metadata_offset: self.board.offset(),
             want_fence: false,
             want_shutdown: self.leaving.get(),
-            offline_log_dirs: self.offline.borrow().clone(),
+            offline_log_dirs: self.session.offline(),
         };
         let asked = self.front.call(Request::BrokerHeartbeat(heartbeat));
         // Not longer than it is worth: the next one says the same. While the answer is waited for, another controller may come.

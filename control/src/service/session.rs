@@ -1,10 +1,11 @@
 //! Whether this broker speaks for the cluster: its registration, and for how long the controller has promised to wait for it.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use reactor::Instant;
 
-use crate::record::BrokerEpoch;
+use crate::record::{BrokerEpoch, DirectoryId};
 
 /// Shared by all threads of the broker; written by the control thread. A read costs a load.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub struct Session {
     live_until: AtomicU64,
     /// As the controller said last.
     fenced: AtomicBool,
+    /// Directories that cannot be used: every heartbeat says so.
+    offline: Mutex<Vec<DirectoryId>>,
 }
 
 impl Default for Session {
@@ -23,6 +26,7 @@ impl Default for Session {
             epoch: AtomicI64::new(-1),
             live_until: AtomicU64::new(0),
             fenced: AtomicBool::new(true),
+            offline: Mutex::default(),
         }
     }
 }
@@ -42,6 +46,18 @@ impl Session {
     /// Not trusted with partitions, as far as this broker knows.
     pub fn is_fenced(&self) -> bool {
         self.fenced.load(Ordering::Acquire)
+    }
+
+    /// Tells the controller, with every heartbeat, which directories cannot be used: it moves what was led in them.
+    pub fn set_offline(&self, directories: Vec<DirectoryId>) {
+        *self.offline.lock().unwrap_or_else(PoisonError::into_inner) = directories;
+    }
+
+    pub(super) fn offline(&self) -> Vec<DirectoryId> {
+        self.offline
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub(super) fn registered(&self, epoch: BrokerEpoch) {

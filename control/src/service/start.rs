@@ -27,7 +27,7 @@ use super::watch::Watch;
 use crate::config::BrokerConfig;
 use crate::controller::Controller;
 use crate::image::{ApplyError, ClusterImage, TransactionError};
-use crate::record::{BrokerEpoch, DirectoryId};
+use crate::record::BrokerEpoch;
 use crate::store::{AppendError, LeadError, Member, MetaLog, OpenError, Opened, ReadError, StoreConfig};
 
 pub struct ServiceConfig {
@@ -124,7 +124,6 @@ pub(super) enum Command {
         oneshot::Sender<()>,
         oneshot::Sender<Result<BrokerEpoch, CallError>>,
     ),
-    Offline(Vec<DirectoryId>),
     Leave(Duration, oneshot::Sender<()>),
 }
 
@@ -244,7 +243,6 @@ pub(super) async fn serve<P: Publish>(
                         };
                         let _asker_may_be_gone = answer.send(joined);
                     }
-                    Command::Offline(directories) => membership.set_offline(directories),
                     Command::Leave(patience, answer) => {
                         membership.leave(patience).await;
                         let _asker_may_be_gone = answer.send(());
@@ -299,13 +297,6 @@ impl ControllerService {
         let (answer, left) = reactor::oneshot();
         if self.commands.try_send(Command::Leave(patience, answer)).is_ok() {
             let _thread_may_be_gone = left.await;
-        }
-    }
-
-    /// Tells the controller, with every heartbeat, which directories cannot be used.
-    pub fn set_offline(&mut self, directories: Vec<DirectoryId>) {
-        if self.commands.try_send(Command::Offline(directories)).is_err() {
-            tracing::warn!("the control thread does not keep up");
         }
     }
 
