@@ -59,6 +59,7 @@ pub use oneshot::channel as oneshot;
 pub use piece::Piece;
 pub use resolve::resolve;
 pub use run::{Current, Probe, ThreadHandle, current, probe, run, thread};
+pub use sim::Chance;
 pub use signal::{Signal, shutdown_signal};
 pub use socket::Socket;
 pub use task::{Lost, Task, spawn};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use engine::types::Offset;
 use reactor::Instant;
 
-use super::chance::Chance;
+use reactor::Chance;
 use super::event::{Action, Event, NoAnswer, RequestId};
 use super::log_view::LogView;
 use super::message::{LeaderView, Request, Response};

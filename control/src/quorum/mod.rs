@@ -17,7 +17,6 @@
 //! below the high watermark is the same everywhere.
 
 mod admin;
-mod chance;
 mod core;
 mod describe;
 mod election;

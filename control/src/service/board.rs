@@ -37,6 +37,16 @@ pub(super) struct Suspicion {
     pub(super) is_gone: bool,
 }
 
+impl Suspicion {
+    pub(super) fn gone(epoch: ControllerEpoch, silent_since: Instant) -> Suspicion {
+        Suspicion {
+            epoch,
+            silent_since,
+            is_gone: true,
+        }
+    }
+}
+
 impl Board {
     pub(super) fn new(me: Member, log: MetaLog, image: ClusterImage, figures: Arc<Figures>) -> Board {
         let controller = log.controller();

@@ -273,11 +273,7 @@ impl Front {
             }
             Ok(Err(error)) => {
                 if error == PeerError::Refused {
-                    self.board.suspect(Suspicion {
-                        epoch: to.epoch,
-                        silent_since: reactor::now(),
-                        is_gone: true,
-                    });
+                    self.board.suspect(Suspicion::gone(to.epoch, reactor::now()));
                 }
                 Err(error)
             }
@@ -305,11 +301,7 @@ impl Front {
                 && probe::ask(&*peers, &controller.endpoint).await == Found::Gone
                 && is_current()
             {
-                board.suspect(Suspicion {
-                    epoch: controller.epoch,
-                    silent_since: since,
-                    is_gone: true,
-                });
+                board.suspect(Suspicion::gone(controller.epoch, since));
             }
         })
         .detach();

@@ -6,6 +6,7 @@ use engine::types::Offset;
 use futures_util::future::{Either, select};
 use reactor::oneshot;
 
+use super::follower::not_ours;
 use super::port::{Call, CallError, Decided, Outcome, ServiceFault};
 use super::runner::{Ended, Predecessor, Publish, Runner};
 use crate::controller::{ApiError, ErrorCode, Response};
@@ -48,30 +49,31 @@ impl<P: Publish> Runner<P> {
     ) -> Result<(), ServiceFault> {
         self.catch_up().await?;
         let mut first = Vec::new();
-        if self.assembler.is_open() {
+        if self.seen.assembler.is_open() {
             let abort = AbortTransactionRecord {
                 reason: Some("the controller that began it has ended".to_owned()),
                 ..AbortTransactionRecord::default()
             };
             first.push(Record::from(abort));
-            let _aborted = self.assembler.push(first.clone());
+            let _aborted = self.seen.assembler.push(first.clone());
         }
-        let mut bootstrap = self.watch.controller().bootstrap(&self.image);
+        let mut bootstrap = self.watch.controller().bootstrap(&self.seen.image);
         if !bootstrap.is_empty()
             && let Some(formatted) = self
                 .board
                 .log
                 .bootstrap_records()
-                .map_err(|error| ServiceFault::Follow(error.to_string()))?
+                .map_err(not_ours)?
         {
             bootstrap = formatted;
         }
         let (image, delta) = self
+            .seen
             .image
             .apply(&bootstrap)
-            .map_err(|error| ServiceFault::Follow(error.to_string()))?;
+            .map_err(not_ours)?;
         first.extend(bootstrap);
-        let mut offset = Offset(self.next.0 - 1);
+        let mut offset = Offset(self.seen.next.0 - 1);
         if !first.is_empty() {
             match self.board.log.append(epoch, &first).await {
                 Ok(appended) => offset = appended.last_offset,
@@ -79,22 +81,27 @@ impl<P: Publish> Runner<P> {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.next = offset.next();
-        self.show(image.at(MetadataPosition { offset, epoch }), delta)
-            .await;
-        self.watch.took_over(&self.image, predecessor);
+        self.appended(MetadataPosition { offset, epoch }, image, delta).await;
+        self.watch.took_over(&self.seen.image, predecessor);
         tracing::info!(
             epoch = epoch.0,
             offset = offset.0,
-            topics = self.image.topic_count(),
-            partitions = self.image.partition_count(),
+            topics = self.seen.image.topic_count(),
+            partitions = self.seen.image.partition_count(),
             "this node is the controller"
         );
-        for (kind, count) in self.image.kept_without_effect() {
+        for (kind, count) in self.seen.image.kept_without_effect() {
             tracing::warn!(count, "{kind} are kept, but this version does not act on them");
         }
         self.board.set_leading(Some(epoch));
         Ok(())
+    }
+
+    /// What this controller has decided is in the log up to `position`.
+    async fn appended(&mut self, position: MetadataPosition, image: ClusterImage, delta: Delta) {
+        self.seen.next = position.offset.next();
+        self.seen.image = image.at(position);
+        self.show(delta).await;
     }
 
     pub(super) async fn lead(&mut self, epoch: ControllerEpoch) -> Result<Ended, ServiceFault> {
@@ -133,12 +140,12 @@ impl<P: Publish> Runner<P> {
 
     /// What time demands: silent brokers are fenced, and the like.
     async fn tick(&mut self, epoch: ControllerEpoch) -> Result<Option<Ended>, ServiceFault> {
-        let records = self.watch.tick(&self.image, self.next);
+        let records = self.watch.tick(&self.seen.image, self.seen.next);
         if records.is_empty() {
             return Ok(None);
         }
         let mut plan = Plan::default();
-        let (image, delta) = match self.image.apply(&records) {
+        let (image, delta) = match self.seen.image.apply(&records) {
             Ok(applied) => applied,
             Err(error) => {
                 misfit(error);
@@ -178,7 +185,7 @@ impl<P: Publish> Runner<P> {
         if !plan.is_empty() {
             match self.commit(epoch, &plan, (image, delta), &mut answers).await {
                 Ok(()) => {
-                    let (log, image) = (self.board.log.clone(), self.image.clone());
+                    let (log, image) = (self.board.log.clone(), self.seen.image.clone());
                     self.snapshots.make_if_due(&log, &image);
                 }
                 Err(CommitError::NoSpace(error)) => {
@@ -196,7 +203,7 @@ impl<P: Publish> Runner<P> {
                 }
             }
         }
-        let offset = self.image.position().offset;
+        let offset = self.seen.image.position().offset;
         for answer in answers {
             answer.send(offset);
         }
@@ -206,12 +213,12 @@ impl<P: Publish> Runner<P> {
     fn decide(&self, calls: Vec<Call>) -> Group {
         let mut group = Group {
             plan: Plan::default(),
-            image: self.image.clone(),
+            image: self.seen.image.clone(),
             delta: Delta::default(),
             answers: Vec::with_capacity(calls.len()),
         };
         for Call { request, answer } in calls {
-            let next_offset = self.next.saturating_add(group.plan.record_count() as i64);
+            let next_offset = self.seen.next.saturating_add(group.plan.record_count() as i64);
             let decision = self.watch.decide(request, &group.image, next_offset);
             let result = decision.and_then(|decision| {
                 if !decision.records.is_empty() {
@@ -259,10 +266,8 @@ impl<P: Publish> Runner<P> {
             };
         }
         self.board.figures().appended(plan);
-        let offset = last.unwrap_or(self.image.position().offset);
-        self.next = offset.next();
-        self.show(image.at(MetadataPosition { offset, epoch }), delta)
-            .await;
+        let offset = last.unwrap_or(self.seen.image.position().offset);
+        self.appended(MetadataPosition { offset, epoch }, image, delta).await;
         Ok(())
     }
 }

@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
 use reactor::sync::Notify;
 use reactor::{Instant, oneshot};
 
@@ -183,16 +182,12 @@ impl Membership {
             }
             let sent = reactor::now();
             let controller = self.board.controller();
-            let beat = self.beat(sent).await;
-            if let Some(epoch_is_over) = beat
-                && epoch_is_over
-            {
+            if self.beat(sent).await == Some(true) {
                 self.register_again().await;
             }
-            let silent_max = SILENT_MIN.max(self.heartbeat_every * SILENT_HEARTBEATS);
             if let Some(controller) = controller
                 && controller.controller != self.board.me.id
-                && reactor::now().saturating_since(self.heard.get()) > silent_max
+                && reactor::now().saturating_since(self.heard.get()) > self.silent_max()
             {
                 self.front.unlink(controller.epoch);
                 self.board.suspect(Suspicion {
@@ -209,6 +204,11 @@ impl Membership {
         }
     }
 
+    /// After that long without an answer the controller is suspected.
+    fn silent_max(&self) -> Duration {
+        SILENT_MIN.max(self.heartbeat_every * SILENT_HEARTBEATS)
+    }
+
     /// One heartbeat. Whether this broker's epoch is over; `None` without an answer.
     async fn beat(&self, sent: Instant) -> Option<bool> {
         let heartbeat = BrokerHeartbeat {
@@ -221,12 +221,7 @@ impl Membership {
         };
         let asked = self.front.call(Request::BrokerHeartbeat(heartbeat));
         // Not longer than it is worth: the next one says the same. While the answer is waited for, another controller may come.
-        let patience = SILENT_MIN.max(self.heartbeat_every * SILENT_HEARTBEATS);
-        let answer = match select(Box::pin(asked), Box::pin(reactor::sleep(patience))).await {
-            Either::Left((answer, _)) => answer,
-            Either::Right(_) => return None,
-        };
-        match answer {
+        match reactor::timeout(self.silent_max(), asked).await.ok()? {
             Ok(decided) => {
                 self.heard.set(reactor::now());
                 if let Response::BrokerHeartbeat(status) = decided.response {

@@ -12,7 +12,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::types::Offset;
 use futures_util::future::{Either, select};
 use reactor::Instant;
 
@@ -20,9 +19,10 @@ use super::board::{Board, Suspicion};
 use super::front::Front;
 use super::port::ServiceFault;
 use super::queue::Queue;
+use super::replay::Replayed;
 use super::snapshots::Snapshots;
 use super::watch::Watch;
-use crate::image::{ClusterImage, Delta, TransactionAssembler};
+use crate::image::{ClusterImage, Delta};
 use crate::record::{BrokerId, ControllerEpoch};
 use crate::store::LeadError;
 
@@ -32,16 +32,13 @@ pub trait Publish: Send + 'static {
     fn publish(&mut self, image: Arc<ClusterImage>, delta: Arc<Delta>) -> impl Future<Output = ()>;
 }
 
-/// Holds: `image` is what the log amounts to below `next`, but for records of a transaction that is open.
+/// The state of the main task.
 pub(super) struct Runner<P> {
     pub(super) board: Rc<Board>,
     pub(super) front: Rc<Front>,
     pub(super) queue: Rc<Queue>,
     pub(super) watch: Rc<Watch>,
-    pub(super) image: ClusterImage,
-    /// Offset of the first record that was not read yet.
-    pub(super) next: Offset,
-    pub(super) assembler: TransactionAssembler,
+    pub(super) seen: Replayed,
     pub(super) publish: P,
     pub(super) snapshots: Snapshots,
     /// The cluster has one broker: nobody sends heartbeats.
@@ -134,7 +131,7 @@ impl<P: Publish> Runner<P> {
                 }
             }
         }
-        self.snapshots.finish(&self.board.log, &self.image).await;
+        self.snapshots.finish(&self.board.log, &self.seen.image).await;
         Ok(())
     }
 
@@ -163,7 +160,7 @@ impl<P: Publish> Runner<P> {
                     .and_then(|known| Some((board.controller()?.controller, known)));
                 campaign = Some(self.campaign(predecessor));
             }
-            let grown = board.log.wait_past(self.next);
+            let grown = board.log.wait_past(self.seen.next);
             let wait = async {
                 match patience.left() {
                     left if left.is_zero() => std::future::pending().await,

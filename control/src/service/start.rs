@@ -19,14 +19,14 @@ use super::peers::{OpenNetwork, Peers};
 use super::port::{Call, CallError, ControllerPort, ServiceFault};
 use super::queue::Queue;
 use super::remote::RemoteCalls;
-use super::replay::{Replayed, replay};
+use super::replay::{ReplayError, replay};
 use super::runner::{Publish, Runner};
 use super::session::Session;
 use super::snapshots::Snapshots;
 use super::watch::Watch;
 use crate::config::BrokerConfig;
 use crate::controller::Controller;
-use crate::image::{ApplyError, ClusterImage, TransactionError};
+use crate::image::ClusterImage;
 use crate::record::BrokerEpoch;
 use crate::store::{AppendError, LeadError, Member, MetaLog, OpenError, Opened, ReadError, StoreConfig};
 
@@ -58,9 +58,7 @@ pub enum StartError {
     #[error("the metadata log has nothing at offset {at} and ends at {end}")]
     Ended { at: Offset, end: Offset },
     #[error("the metadata log does not fit itself: {0}")]
-    Replay(#[from] ApplyError),
-    #[error("the metadata log does not fit itself: {0}")]
-    Transaction(#[from] TransactionError),
+    Replay(#[from] ReplayError),
     #[error("the metadata log: {0}")]
     Admission(#[from] AdmissionError),
     #[error("the control listener: {0}")]
@@ -91,7 +89,7 @@ pub async fn start<P: Publish>(config: ServiceConfig, publish: P) -> Result<Star
     let thread = reactor::thread(reactor_config, move || async move {
         match prepare(config, publish).await {
             Ok(prepared) => {
-                let image = Arc::new(prepared.runner.image.clone());
+                let image = Arc::new(prepared.runner.seen.image.clone());
                 if started.send(Ok(image)).is_ok() {
                     let result = serve(prepared, mailboxes, ordered, stopped).await;
                     let _ = ended.send(result);
@@ -182,23 +180,17 @@ pub(super) async fn prepare<P: Publish>(
         .await
         .map_err(AppendError::from)
         .map_err(ServiceFault::from)?;
-    let Replayed {
-        image,
-        next,
-        assembler,
-    } = replay(&board.log, &cluster_id).await?;
+    let seen = replay(&board.log, &cluster_id).await?;
     if is_alone {
-        admission::check(board.me.id, &board.log.voters(), &image)?;
+        admission::check(board.me.id, &board.log.voters(), &seen.image)?;
     }
-    board.set_image(Arc::new(image.clone()));
+    board.set_image(Arc::new(seen.image.clone()));
     let mut runner = Runner {
         board,
         front,
         queue,
         watch,
-        image,
-        next,
-        assembler,
+        seen,
         publish,
         snapshots: Snapshots::new(config.broker.metadata_snapshot_bytes),
         is_alone,

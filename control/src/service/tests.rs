@@ -246,7 +246,7 @@ fn a_failed_log_fails_the_calls_and_ends_the_service() {
             panic!("another store");
         };
         let log = log.clone();
-        let image = prepared.runner.image.clone();
+        let image = prepared.runner.seen.image.clone();
         let (_orders, ordered) = reactor::mailbox::channel(1);
         let (port, mailbox) = ControllerPort::new();
         let (_stop, stopped) = reactor::oneshot();
@@ -277,7 +277,7 @@ fn a_full_disk_refuses_changes_and_nothing_else() {
             panic!("another store");
         };
         let log = log.clone();
-        let image = prepared.runner.image.clone();
+        let image = prepared.runner.seen.image.clone();
         let (_orders, ordered) = reactor::mailbox::channel(1);
         let (port, mailbox) = ControllerPort::new();
         let (stop, stopped) = reactor::oneshot();

@@ -13,7 +13,7 @@ use super::board::Board;
 use super::runner::Predecessor;
 use crate::config::ClusterTiming;
 use crate::controller::{
-    BrokerHeartbeat, BrokerStatus, Context, Controller, Decision, Liveness, Request, Response,
+    ApiError, BrokerHeartbeat, BrokerStatus, Context, Controller, Decision, Liveness, Request, Response,
 };
 use crate::image::ClusterImage;
 use crate::record::{BrokerId, Record};
@@ -92,16 +92,12 @@ impl Watch {
     /// would keep leaders at work that another controller has deposed.
     pub(super) fn hears_majority(&self, image: &ClusterImage, now: Instant) -> bool {
         let heard = self.heard.borrow();
-        let active = || image.brokers().values().filter(|broker| !broker.fenced);
-        let is_heard = |id: &BrokerId| {
-            heard
-                .get(id)
-                .is_some_and(|at| now.saturating_since(*at) < self.session)
-        };
-        let (all, of_them) = (
-            active().count(),
-            active().filter(|broker| is_heard(&broker.id)).count(),
-        );
+        let (mut all, mut of_them) = (0, 0);
+        for broker in image.brokers().values().filter(|broker| !broker.fenced) {
+            let at = heard.get(&broker.id);
+            all += 1;
+            of_them += usize::from(at.is_some_and(|at| now.saturating_since(*at) < self.session));
+        }
         of_them * 2 > all || all == 0
     }
 
@@ -117,15 +113,7 @@ impl Watch {
 
     /// What time demands now.
     pub(super) fn tick(&self, image: &ClusterImage, next_offset: Offset) -> Vec<Record> {
-        let mut random = reactor::random_u64;
-        let mut liveness = self.liveness.borrow_mut();
-        let mut context = Context {
-            next_offset,
-            random: &mut random,
-            now: reactor::now(),
-            liveness: &mut liveness,
-        };
-        self.controller.tick(&mut context, image)
+        self.with_context(next_offset, |context| self.controller.tick(context, image))
     }
 
     pub(super) fn decide(
@@ -133,15 +121,19 @@ impl Watch {
         request: Request,
         image: &ClusterImage,
         next_offset: Offset,
-    ) -> Result<Decision, crate::controller::ApiError> {
+    ) -> Result<Decision, ApiError> {
+        self.with_context(next_offset, |context| {
+            self.controller.decide(context, request, image)
+        })
+    }
+
+    fn with_context<T>(&self, next_offset: Offset, judge: impl FnOnce(&mut Context<'_>) -> T) -> T {
         let mut random = reactor::random_u64;
-        let mut liveness = self.liveness.borrow_mut();
-        let mut context = Context {
+        judge(&mut Context {
             next_offset,
             random: &mut random,
             now: reactor::now(),
-            liveness: &mut liveness,
-        };
-        self.controller.decide(&mut context, request, image)
+            liveness: &mut self.liveness.borrow_mut(),
+        })
     }
 }

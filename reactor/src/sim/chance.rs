@@ -1,5 +1,7 @@
 //! Repeatable chance.
 
+use std::time::Duration;
+
 /// Pseudo-random numbers (SplitMix64): the same seed gives the same numbers.
 #[derive(Clone, Debug)]
 pub struct Chance(u64);
@@ -20,6 +22,11 @@ impl Chance {
     /// A number below `bound`; 0 if there is none.
     pub fn below(&mut self, bound: u64) -> u64 {
         if bound == 0 { 0 } else { self.next_u64() % bound }
+    }
+
+    /// Shorter than `bound`; zero if that is.
+    pub fn duration_below(&mut self, bound: Duration) -> Duration {
+        Duration::from_nanos(self.below(u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX)))
     }
 
     pub fn index(&mut self, len: usize) -> usize {

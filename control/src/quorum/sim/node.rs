@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use engine::types::Offset;
 use reactor::Instant;
 
-use crate::quorum::chance::Chance;
+use reactor::Chance;
 use crate::quorum::{Core, ElectionState, Entry, ReplicaKey, Request, RequestId, StartingLog, VoterSet};
 use crate::record::{BrokerId, ControllerEpoch};
 use crate::store::SnapshotId;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::check::{Checker, hash};
 use super::node::{Disk, Node, Snapshot, Waiting};
 use crate::config::Endpoint;
-use crate::quorum::chance::Chance;
+use reactor::Chance;
 use crate::quorum::{
     Action, AddVoter, Core, CoreConfig, Event, FetchOutcome, FetchResponse, FetchSnapshotResponse, NoAnswer,
     Refusal, RemoveVoter, ReplicaKey, Request, RequestId, Response, SnapshotPart, Timers, UpdateVoter, Voter,
@@ -745,7 +745,7 @@ impl World {
     pub(super) fn start(&mut self, id: BrokerId) -> Result<(), String> {
         self.note(|| format!("{id} starts"));
         let own_now = self.clock(id);
-        let seed = self.chance.next();
+        let seed = self.chance.next_u64();
         let node = self.nodes.get_mut(&id).expect("there");
         let config = CoreConfig {
             node: node.key,

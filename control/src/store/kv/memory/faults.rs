@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use reactor::Chance;
+
 /// How often what goes wrong, in calls out of a thousand.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
@@ -69,32 +71,7 @@ pub(super) struct Trip {
     pub(super) fate: Fate,
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): a seed gives the same faults everywhere.
-#[derive(Debug)]
-pub(super) struct Chance(u64);
-
-impl Chance {
-    pub(super) fn new(seed: u64) -> Chance {
-        Chance(seed)
-    }
-
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub(super) fn happens(&mut self, per_mille: u64) -> bool {
-        per_mille > 0 && self.next() % 1000 < per_mille
-    }
-
-    pub(super) fn up_to(&mut self, longest: Duration) -> Duration {
-        let nanos = u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX);
-        match nanos {
-            0 => Duration::ZERO,
-            nanos => Duration::from_nanos(self.next() % nanos),
-        }
-    }
+/// No number is drawn for what never happens: a plan without a fault goes as if the fault were unknown.
+pub(super) fn happens(chance: &mut Chance, per_mille: u64) -> bool {
+    per_mille > 0 && chance.below(1000) < per_mille
 }

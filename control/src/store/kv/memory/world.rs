@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use engine::planted::{self, Bug};
 
-use reactor::Instant;
+use reactor::{Chance, Instant};
 
 use super::LIMITS;
-use super::faults::{Chance, Fate, Faults, Trip};
+use super::faults::{Fate, Faults, Trip, happens};
 use crate::store::kv::{
     Change, Found, KeepAlive, KeyRange, KeyValue, LeaseId, Order, Outcome, Rejection, Revision, Step,
     Transaction, Version,
@@ -75,38 +75,38 @@ impl World {
     /// What happens to the next call of this client, and to the store meanwhile.
     pub(super) fn trip(&mut self, client: i32) -> Trip {
         let faults = self.faults.clone();
-        if self.chance.happens(faults.compaction_per_mille) {
+        if happens(&mut self.chance, faults.compaction_per_mille) {
             self.compact();
         }
-        if self.chance.happens(faults.lease_loss_per_mille) {
+        if happens(&mut self.chance, faults.lease_loss_per_mille) {
             self.revoke_leases(Some(client));
         }
-        if self.chance.happens(faults.all_leases_per_mille) {
+        if happens(&mut self.chance, faults.all_leases_per_mille) {
             self.revoke_leases(None);
         }
-        if self.chance.happens(faults.outage_per_mille) {
-            let length = self.chance.up_to(faults.outage_max);
+        if happens(&mut self.chance, faults.outage_per_mille) {
+            let length = self.chance.duration_below(faults.outage_max);
             self.outage_until = Some(reactor::now() + length);
         }
-        let fate = if self.chance.happens(faults.unknown_per_mille) {
-            match self.chance.next() % 3 {
+        let fate = if happens(&mut self.chance, faults.unknown_per_mille) {
+            match self.chance.next_u64() % 3 {
                 0 => Fate::Dropped,
                 1 => Fate::Done,
-                _ => Fate::Late(self.chance.up_to(faults.late_max)),
+                _ => Fate::Late(self.chance.duration_below(faults.late_max)),
             }
         } else {
             Fate::Answered
         };
         Trip {
-            there: self.chance.up_to(faults.delay_max),
-            back: self.chance.up_to(faults.delay_max),
+            there: self.chance.duration_below(faults.delay_max),
+            back: self.chance.duration_below(faults.delay_max),
             fate,
         }
     }
 
     pub(super) fn watch_is_lost(&mut self) -> bool {
         let per_mille = self.faults.watch_loss_per_mille;
-        self.chance.happens(per_mille)
+        happens(&mut self.chance, per_mille)
     }
 
     /// Ends what has run out by now.
