@@ -15,6 +15,7 @@ pub mod header;
 pub mod listener;
 pub mod message;
 pub mod produce;
+mod request_types;
 pub mod shape;
 pub mod versions_beyond_crate;
 pub mod wire;

@@ -242,6 +242,7 @@ fn a_quorum_describes_itself() {
         );
         assert_eq!(quorum.nodes[0].listeners[0].port, 9093);
         let remove = kafka::RemoveRaftVoterRequest::default()
+            .with_cluster_id(None)
             .with_voter_id(5)
             .with_voter_directory_id(key(5).directory.0);
         let refused = ask(&apis, 0, &remove).await;

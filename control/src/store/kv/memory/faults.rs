@@ -4,6 +4,17 @@ use std::time::Duration;
 
 use reactor::Chance;
 
+/// How versions are compared. All but the first are planted bugs, for tests that must find them or stand them.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Fence {
+    #[default]
+    Version,
+    /// By when a key was created, which a put over it leaves as it was: a client of etcd that fences by `create_revision`.
+    Creation,
+    /// Not at all.
+    None,
+}
+
 /// How often what goes wrong, in calls out of a thousand.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
@@ -24,9 +35,8 @@ pub struct Faults {
     /// The majority is lost for up to `outage_max`.
     pub outage_per_mille: u64,
     pub outage_max: Duration,
-    /// A planted bug, for tests that must find it: versions are compared by when a key was created, which a put over it leaves as it
-    /// was. A client of etcd that fences by `create_revision` is such a one.
-    pub compares_creation: bool,
+    /// What a transaction's expected versions are compared with.
+    pub fence: Fence,
 }
 
 impl Faults {
@@ -48,7 +58,7 @@ impl Faults {
             watch_loss_per_mille: 50,
             outage_per_mille: 3,
             outage_max: Duration::from_millis(30),
-            compares_creation: false,
+            fence: Fence::Version,
         }
     }
 }

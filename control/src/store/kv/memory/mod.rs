@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-pub use faults::Faults;
+pub use faults::{Faults, Fence};
 pub use watch::MemoryWatch;
 
 use super::{

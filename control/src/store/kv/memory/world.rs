@@ -9,7 +9,7 @@ use engine::planted::{self, Bug};
 use reactor::{Chance, Instant};
 
 use super::LIMITS;
-use super::faults::{Fate, Faults, Trip, happens};
+use super::faults::{Fate, Faults, Fence, Trip, happens};
 use crate::store::kv::{
     Change, Found, KeepAlive, KeyRange, KeyValue, LeaseId, Order, Outcome, Rejection, Revision, Step,
     Transaction, Version,
@@ -245,7 +245,10 @@ impl World {
 
     fn is_as_expected(&self, step: &Step) -> bool {
         match (self.entries.get(step.key()), step.expected()) {
-            (Some(entry), Some(expected)) if self.faults.compares_creation => entry.created <= expected,
+            _ if self.faults.fence == Fence::None => true,
+            (Some(entry), Some(expected)) if self.faults.fence == Fence::Creation => {
+                entry.created <= expected
+            }
             (Some(entry), Some(expected)) => entry.version == expected,
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
