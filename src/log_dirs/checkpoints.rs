@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use control::config::BrokerConfig;
 use engine::directory::{DirectoryError as EngineError, PartitionCheckpoint};
-use engine::journal::checkpoints_done;
 use engine::log::is_disk_full;
 use futures_util::future::join_all;
 use uuid::Uuid;
@@ -31,12 +30,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// after a crash has little to check.
 pub async fn keep_checkpoints(directories: Directories, config: Arc<BrokerConfig>, main: Rc<Router>) {
     let every = Duration::from_millis(config.log.high_watermark_checkpoint_interval_ms.max(1));
-    let mut done = checkpoints_done();
+    let mut done = directories.set().checkpoints_done();
     let mut written_at = reactor::now();
     loop {
         reactor::sleep(every.min(LOOK_EVERY)).await;
         let is_due = reactor::now().saturating_since(written_at) >= every;
-        let has_moved = std::mem::replace(&mut done, checkpoints_done()) != done;
+        let has_moved = std::mem::replace(&mut done, directories.set().checkpoints_done()) != done;
         if !is_due && !has_moved {
             continue;
         }

@@ -170,6 +170,7 @@ pub enum Assigned {
 #[derive(Debug)]
 pub struct LogDirs {
     dirs: Vec<LogDir>,
+    checkpoints_done: Arc<AtomicU64>,
 }
 
 impl LogDirs {
@@ -178,7 +179,20 @@ impl LogDirs {
             !dirs.is_empty() && u16::try_from(dirs.len()).is_ok(),
             "log.dirs has between 1 and 65,535 entries"
         );
-        LogDirs { dirs }
+        LogDirs {
+            dirs,
+            checkpoints_done: Arc::default(),
+        }
+    }
+
+    /// Checkpoints of all journals in here that moved recovery points.
+    pub fn checkpoints_done(&self) -> u64 {
+        self.checkpoints_done.load(Ordering::Relaxed)
+    }
+
+    /// Where a journal that lies in here counts them.
+    pub fn checkpoint_counter(&self) -> Arc<AtomicU64> {
+        self.checkpoints_done.clone()
     }
 
     pub fn get(&self, dir: DirIndex) -> &LogDir {

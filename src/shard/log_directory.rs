@@ -22,7 +22,8 @@ pub struct LogDirectory {
 }
 
 impl LogDirectory {
-    pub fn new(index: DirIndex, dirs: Arc<LogDirs>, shard: usize, config: JournalConfig) -> LogDirectory {
+    pub fn new(index: DirIndex, dirs: Arc<LogDirs>, shard: usize, mut config: JournalConfig) -> LogDirectory {
+        config.checkpoints_done = dirs.checkpoint_counter();
         LogDirectory {
             index,
             dirs,

@@ -5,7 +5,7 @@ use super::error::ConfigError;
 use super::value::{Kind, Value};
 
 /// Who has the property.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Owner {
     Broker,
     Topic,

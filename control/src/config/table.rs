@@ -1,12 +1,13 @@
 //! Looking rows up.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use super::property::{Owner, Property, Section};
 use super::section;
 
-static INDEX: LazyLock<HashMap<(Owner, &'static str), &'static Property>> = LazyLock::new(|| {
+/// Ordered, not hashed: a hash map made by whoever asks first would make the first run of a simulated seed differ from the next.
+static INDEX: LazyLock<BTreeMap<(Owner, &'static str), &'static Property>> = LazyLock::new(|| {
     let rows = section::ALL
         .iter()
         .flat_map(|section| section.rows.iter().map(|row| ((section.owner, row.name), row)));
@@ -20,7 +21,7 @@ pub fn sections() -> &'static [&'static Section] {
 
 pub fn find(owner: Owner, name: &str) -> Option<&'static Property> {
     // A lookup's name need not live as long as the index: the map is covariant in its keys.
-    let index: &HashMap<(Owner, &str), &'static Property> = &INDEX;
+    let index: &BTreeMap<(Owner, &str), &'static Property> = &INDEX;
     index.get(&(owner, name)).copied()
 }
 

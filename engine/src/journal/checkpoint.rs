@@ -8,7 +8,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::shared::{Shared, State};
 use crate::log::commit::{Flush, FlushError, sync_all};
@@ -16,15 +16,6 @@ use crate::log::handle::Inner as LogInner;
 
 /// Logs begun in a row before other tasks get their turn: some 10 us each.
 const LOGS_PER_TURN: usize = 16;
-
-/// Checkpoints of all journals of the process that synced something.
-static DONE: AtomicU64 = AtomicU64::new(0);
-
-/// Grows with every checkpoint in this process that moved recovery points, on whichever shard: whoever writes recovery points to the
-/// checkpoint file does so again. The older the file, the more a start after a crash has to check.
-pub fn checkpoints_done() -> u64 {
-    DONE.load(Ordering::Relaxed)
-}
 
 /// Runs until the journal is closed or given up.
 pub(super) async fn run(shared: Rc<Shared>) {
@@ -130,7 +121,7 @@ fn release(shared: &Rc<Shared>, logs: &[Rc<LogInner>]) {
     }
     assert!(oldest >= state.replay_from, "what was synced stays synced");
     if !logs.is_empty() {
-        DONE.fetch_add(1, Ordering::Relaxed);
+        shared.config.checkpoints_done.fetch_add(1, Ordering::Relaxed);
     }
     state.replay_from = oldest;
     state.checkpoints += 1;

@@ -1,9 +1,11 @@
 //! Sizes of a journal.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// How a shard's journal is built and when it is emptied. The defaults are those that were measured (`docs/PERFORMANCE.md`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct JournalConfig {
     /// Size of a file, a multiple of 4096. Smaller: less to write before the first start is ready; a frame must fit into one.
     pub file_bytes: u64,
@@ -22,6 +24,9 @@ pub struct JournalConfig {
     pub checkpoint_every: Duration,
     /// What the tails of all logs of the shard may hold that their segment files do not.
     pub unwritten_bytes_max: u64,
+    /// Grows with every checkpoint that moved recovery points, of all journals that are given it: whoever writes recovery points to the
+    /// checkpoint file does so again. The older the file, the more a start after a crash has to check.
+    pub checkpoints_done: Arc<AtomicU64>,
 }
 
 impl Default for JournalConfig {
@@ -35,6 +40,7 @@ impl Default for JournalConfig {
             checkpoint_bytes: 64 << 20,
             checkpoint_every: Duration::from_secs(5),
             unwritten_bytes_max: 16 << 20,
+            checkpoints_done: Arc::default(),
         }
     }
 }

@@ -24,7 +24,6 @@ mod shared;
 mod target;
 mod writer;
 
-pub use checkpoint::checkpoints_done;
 pub use config::JournalConfig;
 pub use error::JournalError;
 pub use files::{FILE_EXTENSION, JOURNAL_DIR, shard_dir};
