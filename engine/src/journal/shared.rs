@@ -149,9 +149,10 @@ impl Shared {
             .back()
             .is_some_and(|group| group.has_room(body.len()))
         {
-            state
-                .groups
-                .push_back(Group::new(self.config.group_bytes_max, body.len()));
+            // one that no file takes would never be written
+            let frame_bytes_max = usize::try_from(state.files.frame_bytes_max()).unwrap_or(usize::MAX);
+            let bytes_max = self.config.group_bytes_max.min(frame_bytes_max);
+            state.groups.push_back(Group::new(bytes_max, body.len()));
         }
         if let Some(group) = state.groups.back_mut() {
             group.push(header, body);

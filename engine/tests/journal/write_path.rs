@@ -1,6 +1,6 @@
 use std::rc::Rc;
 
-use engine::journal::Journal;
+use engine::journal::{Journal, JournalConfig};
 use engine::log::{Durability, LogConfig};
 use engine::types::Offset;
 
@@ -53,6 +53,26 @@ fn the_ring_is_gone_round_many_times_and_its_files_stay_few() {
         for log in &logs {
             assert_eq!(offsets(&bytes(log)).len(), 200);
         }
+    });
+}
+
+#[test]
+fn more_than_a_file_takes_is_appended_before_anybody_waits() {
+    // A follower appends all of an answer, then commits: a group grew as large as a file, found room in none, and nothing of the
+    // shard was ever acknowledged again.
+    run(async {
+        let directory = Directory::new();
+        let config = JournalConfig {
+            file_bytes: 64 << 10,
+            group_bytes_max: 64 << 10,
+            ..small_journal()
+        };
+        let journal = directory.journal_with(config).await;
+        let log = directory.log("t", self::config(), &journal).await;
+        let last = (0..300).map(|_| append(&log, batch(1, 1000, None))).last();
+        let commit = log.commit(last.expect("some").commit_offset());
+        let committed = reactor::timeout(std::time::Duration::from_secs(20), commit).await;
+        committed.expect("an end").expect("a commit");
     });
 }
 
