@@ -314,6 +314,8 @@ impl Partition {
         }
         let is_same_epoch = epoch.0 == self.leader_epoch.replace(epoch.0);
         let (led, leads) = (self.leads(), facts.leads);
+        tracing::debug!(topic = %self.id.topic, partition = self.id.index, leads, epoch = epoch.0, isr = ?facts.state.isr,
+            high_watermark = %self.log.high_watermark(), end = %self.log.end_offset(), "the metadata says");
         if leads && led && is_same_epoch {
             let (now, ends) = (reactor::now(), self.ends());
             self.as_leader(|leader| leader.handle_state(now, ends, facts.state));

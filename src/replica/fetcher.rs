@@ -343,6 +343,10 @@ async fn take(shard: &Rc<Shard>, fetcher: &Rc<Fetcher>, answer: ReplicaFetchResp
                     fetcher.with(&key, |follower| follower.handle_failed(reactor::now()));
                 }
             },
+            Some(FollowerAction::Commit) => {
+                let result = partition.log.commit(partition.log.end_offset()).await;
+                committed(shard, fetcher, &key, &partition, result);
+            }
             Some(action) => {
                 let repaired = repair(shard, &partition, action).await;
                 if let Err(error) = &repaired {
@@ -425,14 +429,8 @@ fn append(
     mut records: BytesMut,
 ) -> Result<Offset, FollowerAppendError> {
     while !records.is_empty() {
-        let (size_bytes, next_offset) = {
-            let (batch, _) = Batch::split_first(&records)?;
-            (batch.size_bytes(), batch.next_offset())
-        };
+        let size_bytes = Batch::split_first(&records)?.0.size_bytes();
         let batch = records.split_to(size_bytes);
-        if next_offset <= partition.log.end_offset() {
-            continue; // given twice
-        }
         match partition.append_as_follower(epoch, batch) {
             Some(appended) => appended?,
             None => break, // follows somebody else by now
@@ -453,15 +451,27 @@ where
         log_start,
         commit,
     } = done;
-    match commit.await {
-        Ok(()) => {
-            partition.follow_watermarks(epoch, high_watermark, log_start);
-            fetcher.with(&key, |follower| follower.handle_log(&partition.log));
-        }
+    let result = commit.await;
+    if result.is_ok() {
+        partition.follow_watermarks(epoch, high_watermark, log_start);
+    }
+    committed(shard, fetcher, &key, &partition, result);
+}
+
+/// What the log has is on the disk now, or the disk has failed.
+fn committed(
+    shard: &Rc<Shard>,
+    fetcher: &Rc<Fetcher>,
+    key: &PartitionKey,
+    partition: &Rc<Partition>,
+    result: Result<(), DiskFault>,
+) {
+    match result {
+        Ok(()) => fetcher.with(key, |follower| follower.handle_log(&partition.log)),
         Err(fault) => {
             tracing::error!(topic = %partition.id.topic, partition = key.index, %fault, "commit of replicated records");
-            shard.disk_failed(&partition);
-            fetcher.with(&key, |follower| follower.handle_failed(reactor::now()));
+            shard.disk_failed(partition);
+            fetcher.with(key, |follower| follower.handle_failed(reactor::now()));
         }
     }
 }

@@ -45,7 +45,7 @@ pub async fn repair(
     let cut_at = match action {
         FollowerAction::TruncateTo(to) => log.truncate(to).await?,
         FollowerAction::StartOverAt(start) => log.start_over(start).await?,
-        FollowerAction::Append { .. } => return Ok(()),
+        FollowerAction::Append { .. } | FollowerAction::Commit => return Ok(()),
     };
     let (topic, index) = (&partition.id.topic, partition.id.index);
     if cut_at < high_watermark {

@@ -4,12 +4,14 @@
 //! Fetching --answer--> Append          records, high watermark and log start are taken over
 //!                      TruncateTo(x)   the leader's log and ours part
 //!                      StartOverAt(x)  all that we have is older than all that the leader has
+//!                      Commit          we led, and what we wrote last is not on our disk: the answer knows nothing of it
 //!             error--> Paused until
 //! ```
 //! After each action the shard tells where the log is now ([`Follower::handle_log`]); nothing is fetched in between.
 //!
 //! | what the leader answers | what we do | why no committed record is lost |
 //! |---|---|---|
+//! | records from the end of what is on our disk, while our log goes on behind it | put that on the disk, ask again from its end | only a question about all that we have tells whether the leader has it too: what is appended behind a part of it that the leader lacks makes two logs of one |
 //! | a diverging epoch (KIP-595) | cut to where that epoch ends here and there, ask again | what the leader has of an epoch and we have too is the same; what is committed it has |
 //! | out of range, it begins behind our end | begin anew at its start | what lies before was deleted there |
 //! | out of range, it ends before our end | cut to its high watermark | only an unclean election makes such a leader: what it lacks is lost already |
@@ -111,6 +113,8 @@ pub enum FollowerAction {
     },
     TruncateTo(Offset),
     StartOverAt(Offset),
+    /// Put on the disk what the log has; take nothing of the answer over.
+    Commit,
 }
 
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -177,6 +181,7 @@ impl Follower {
         debug_assert_eq!(self.state, FollowerState::Fetching);
         let action = match fetched.refusal {
             None => match fetched.diverging.filter(|_| !planted::is(Bug::DivergenceIgnored)) {
+                None if log.end_offset() > self.position.offset => Some(FollowerAction::Commit),
                 None => Some(FollowerAction::Append {
                     high_watermark: fetched.high_watermark,
                     log_start: fetched.log_start,
@@ -287,6 +292,7 @@ mod tests {
 
     struct Sketch {
         start: i64,
+        durable: i64,
         end: i64,
         epochs: EpochCache,
     }
@@ -299,7 +305,7 @@ mod tests {
             Offset(self.end)
         }
         fn durable_offset(&self) -> Offset {
-            Offset(self.end)
+            Offset(self.durable)
         }
         fn latest_epoch(&self) -> Option<LeaderEpoch> {
             self.epochs.latest().map(|entry| entry.epoch)
@@ -316,6 +322,7 @@ mod tests {
         }
         Sketch {
             start,
+            durable: end,
             end,
             epochs: cache,
         }
@@ -375,6 +382,23 @@ mod tests {
             let is_paused = matches!(state, FollowerState::Paused { .. });
             assert_eq!(is_paused, cut.is_none(), "case {number}: no busy loop");
         }
+    }
+
+    /// Breaks in production: a leader is deposed while its disk writes; what the new leader has from there on is taken for a second
+    /// copy of what was written here, and the replicas differ (simulation of clusters, seed 1335).
+    #[test]
+    fn nothing_is_appended_behind_what_the_leader_was_not_asked_about() {
+        let mut log = sketch(0, 5, &[(0, 0)]);
+        log.durable = 2;
+        let mut follower = Follower::new(LeaderEpoch(1), Duration::from_secs(1), FetchPosition::of(&log));
+        assert_eq!(follower.position().offset, Offset(2), "what counts is on the disk");
+        follower.handle_fetched(Instant::default(), &answer(), &log);
+        assert_eq!(follower.poll_action(), Some(FollowerAction::Commit));
+        assert_eq!(follower.to_fetch(), None);
+        log.durable = 5;
+        follower.handle_log(&log);
+        follower.handle_fetched(Instant::default(), &diverging(0, 2), &log);
+        assert_eq!(follower.poll_action(), Some(FollowerAction::TruncateTo(Offset(2))));
     }
 
     /// Breaks in production: a follower that was away for longer than retention asks for what is gone, for ever.

@@ -247,7 +247,6 @@ impl World {
         if follower.to_fetch().is_none() {
             return;
         }
-        broker.log.durable = broker.log.records.len(); // fetched again only when all is on the disk
         follower.handle_log(&broker.log);
         self.messages.push(Message::Fetch {
             from: id,
@@ -385,6 +384,7 @@ impl World {
                 broker.log.cut(to.0 as usize);
                 broker.high_watermark = broker.high_watermark.min(to.0);
             }
+            Some(FollowerAction::Commit) => broker.log.durable = broker.log.records.len(),
             None => return,
         }
         follower.handle_log(&broker.log);
