@@ -10,7 +10,7 @@ use control::controller::{
 };
 use control::image::LeaderRecovery;
 use control::record::{BrokerEpoch, BrokerId, PartitionEpoch, PartitionId as PartitionIndex};
-use engine::replica::{AlterIsr, AlterRefusal};
+use engine::replica::{ASK_AGAIN_AFTER, AlterIsr, AlterRefusal};
 use reactor::sync::Notify;
 
 use crate::shard::{PartitionKey, Shard};
@@ -106,7 +106,7 @@ async fn ask(shard: &Rc<Shard>, asked: &[(PartitionKey, AlterIsr)]) -> bool {
             tracing::debug!(
                 ?error,
                 partitions = asked.len(),
-                "ISR changes are not decided, for now"
+                "ISR changes are asked for again: they were not decided"
             );
             return false;
         }
@@ -123,13 +123,26 @@ async fn ask(shard: &Rc<Shard>, asked: &[(PartitionKey, AlterIsr)]) -> bool {
             },
             None => AlterRefusal::Stale,
         };
+        tracing::debug!(topic_id = %key.topic_id, partition = key.index, ?why, ?change, "an ISR change is refused");
         refused(shard, key, change, why);
     }
     true
 }
 
-fn refused(shard: &Shard, key: &PartitionKey, change: &AlterIsr, why: AlterRefusal) {
-    if let Some(partition) = shard.partitions.opened(key) {
-        partition.isr_change_refused(change, why);
+fn refused(shard: &Rc<Shard>, key: &PartitionKey, change: &AlterIsr, why: AlterRefusal) {
+    let Some(partition) = shard.partitions.opened(key) else {
+        return;
+    };
+    partition.isr_change_refused(change, why);
+    if why == AlterRefusal::Ineligible {
+        // Nobody may fetch from an idle partition, nor anything else happen that it is looked at for.
+        let (shard, key) = (shard.clone(), *key);
+        reactor::spawn(async move {
+            reactor::sleep(ASK_AGAIN_AFTER).await;
+            if let Some(partition) = shard.partitions.opened(&key) {
+                partition.look_for_lag();
+            }
+        })
+        .detach();
     }
 }

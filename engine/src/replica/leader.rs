@@ -109,7 +109,7 @@ pub struct FollowerView {
 }
 
 /// After a refusal: how long nothing is asked for. Longer than the metadata needs to say why; a guess.
-const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
+pub const ASK_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 /// Invariants, asserted:
 /// - high watermark <= own durable end <= own end; it never falls;

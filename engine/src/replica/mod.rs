@@ -22,6 +22,6 @@ pub use follower::{
     Diverging, FetchPosition, FetchedPartition, Follower, FollowerAction, FollowerLog, FollowerState, Refusal,
 };
 pub use leader::{
-    AlterIsr, AlterRefusal, FollowerFetch, FollowerView, Leader, LeaderAction, LogEnds, PartitionState,
+    ASK_AGAIN_AFTER, AlterIsr, AlterRefusal, FollowerFetch, FollowerView, Leader, LeaderAction, LogEnds, PartitionState,
     Replica,
 };

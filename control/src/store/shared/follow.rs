@@ -64,18 +64,19 @@ impl Shared {
     /// Reads who leads and what the log has beyond what is known. Everything after the revision is still to come.
     pub(super) async fn catch_up(&self) -> Result<Revision, LogFault> {
         let mut patience = Patience::default();
-        let (generation, known_end) = {
-            let state = self.state.borrow();
-            (state.generation, state.end_offset)
-        };
+        let known_end = self.state.borrow().end_offset;
         let (controller, epoch) = (self.keys.controller(), self.keys.controller_epoch());
         let both = crate::store::kv::KeyRange {
             from: controller.clone(),
             to: format!("{epoch}\0"),
         };
         let found = loop {
+            let generation = self.state.borrow().generation;
             match self.store.range(&both, Order::Ascending, 2).await {
-                Ok(found) => break found,
+                Ok(found) if self.state.borrow().generation == generation => break found,
+                // What this member has done meanwhile may be newer than what was read. Were only that left out, the watch would begin
+                // behind a controller that nobody has seen.
+                Ok(_) => {}
                 Err(error) => patience.wait(&error).await,
             }
         };
@@ -83,9 +84,7 @@ impl Shared {
         if let Some(epoch) = of(&epoch) {
             self.saw_epoch_value(epoch)?;
         }
-        if self.state.borrow().generation == generation {
-            self.saw_controller(of(&controller))?;
-        }
+        self.saw_controller(of(&controller))?;
         self.read_new_entries(known_end).await?;
         if let Err(error) = self.read_snapshot_head().await {
             return Err(self.fail("read", &self.keys.snapshot_head(), &error.to_string()));

@@ -79,7 +79,7 @@ pub(super) struct State {
     pub(super) snapshot: Option<(SnapshotHead, Version)>,
     pub(super) lease: LeaseId,
     pub(super) fault: Option<LogFault>,
-    /// Rises with every change that we made ourselves: what was read before is old.
+    /// Rises with every change of who leads that we made ourselves: what was read before is old.
     pub(super) generation: u64,
 }
 

@@ -293,7 +293,6 @@ impl Shared {
                 // it is written, but it was the last
                 (leads, _) => *leads = None,
             }
-            state.generation += 1;
         }
         self.changed.notify_waiters();
         Ok(Appended {
