@@ -1,6 +1,6 @@
 //! What this broker says of itself when it enters the registry.
 
-use control::controller::{METADATA_VERSION, PreviousShutdown};
+use control::controller::{FEATURE_RANGES, PreviousShutdown};
 use control::image::BrokerImage;
 use control::record::{BrokerEndpoint, FeatureRange};
 use control::service::{CONTROL_LISTENER, Registration};
@@ -11,8 +11,6 @@ use crate::shard::Node;
 /// A feature only ringlog has: tells its registrations from Kafka's.
 const FEATURE: &str = "ringlog.version";
 const FEATURE_LEVEL: i16 = 1;
-/// The oldest format that is read: Kafka 3.3-IV3, as every Kafka 4 says.
-const METADATA_VERSION_MIN: i16 = 7;
 
 /// Whether the last broker of this id that registered was ringlog. Earlier versions of it named no features; Kafka's always name
 /// some.
@@ -35,21 +33,17 @@ pub fn of(node: &Node, directories: &Directories) -> Registration {
     );
     Registration {
         endpoints: endpoints.collect(),
-        features: vec![
-            FeatureRange {
-                name: "metadata.version".to_owned(),
-                min_supported_version: METADATA_VERSION_MIN,
-                max_supported_version: METADATA_VERSION,
+        // 0: the cluster has not said that all of its brokers have it.
+        features: FEATURE_RANGES
+            .into_iter()
+            .chain([(FEATURE, 0, FEATURE_LEVEL)])
+            .map(|(name, min_supported_version, max_supported_version)| FeatureRange {
+                name: name.to_owned(),
+                min_supported_version,
+                max_supported_version,
                 ..FeatureRange::default()
-            },
-            FeatureRange {
-                name: FEATURE.to_owned(),
-                // 0: the cluster has not said that all of its brokers have it.
-                min_supported_version: 0,
-                max_supported_version: FEATURE_LEVEL,
-                ..FeatureRange::default()
-            },
-        ],
+            })
+            .collect(),
         rack: node.config.rack.clone(),
         log_dirs: directories.online_ids(),
         previous_shutdown: if directories.were_clean() {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
-use control::controller::METADATA_VERSION;
+use control::controller::{METADATA_VERSION, METADATA_VERSION_FEATURE, METADATA_VERSION_MIN};
 use control::image::ClusterImage;
 use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use net::connection::{Reply, Request};
@@ -20,11 +20,6 @@ pub static API: Api = Api::new(18, "ApiVersions", (0, 5), |shard, call| {
     Box::pin(answer(shard, call))
 });
 
-/// The one feature: in which format metadata records are written. `transaction.version`, `group.version` and the like would promise
-/// APIs that are not in the table, and clients would use them.
-const METADATA_VERSION_FEATURE: &str = "metadata.version";
-/// The oldest format that is read: Kafka 3.3-IV3, as every Kafka 4 says.
-const METADATA_VERSION_MIN: i16 = 7;
 const FEATURES_SINCE: i16 = 3;
 
 async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
@@ -43,6 +38,7 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
 }
 
 fn add_features(image: &ClusterImage, response: &mut ApiVersionsResponse) {
+    // `transaction.version`, `group.version` and the like would promise APIs that are not in the table, and clients would use them.
     response.supported_features = vec![
         SupportedFeatureKey::default()
             .with_name(text(METADATA_VERSION_FEATURE))

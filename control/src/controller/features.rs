@@ -7,9 +7,21 @@ use super::response::{NamedResult, Response};
 use crate::image::ClusterImage;
 use crate::record::{FeatureLevelRecord, FeatureRange, Record};
 
-const METADATA_VERSION_FEATURE: &str = "metadata.version";
+/// In which format metadata records are written.
+pub const METADATA_VERSION_FEATURE: &str = "metadata.version";
 /// The oldest format of metadata records that is read: Kafka 3.3-IV3, as every Kafka 4 says.
 pub const METADATA_VERSION_MIN: i16 = 7;
+/// The levels of features that a broker of this version works with: feature, least, greatest. Beyond `metadata.version` they are what an
+/// adopted cluster of Kafka 4 may have said; that it has is no promise that the APIs behind them are served.
+pub const FEATURE_RANGES: [(&str, i16, i16); 7] = [
+    (METADATA_VERSION_FEATURE, METADATA_VERSION_MIN, METADATA_VERSION),
+    ("eligible.leader.replicas.version", 0, 1),
+    ("group.version", 0, 1),
+    ("kraft.version", 0, 1),
+    ("share.version", 0, 2),
+    ("streams.version", 0, 1),
+    ("transaction.version", 0, 2),
+];
 /// The level of `metadata.version` of a cluster that has not said one, as Kafka counts.
 const METADATA_VERSION_UNSAID: i16 = 1;
 /// Levels of `metadata.version` that differ from the one before in nothing that is written: going back from them loses nothing

@@ -29,7 +29,7 @@ mod topic_name;
 
 pub use decider::{Context, Controller, Decision, METADATA_VERSION};
 pub use error::{ApiError, ErrorCode};
-pub use features::METADATA_VERSION_MIN;
+pub use features::{FEATURE_RANGES, METADATA_VERSION_FEATURE, METADATA_VERSION_MIN};
 pub use internal_topics::InternalTopic;
 pub use liveness::Liveness;
 pub use producer_ids::PRODUCER_ID_BLOCK;
