@@ -256,6 +256,7 @@ struct Appended<C> {
     epoch: LeaderEpoch,
     high_watermark: Offset,
     log_start: Offset,
+    bytes: usize,
     commit: C,
 }
 
@@ -271,6 +272,7 @@ async fn take(shard: &Rc<Shard>, fetcher: &Rc<Fetcher>, answer: ReplicaFetchResp
             continue;
         };
         let verdict = judge(&fetched);
+        let bytes = fetched.records.len();
         let told = fetcher.with_asked(&key, |follower| {
             follower.handle_fetched(reactor::now(), &verdict, &partition.log);
             (follower.poll_action(), follower.leader_epoch())
@@ -288,6 +290,7 @@ async fn take(shard: &Rc<Shard>, fetcher: &Rc<Fetcher>, answer: ReplicaFetchResp
             }) => match append(&partition, epoch, fetched.records) {
                 Ok(end) => appended.push(Appended {
                     key,
+                    bytes,
                     epoch,
                     high_watermark,
                     log_start,
@@ -408,12 +411,19 @@ where
         epoch,
         high_watermark,
         log_start,
+        bytes,
         commit,
     } = done;
     match commit.await {
         Ok(()) => {
             partition.follow_watermarks(epoch, high_watermark, log_start);
-            fetcher.with(&key, |follower| follower.handle_log(&partition.log));
+            let pause = shard.copies_not_before(&partition, bytes, high_watermark);
+            fetcher.with(&key, |follower| {
+                follower.handle_log(&partition.log);
+                if let Some(until) = pause {
+                    follower.handle_throttled(until);
+                }
+            });
         }
         Err(fault) => {
             tracing::error!(topic = %partition.id.topic, partition = key.index, %fault, "commit of replicated records");

@@ -15,6 +15,10 @@ pub struct BrokerDynamic {
     pub cleaner_load_factor: f64,
     /// Of all compactions together, reads and writes.
     pub cleaner_bytes_per_second: f64,
+    /// To replicas that are throttled and not in sync.
+    pub leader_throttled_bytes_per_second: u64,
+    /// By replicas that are throttled.
+    pub follower_throttled_bytes_per_second: u64,
 }
 
 impl BrokerDynamic {
@@ -26,6 +30,8 @@ impl BrokerDynamic {
             cleaner_backoff_ms: reader.amount("log.cleaner.backoff.ms"),
             cleaner_dedupe_buffer_bytes: reader.amount("log.cleaner.dedupe.buffer.size"),
             cleaner_load_factor: reader.ratio("log.cleaner.io.buffer.load.factor"),
+            leader_throttled_bytes_per_second: reader.amount("leader.replication.throttled.rate"),
+            follower_throttled_bytes_per_second: reader.amount("follower.replication.throttled.rate"),
             cleaner_bytes_per_second: reader.ratio("log.cleaner.io.max.bytes.per.second"),
         }
     }

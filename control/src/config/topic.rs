@@ -1,6 +1,7 @@
 //! A topic's configuration, typed: the overrides of the topic over the values of its broker.
 
 use super::read::Reader;
+use super::throttled::ThrottledReplicas;
 
 /// Everything a partition needs to know. Resolved once per change and shared; nothing is looked up per
 /// request.
@@ -39,6 +40,11 @@ pub struct TopicConfig {
     pub max_compaction_lag_ms: Option<u64>,
     /// Life of a tombstone.
     pub delete_retention_ms: u64,
+
+    /// Who sends no more than `leader.replication.throttled.rate` to replicas that are not in sync.
+    pub leader_throttled: ThrottledReplicas,
+    /// Who copies no more than `follower.replication.throttled.rate`.
+    pub follower_throttled: ThrottledReplicas,
 }
 
 /// What an acknowledged record outlives.
@@ -85,6 +91,7 @@ pub enum TimestampType {
 impl TopicConfig {
     pub(super) fn read(reader: &Reader<'_>) -> TopicConfig {
         let policies = reader.list("cleanup.policy").unwrap_or_default();
+        let throttled = |name| ThrottledReplicas::read(&reader.list(name).unwrap_or_default());
         let has = |policy: &str| policies.iter().any(|known| known == policy);
         TopicConfig {
             cleanup_policy: CleanupPolicy {
@@ -119,6 +126,8 @@ impl TopicConfig {
             min_compaction_lag_ms: reader.amount("min.compaction.lag.ms"),
             max_compaction_lag_ms: reader.limit_below_max("max.compaction.lag.ms"),
             delete_retention_ms: reader.amount("delete.retention.ms"),
+            leader_throttled: throttled("leader.replication.throttled.replicas"),
+            follower_throttled: throttled("follower.replication.throttled.replicas"),
         }
     }
 }

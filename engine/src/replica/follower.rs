@@ -4,7 +4,7 @@
 //! Fetching --answer--> Append          records, high watermark and log start are taken over
 //!                      TruncateTo(x)   the leader's log and ours part
 //!                      StartOverAt(x)  all that we have is older than all that the leader has
-//!             error--> Paused until
+//!  error or throttle--> Paused until
 //! ```
 //! After each action the shard tells where the log is now ([`Follower::handle_log`]); nothing is fetched in between.
 //!
@@ -219,6 +219,13 @@ impl Follower {
     pub fn handle_failed(&mut self, now: Instant) {
         self.action = None;
         self.pause(now);
+    }
+
+    /// Nothing is to be fetched before `until`: what may be copied in this time has been.
+    pub fn handle_throttled(&mut self, until: Instant) {
+        if self.state == FollowerState::Fetching {
+            self.state = FollowerState::Paused { until };
+        }
     }
 
     fn pause(&mut self, now: Instant) {

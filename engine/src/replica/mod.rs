@@ -1,7 +1,8 @@
 //! The rules by which the replicas of a partition agree: pure, no clock, no network, no disk.
 //!
 //! [`Leader`] is the leader's side: it knows how far each follower is, moves the high watermark, and asks for changes of the ISR.
-//! [`Follower`] is the other side: from where to fetch, and what to do when its log and the leader's part.
+//! [`Follower`] is the other side: from where to fetch, and what to do when its log and the leader's part. [`Throttle`] bounds what
+//! moves of partitions take of the network.
 //!
 //! Contract with the shard:
 //! - tell the peer what happened (`handle_*`), then do what [`Leader::poll_action`] or [`Follower::poll_action`] says until it says
@@ -15,6 +16,7 @@
 
 mod follower;
 mod leader;
+mod throttle;
 #[cfg(test)]
 mod model;
 
@@ -25,3 +27,4 @@ pub use leader::{
     AlterIsr, AlterRefusal, FollowerFetch, FollowerView, Leader, LeaderAction, LogEnds, PartitionState,
     Replica,
 };
+pub use throttle::Throttle;
