@@ -1,45 +1,55 @@
-//! This broker's entry in the registry: registered, then unfenced, before any client is let in.
+//! What this broker says of itself when it enters the registry.
 
-use control::controller::{PreviousShutdown, RegisterBroker, Request, Response, UnfenceBroker};
+use control::controller::{METADATA_VERSION, PreviousShutdown};
 use control::image::BrokerImage;
-use control::record::{BrokerEndpoint, BrokerEpoch};
-use control::service::{CallError, ControllerHandle};
-use uuid::Uuid;
+use control::record::{BrokerEndpoint, FeatureRange};
+use control::service::{CONTROL_LISTENER, Registration};
 
 use crate::log_dirs::Directories;
 use crate::shard::Node;
 
-#[derive(Debug, thiserror::Error)]
-pub enum RegistrationError {
-    #[error("{0}")]
-    Call(#[from] CallError),
-    #[error("an unexpected answer: {0}")]
-    Answer(String),
-}
+/// A feature only ringlog has: tells its registrations from Kafka's.
+const FEATURE: &str = "ringlog.version";
+const FEATURE_LEVEL: i16 = 1;
+/// The oldest format that is read: Kafka 3.3-IV3, as every Kafka 4 says.
+const METADATA_VERSION_MIN: i16 = 7;
 
-/// Whether the last broker of this id that registered was ringlog. It names no features; Kafka's always name some.
+/// Whether the last broker of this id that registered was ringlog. Earlier versions of it named no features; Kafka's always name
+/// some.
 pub fn is_ringlogs(broker: &BrokerImage) -> bool {
-    broker.features.is_empty()
+    broker.features.is_empty() || broker.features.iter().any(|feature| feature.name == FEATURE)
 }
 
-/// Returns the broker epoch of this incarnation.
-pub async fn register(
-    controller: ControllerHandle,
-    node: &Node,
-    directories: &Directories,
-) -> Result<BrokerEpoch, RegistrationError> {
+/// `control` is where the control thread listens, if it does.
+pub fn of(node: &Node, directories: &Directories) -> Registration {
     let endpoints = node.listeners.iter().map(|listener| BrokerEndpoint {
         name: listener.name.clone(),
         host: listener.host.clone(),
         port: listener.port,
         ..BrokerEndpoint::default()
     });
-    let registration = RegisterBroker {
-        broker_id: node.id,
-        cluster_id: node.cluster_id.clone(),
-        incarnation_id: Uuid::from_u64_pair(reactor::random_u64(), reactor::random_u64()),
+    debug_assert!(
+        node.listeners
+            .iter()
+            .all(|listener| listener.name != CONTROL_LISTENER)
+    );
+    Registration {
         endpoints: endpoints.collect(),
-        features: Vec::new(), // `is_ringlogs` relies on it
+        features: vec![
+            FeatureRange {
+                name: "metadata.version".to_owned(),
+                min_supported_version: METADATA_VERSION_MIN,
+                max_supported_version: METADATA_VERSION,
+                ..FeatureRange::default()
+            },
+            FeatureRange {
+                name: FEATURE.to_owned(),
+                // 0: the cluster has not said that all of its brokers have it.
+                min_supported_version: 0,
+                max_supported_version: FEATURE_LEVEL,
+                ..FeatureRange::default()
+            },
+        ],
         rack: node.config.rack.clone(),
         log_dirs: directories.online_ids(),
         previous_shutdown: if directories.were_clean() {
@@ -47,17 +57,5 @@ pub async fn register(
         } else {
             PreviousShutdown::Unclean
         },
-    };
-    let broker_epoch = match controller.call(Request::RegisterBroker(registration)).await? {
-        Response::RegisterBroker(registered) => registered.broker_epoch,
-        other => return Err(RegistrationError::Answer(format!("{other:?}"))),
-    };
-    let unfence = UnfenceBroker {
-        broker_id: node.id,
-        broker_epoch,
-    };
-    match controller.call(Request::UnfenceBroker(unfence)).await? {
-        Response::UnfenceBroker => Ok(broker_epoch),
-        other => Err(RegistrationError::Answer(format!("{other:?}"))),
     }
 }

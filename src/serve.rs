@@ -1,26 +1,26 @@
 //! `serve` as a story: lock the data, learn the cluster, open the shards, register, listen, wait for the signal, close in order.
 
 use std::io::Write;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use control::config::{BrokerConfig, CoreList, Endpoint, IoBackend};
-use control::record::{BrokerEpoch, BrokerId};
-use control::service::{self, ControllerPort, ServiceConfig, ServiceFault};
+use control::record::{BrokerEpoch, BrokerId, UuidText};
+use control::service::{self, CallError, ControllerPort, Figures, ServiceConfig, ServiceFault, Session};
 use control::store::{Member, StoreConfig};
 use futures_util::future::{Either, join_all, select, select_all};
 use reactor::{BackendChoice, Listener, ThreadHandle};
-use uuid::Uuid;
 
+use crate::address::{self, ListenError};
 use crate::admin;
+use crate::control_channel;
 use crate::log_dirs::{self, Directories, Locked};
 use crate::publish::ShardPublisher;
 use crate::registration;
-use crate::session::Session;
-use crate::shard::{self, AdvertisedListener, Mesh, Node, Router, Setup, Shard, ShardId};
+use crate::shard::{self, Mesh, Node, Router, Setup, Shard, ShardId};
+use crate::store::{self, StoreConfigError};
 
 /// Why the broker does not start, or did not end well. Every line says what to look at.
 #[derive(Debug, thiserror::Error)]
@@ -32,9 +32,11 @@ pub enum ServeError {
     #[error("the controller has failed, the broker cannot go on: {0}")]
     ControllerFault(#[from] ServiceFault),
     #[error("the controller refused this broker: {0}")]
-    Registration(#[from] registration::RegistrationError),
-    #[error("cannot listen on {address}: {source}")]
-    Listen { address: String, source: std::io::Error },
+    Registration(CallError),
+    #[error("{0}")]
+    Listen(#[from] ListenError),
+    #[error("{0}")]
+    Store(#[from] StoreConfigError),
     #[error("ringlog.io.backend: {0}")]
     Backend(std::io::Error),
     #[error("cannot start a thread: {0}")]
@@ -54,7 +56,14 @@ pub fn serve(config: BrokerConfig) -> Result<(), ServeError> {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
     let main = reactor_config(backend, "main".to_owned(), None);
-    reactor::run(main, run(config, backend)).map_err(ServeError::Thread)?
+    reactor::run(main, run(config, backend, print)).map_err(ServeError::Thread)?
+}
+
+/// The one line on standard output that scripts wait for.
+fn print(line: &str) {
+    let mut out = std::io::stdout();
+    // Nobody may be reading it.
+    let _printed = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 fn reactor_config(backend: BackendChoice, name: String, core: Option<usize>) -> reactor::Config {
@@ -66,15 +75,22 @@ fn reactor_config(backend: BackendChoice, name: String, core: Option<usize>) -> 
     }
 }
 
-async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeError> {
+/// The life of a broker, on the reactor of its first thread: until it is asked to stop, or cannot go on. `ready` is given a
+/// line for people when clients are served.
+pub async fn run(
+    config: BrokerConfig,
+    backend: BackendChoice,
+    ready: impl FnOnce(&str),
+) -> Result<(), ServeError> {
     let began = reactor::now();
     // Armed before anything can be stopped half-way.
     let mut signal = pin!(reactor::shutdown_signal());
     let probe = reactor::probe(backend).map_err(ServeError::Backend)?;
     let config = Arc::new(log_dirs::adopt_node_id(config)?);
-    let locked = Locked::open(&config)?;
-    let listeners = listen(&config).await?;
-    let admin_listener = listen_admin(&config).await?;
+    let locked = Locked::open(&config, config.store.scheme())?;
+    let store = store::configured(&config, locked.first())?;
+    let listeners = address::listen(&config).await?;
+    let admin_listener = address::listen_admin(&config).await?;
     let cores = cores(&config.cores);
     let Mesh {
         shards: ports,
@@ -83,29 +99,38 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
     } = Mesh::new(cores.len());
     let main = Rc::new(main);
 
-    let started = service::start(
+    let session = Arc::new(Session::default());
+    let figures = Arc::new(Figures::default());
+    let network = match &store {
+        StoreConfig::Embedded { .. } => None,
+        _ => Some(control_channel::network(
+            control_listener(&config),
+            advertised_host(&config),
+            control_channel::NoApis,
+        )),
+    };
+    let is_cluster = network.is_some();
+    let starting = service::start(
         ServiceConfig {
             broker: config.clone(),
-            store: StoreConfig::Embedded {
-                dir: locked.first().to_owned(),
-            },
-            member: Member {
-                id: BrokerId(config.node_id),
-                incarnation_id: Uuid::from_u64_pair(reactor::random_u64(), reactor::random_u64()),
-                endpoint: Endpoint {
-                    host: String::new(),
-                    port: 0,
-                },
-                log_dirs: Vec::new(),
-                cluster_id: Some(locked.cluster_id().to_owned()),
-            },
+            store,
+            member: member(&config, &locked),
             // One for each shard, and one for the broker's own affairs.
             port_count: cores.len() + 1,
             reactor: reactor_config(backend, "control".to_owned(), None),
+            network,
+            session: session.clone(),
+            figures: figures.clone(),
         },
         ShardPublisher::new(control),
-    )
-    .await;
+    );
+    let started = match select(&mut signal, Box::pin(starting)).await {
+        Either::Left(_) => {
+            locked.leave_as_found()?;
+            return Ok(());
+        }
+        Either::Right((started, _)) => started,
+    };
     let started = match started {
         Ok(started) => started,
         Err(refused) => {
@@ -125,9 +150,10 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
     let node = Arc::new(Node {
         id: own,
         cluster_id: directories.cluster_id().to_owned(),
-        session: Session::default(),
+        session: session.clone(),
+        control: figures,
         log_dirs: directories.set().clone(),
-        listeners: advertised(&config, &listeners),
+        listeners: address::advertised(&config, &listeners),
         backend: probe.backend,
         config: config.clone(),
     });
@@ -167,55 +193,116 @@ async fn run(config: BrokerConfig, backend: BackendChoice) -> Result<(), ServeEr
     for (index, is_open) in opening.into_iter().enumerate() {
         is_open.await.map_err(|_| ServeError::Shard { index })?;
     }
-    let epoch = registration::register(own_port.clone(), &node, &directories).await?;
-    node.session.registered(epoch);
-    node.session.lives_for_ever();
-
     let overflow = main.clone();
     reactor::spawn(async move { overflow.drain_overflow().await }).detach();
-    for (name, listener) in listeners {
-        reactor::spawn(accept(listener, name, main.clone())).detach();
-    }
-    if let Some(listener) = admin_listener {
-        reactor::spawn(admin::run(listener, node.clone(), main.clone())).detach();
-    }
     reactor::spawn(log_dirs::watch_room(node.log_dirs.clone(), cores.len())).detach();
     let checkpoints = reactor::spawn(log_dirs::keep_checkpoints(
         directories.clone(),
         config.clone(),
         main.clone(),
     ));
-    announce(&node, &probe, cores.len(), reactor::now().saturating_since(began));
-
     let first_end = select_all(ends.into_iter().map(Box::pin));
     let failed = async {
-        let watch = log_dirs::watch(&node.log_dirs, main.clone(), own_port.clone(), (own, epoch));
+        let watch = log_dirs::watch(&node.log_dirs, main.clone(), own_port.clone(), node.clone());
         match select(pin!(watch), first_end).await {
             Either::Left((error, _)) => ServeError::Directory(error),
             Either::Right(((_, index, _), _)) => ServeError::Shard { index },
         }
     };
-    let (controller_ended, failed) = (Box::pin(controller.ended()), Box::pin(failed));
-    let ended = match select(&mut signal, select(controller_ended, failed)).await {
+    let doors = || open_doors(listeners, admin_listener, &node, &main);
+    let joining = controller.join(registration::of(&node, &directories));
+    let serving = async {
+        if is_cluster {
+            // Others may need this broker before it is trusted: to copy from, or as their only way to the controller.
+            doors();
+            joining.await.map_err(ServeError::Registration)?;
+        } else {
+            joining.await.map_err(ServeError::Registration)?;
+            doors();
+        }
+        let took = reactor::now().saturating_since(began);
+        ready(&announcement(&node, &probe, cores.len(), took));
+        std::future::pending::<Result<std::convert::Infallible, ServeError>>().await
+    };
+    let broken = select(Box::pin(failed), Box::pin(serving));
+    let ended = match select(&mut signal, select(Box::pin(controller.ended()), broken)).await {
         Either::Left((signal, _)) => {
             tracing::info!(?signal, "stopping");
             Ok(())
         }
         Either::Right((Either::Left((ended, _)), _)) => ended.map_err(ServeError::from),
-        Either::Right((Either::Right((failed, _)), _)) => Err(failed),
+        Either::Right((Either::Right((Either::Left((failed, _)), _)), _)) => Err(failed),
+        Either::Right((Either::Right((Either::Right((Err(refused), _)), _)), _)) => Err(refused),
     };
     if let Err(error) = &ended {
         tracing::error!(%error, "stopping");
+    } else if is_cluster {
+        controller.leave(HANDOVER_PATIENCE).await;
     }
     checkpoints.abort();
+    let epoch = session.broker_epoch().unwrap_or(BrokerEpoch(-1));
     let stopped = stop(&main, threads, &directories, epoch).await;
     ended?;
     stopped?;
     Ok(controller.stop().await?)
 }
 
-/// The one line on standard output that scripts wait for.
-fn announce(node: &Node, probe: &reactor::Probe, shard_count: usize, took: Duration) {
+/// How long the controller may take to hand this broker's leaderships to others when it stops.
+const HANDOVER_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Lets clients in.
+fn open_doors(
+    listeners: Vec<(String, Listener)>,
+    admin_listener: Option<Listener>,
+    node: &Arc<Node>,
+    main: &Rc<Router>,
+) {
+    for (name, listener) in listeners {
+        reactor::spawn(accept(listener, name, main.clone())).detach();
+    }
+    if let Some(listener) = admin_listener {
+        reactor::spawn(admin::run(listener, node.clone(), main.clone())).detach();
+    }
+}
+
+/// This process, as its cluster has to know it.
+fn member(config: &BrokerConfig, locked: &Locked) -> Member {
+    Member {
+        id: BrokerId(config.node_id),
+        incarnation_id: UuidText::new_id(&mut reactor::random_u64),
+        // The control thread says where it listens.
+        endpoint: Endpoint {
+            host: String::new(),
+            port: 0,
+        },
+        log_dirs: locked.directory_ids(),
+        cluster_id: locked.cluster_id().map(str::to_owned),
+    }
+}
+
+/// Where the control thread listens: where it is told to, or at any port of the interface that the first listener has.
+fn control_listener(config: &BrokerConfig) -> Endpoint {
+    config.control_listener.clone().unwrap_or_else(|| Endpoint {
+        host: config
+            .listeners
+            .first()
+            .map_or_else(String::new, |listener| listener.endpoint.host.clone()),
+        port: 0,
+    })
+}
+
+/// What the other members are told where the control thread listens on every interface: the host that clients are told.
+fn advertised_host(config: &BrokerConfig) -> String {
+    let first = config.advertised_listeners.first();
+    first
+        .filter(|listener| !listener.endpoint.is_wildcard() && !listener.endpoint.host.is_empty())
+        .map_or_else(
+            || "localhost".to_owned(),
+            |listener| listener.endpoint.host.clone(),
+        )
+}
+
+fn announcement(node: &Node, probe: &reactor::Probe, shard_count: usize, took: Duration) -> String {
     let listeners: Vec<String> = node
         .listeners
         .iter()
@@ -231,8 +318,7 @@ fn announce(node: &Node, probe: &reactor::Probe, shard_count: usize, took: Durat
         })
         .collect();
     let directories = directories.join(",");
-    let mut out = std::io::stdout();
-    let line = format!(
+    format!(
         "ringlog ready: node {} on {}, data in {}, {} shards on {} ({}), started in {} ms",
         node.id.0,
         listeners.join(","),
@@ -241,9 +327,7 @@ fn announce(node: &Node, probe: &reactor::Probe, shard_count: usize, took: Durat
         probe.backend,
         probe.reason,
         took.as_millis(),
-    );
-    // Nobody may be reading it.
-    let _printed = writeln!(out, "{line}").and_then(|()| out.flush());
+    )
 }
 
 /// Connections get their last answers, logs are closed, then the directories are marked clean.
@@ -281,78 +365,6 @@ async fn accept(listener: Listener, name: String, main: Rc<Router>) {
     .await;
     let Err(error) = ended;
     tracing::error!(%error, listener = name, "the listener has failed; no new connections are taken");
-}
-
-async fn listen(config: &BrokerConfig) -> Result<Vec<(String, Listener)>, ServeError> {
-    let mut listeners = Vec::with_capacity(config.listeners.len());
-    for listener in &config.listeners {
-        listeners.push((listener.name.clone(), bind(&listener.endpoint).await?));
-    }
-    Ok(listeners)
-}
-
-async fn listen_admin(config: &BrokerConfig) -> Result<Option<Listener>, ServeError> {
-    match &config.admin_listener {
-        Some(endpoint) => Ok(Some(bind(endpoint).await?)),
-        None => Ok(None),
-    }
-}
-
-/// How long the listener of a killed predecessor may live on: the kernel ends a ring, and with it the accept that holds the
-/// socket, some time after the process.
-const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(2);
-const BIND_AGAIN_AFTER: Duration = Duration::from_millis(20);
-
-/// The first address that the host name stands for; an empty host stands for all addresses of this machine.
-async fn bind(endpoint: &Endpoint) -> Result<Listener, ServeError> {
-    let host = if endpoint.host.is_empty() {
-        "0.0.0.0"
-    } else {
-        &endpoint.host
-    };
-    let failed = |source| ServeError::Listen {
-        address: format!("{host}:{}", endpoint.port),
-        source,
-    };
-    let mut addresses = (host, endpoint.port).to_socket_addrs().map_err(failed)?;
-    let address: SocketAddr = addresses
-        .next()
-        .ok_or_else(|| failed(std::io::ErrorKind::AddrNotAvailable.into()))?;
-    let give_up = reactor::now() + PREDECESSOR_PATIENCE;
-    loop {
-        match Listener::bind(address) {
-            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && reactor::now() < give_up => {
-                reactor::sleep(BIND_AGAIN_AFTER).await;
-            }
-            bound => return bound.map_err(failed),
-        }
-    }
-}
-
-/// What clients are told: the advertised addresses, with the port that was really bound where 0 was asked for.
-fn advertised(config: &BrokerConfig, bound: &[(String, Listener)]) -> Vec<AdvertisedListener> {
-    let advertised = config.advertised_listeners.iter().map(|listener| {
-        let bound_port = bound
-            .iter()
-            .find(|(name, _)| *name == listener.name)
-            .map(|(_, listener)| listener.local_addr().port());
-        let port = if listener.endpoint.port == 0 {
-            bound_port.unwrap_or(0)
-        } else {
-            listener.endpoint.port
-        };
-        let host = if listener.endpoint.is_wildcard() {
-            "localhost".to_owned()
-        } else {
-            listener.endpoint.host.clone()
-        };
-        AdvertisedListener {
-            name: listener.name.clone(),
-            host,
-            port,
-        }
-    });
-    advertised.collect()
 }
 
 /// One shard per core; `None` leaves a thread unpinned, when the machine does not say which cores there are.

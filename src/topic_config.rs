@@ -40,16 +40,17 @@ pub fn resolve(shard: &Shard, image: &ClusterImage, topic: &str) -> Arc<TopicCon
     Arc::new(view(&shard.node, image).topic(overrides(image, &ConfigResource::topic(topic))))
 }
 
-/// Gives every partition that a change touches its new configuration. A change of the broker's own touches all.
+/// Gives every partition that a change touches its new configuration. A change of this broker's own, or of all brokers', touches all.
 pub fn refresh(shard: &Rc<Shard>, image: &ClusterImage, changed: &BTreeSet<ConfigResource>) {
     let topics: BTreeSet<&str> = changed
         .iter()
         .filter(|resource| resource.kind == ResourceKind::Topic)
         .map(|resource| &*resource.name)
         .collect();
-    let all = changed
-        .iter()
-        .any(|resource| resource.kind == ResourceKind::Broker);
+    let own = shard.node.id.0.to_string();
+    let all = changed.iter().any(|resource| {
+        resource.kind == ResourceKind::Broker && (resource.name.is_empty() || *resource.name == *own)
+    });
     let dynamic = view(&shard.node, image).dynamic();
     let mut resolved = HashMap::new();
     for partition in shard.partitions.all_opened() {

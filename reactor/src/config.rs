@@ -61,5 +61,8 @@ impl Default for Config {
 
 /// The CPUs that this process may run on: all of the machine's, or what taskset, a cgroup or a container leaves of them.
 pub fn allowed_cores() -> Vec<usize> {
+    if crate::sim::current_disk().is_some() {
+        return vec![0]; // a simulated host is one processor
+    }
     crate::sys::thread::allowed()
 }

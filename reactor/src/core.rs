@@ -101,12 +101,16 @@ pub(crate) fn count_wake_sent() {
     with(|core| Counters::add(&core.counters.wakes_sent, 1));
 }
 
-pub(crate) fn report_panic(panic: &(dyn Any + Send)) {
-    let text = panic
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("(no text)");
+        .unwrap_or("(no text)")
+}
+
+pub(crate) fn report_panic(panic: &(dyn Any + Send)) {
+    let text = panic_text(panic);
     with(|core| {
         Counters::add(&core.counters.tasks_panicked, 1);
         if let Some(driver) = core.filling.sim() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::core;
 use crate::filling::{Filling, NO_NETWORK, sim_only};
+use crate::sim::{SimEnd, SimListener};
 use crate::socket::Socket;
 use crate::{epoll, sleep, sys, uring};
 
@@ -16,6 +17,7 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 enum Kind {
     Uring(uring::Listener),
     Epoll(epoll::Listener),
+    Sim(SimListener),
 }
 
 /// Listens for TCP connections, on the reactor it was bound on.
@@ -27,9 +29,16 @@ pub struct Listener {
 impl Listener {
     /// Port 0 picks a free one, see [`Listener::local_addr`].
     pub fn bind(address: SocketAddr) -> io::Result<Listener> {
+        let filling = &core::current().filling;
+        if let Filling::Sim(driver) = filling {
+            let place = driver.place().ok_or_else(|| sim_only(NO_NETWORK))?;
+            let (listener, local) = SimListener::bind(&place.net, place.host, place.process, address)?;
+            let kind = Kind::Sim(listener);
+            return Ok(Listener { kind, local });
+        }
         let socket = sys::socket::listen(address)?;
         let local = sys::socket::local_address(&socket)?;
-        let kind = match &core::current().filling {
+        let kind = match filling {
             Filling::Uring(driver) => Kind::Uring(uring::Listener::new(driver, socket)),
             Filling::Epoll(driver) => Kind::Epoll(epoll::Listener::new(driver, socket)?),
             Filling::Sim(_) => return Err(sim_only(NO_NETWORK)),
@@ -51,11 +60,19 @@ impl Listener {
             let accepted = match &self.kind {
                 Kind::Uring(listener) => listener.accept().await,
                 Kind::Epoll(listener) => listener.accept().await,
+                Kind::Sim(listener) => {
+                    let (connection, peer) = listener.accept().await?;
+                    let kind = Detached::Sim(SimEnd::new(connection));
+                    return Ok((DetachedSocket { kind }, peer));
+                }
             };
             match accepted {
                 // a peer that is gone already has no address any more: not a connection
                 Ok(socket) => match sys::socket::peer_address(&socket) {
-                    Ok(peer) => return Ok((DetachedSocket { socket }, peer)),
+                    Ok(peer) => {
+                        let kind = Detached::Os(socket);
+                        return Ok((DetachedSocket { kind }, peer));
+                    }
                     Err(_) => continue,
                 },
                 Err(error) => match error.raw_os_error() {
@@ -87,12 +104,21 @@ impl Listener {
 /// A connection that belongs to no reactor yet; may be sent to the one that will serve it.
 #[derive(Debug)]
 pub struct DetachedSocket {
-    socket: OwnedFd,
+    kind: Detached,
+}
+
+#[derive(Debug)]
+enum Detached {
+    Os(OwnedFd),
+    Sim(SimEnd),
 }
 
 impl DetachedSocket {
     /// Makes it a socket of the current reactor.
     pub fn attach(self) -> io::Result<Socket> {
-        Socket::new(self.socket)
+        match self.kind {
+            Detached::Os(socket) => Socket::new(socket),
+            Detached::Sim(end) => Socket::of_simulated(end),
+        }
     }
 }

@@ -57,6 +57,11 @@ impl Remote {
         }
     }
 
+    /// Whether somebody queued something that was not taken yet.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.pending.load(SeqCst)
+    }
+
     /// Announces sleep. False when something came in meanwhile: then do not sleep.
     pub(crate) fn try_sleep(&self) -> bool {
         self.sleeping.store(true, SeqCst);

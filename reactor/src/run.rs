@@ -13,11 +13,12 @@ use crate::core::{self, Core};
 use crate::filling::Filling;
 use crate::metrics::Counters;
 use crate::remote::Remote;
+use crate::sim::{self, SimThread};
 use crate::slab::Key;
 use crate::sync::Budget;
 use crate::task::Header;
 use crate::turn::TURN_POLLS_MAX;
-use crate::{sys, uring};
+use crate::{oneshot, sys, uring};
 
 /// Which filling a choice leads to here, and why.
 #[derive(Clone, Debug)]
@@ -32,6 +33,12 @@ pub struct Probe {
 /// # Errors
 /// `Unsupported` with the reason, when `Uring` is demanded and not to be had.
 pub fn probe(choice: BackendChoice) -> io::Result<Probe> {
+    if core::with(|core| core.filling.sim().is_some()).unwrap_or(false) {
+        return Ok(Probe {
+            backend: Backend::Sim,
+            reason: "this thread is simulated".to_owned(),
+        });
+    }
     let (backend, reason) = match choice {
         BackendChoice::Epoll => (Backend::Epoll, "asked for".to_owned()),
         BackendChoice::Auto | BackendChoice::Uring => match (uring::probe(), choice) {
@@ -59,28 +66,56 @@ pub fn run<F: Future>(config: Config, main: F) -> io::Result<F::Output> {
 
 /// A thread with a reactor. Dropping the handle detaches the thread.
 pub struct ThreadHandle {
-    thread: std::thread::JoinHandle<io::Result<()>>,
+    thread: Kind,
+    /// Dropped as the thread ends.
+    told: oneshot::Receiver<()>,
+}
+
+enum Kind {
+    Os(std::thread::JoinHandle<io::Result<()>>),
+    Sim(SimThread),
 }
 
 impl ThreadHandle {
-    /// Waits until the thread's main future is done; blocks, so not for use on a reactor.
+    /// Waits until the thread's main future is done; blocks, so not for use on a reactor. (A simulated thread cannot be waited
+    /// for in this way: it answers at once, with the outcome if there is one.)
     ///
     /// # Errors
     /// As [`run`], or `Other` if the main future panicked.
     pub fn join(self) -> io::Result<()> {
-        match self.thread.join() {
-            Ok(result) => result,
-            Err(_) => Err(io::Error::other("the reactor's main future panicked")),
+        match self.thread {
+            Kind::Os(thread) => match thread.join() {
+                Ok(result) => result,
+                Err(_) => Err(panicked()),
+            },
+            Kind::Sim(thread) => match thread.outcome() {
+                Some(Err(_)) => Err(panicked()),
+                Some(Ok(())) | None => Ok(()),
+            },
         }
     }
 
+    /// The same on a reactor: the other tasks run on meanwhile.
+    pub async fn ended(mut self) -> io::Result<()> {
+        // only the drop tells; then all that is left of the thread is to return
+        let _dropped = (&mut self.told).await;
+        self.join()
+    }
+
     pub fn is_finished(&self) -> bool {
-        self.thread.is_finished()
+        match &self.thread {
+            Kind::Os(thread) => thread.is_finished(),
+            Kind::Sim(thread) => thread.outcome().is_some(),
+        }
     }
 }
 
+fn panicked() -> io::Error {
+    io::Error::other("the reactor's main future panicked")
+}
+
 /// Starts a thread with a reactor, pinned if `config.core` says so, and runs what `main` returns on it.
-/// Returns when the reactor stands.
+/// Returns when the reactor stands. Called on a thread of a simulated world, starts a simulated one.
 ///
 /// # Errors
 /// If the thread or its reactor cannot be built.
@@ -89,10 +124,17 @@ where
     F: FnOnce() -> Fut + Send + 'static,
     Fut: Future<Output = ()> + 'static,
 {
+    if let Some(driver) = core::with(|core| core.filling.sim().cloned()).flatten() {
+        let (thread, told) = sim::start_thread(&driver, &config.name, async move { main().await })?;
+        let thread = Kind::Sim(thread);
+        return Ok(ThreadHandle { thread, told });
+    }
     let (built, wait_built) = mpsc::sync_channel(1);
+    let (tell, told) = oneshot::channel();
     let thread = std::thread::Builder::new()
         .name(config.name.clone())
         .spawn(move || {
+            let _tell: oneshot::Sender<()> = tell;
             let core = match build(config) {
                 Ok(core) => core,
                 Err(e) => {
@@ -103,8 +145,9 @@ where
             let _ = built.send(Ok(()));
             run_on(core, async move { main().await })
         })?;
+    let thread = Kind::Os(thread);
     match wait_built.recv() {
-        Ok(result) => result.map(|()| ThreadHandle { thread }),
+        Ok(result) => result.map(|()| ThreadHandle { thread, told }),
         Err(_) => Err(io::Error::other("the thread ended before its reactor stood")),
     }
 }

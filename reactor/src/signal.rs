@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, Ordering::SeqCst};
 
-use crate::{core, sys};
+use crate::{core, sim, sys};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
@@ -41,34 +41,49 @@ extern "C" fn handle(signal: libc::c_int) {
 /// # Panics
 /// If the process has no descriptor left for the eventfd.
 pub fn shutdown_signal() -> impl Future<Output = Signal> {
-    let bell = BELL.get_or_init(|| {
+    let simulated = core::with(|core| core.filling.sim().is_some()).unwrap_or(false);
+    let bell = (!simulated).then(os_bell);
+    async move {
+        match bell {
+            Some(bell) => os_signal(bell).await,
+            None => match sim::current_place() {
+                Some(place) => place.bell.wait().await,
+                None => std::future::pending().await,
+            },
+        }
+    }
+}
+
+fn os_bell() -> &'static OwnedFd {
+    BELL.get_or_init(|| {
         let bell = sys::fd::event().expect("a descriptor for the signals' eventfd");
         BELL_FD.store(bell.as_raw_fd(), SeqCst);
         install(libc::SIGTERM, handle as *const () as libc::sighandler_t);
         install(libc::SIGINT, handle as *const () as libc::sighandler_t);
         bell
-    });
-    async move {
-        loop {
-            match ARRIVED.swap(0, SeqCst) {
-                libc::SIGTERM => return Signal::Terminate,
-                libc::SIGINT => return Signal::Interrupt,
-                _ => {}
-            }
-            // why silenced before the second look: a signal after it rings again
-            sys::fd::silence_bell(bell);
-            if ARRIVED.load(SeqCst) != 0 {
-                continue;
-            }
-            let filling = core::current().filling.clone();
-            let waited = match bell.try_clone() {
-                Ok(bell) => filling.readable(Rc::new(bell)).await,
-                Err(e) => Err(e),
-            };
-            if let Err(error) = waited {
-                tracing::warn!(%error, "cannot wait for signals, looking once a second");
-                crate::sleep(std::time::Duration::from_secs(1)).await;
-            }
+    })
+}
+
+async fn os_signal(bell: &'static OwnedFd) -> Signal {
+    loop {
+        match ARRIVED.swap(0, SeqCst) {
+            libc::SIGTERM => return Signal::Terminate,
+            libc::SIGINT => return Signal::Interrupt,
+            _ => {}
+        }
+        // why silenced before the second look: a signal after it rings again
+        sys::fd::silence_bell(bell);
+        if ARRIVED.load(SeqCst) != 0 {
+            continue;
+        }
+        let filling = core::current().filling.clone();
+        let waited = match bell.try_clone() {
+            Ok(bell) => filling.readable(Rc::new(bell)).await,
+            Err(e) => Err(e),
+        };
+        if let Err(error) = waited {
+            tracing::warn!(%error, "cannot wait for signals, looking once a second");
+            crate::sleep(std::time::Duration::from_secs(1)).await;
         }
     }
 }

@@ -11,11 +11,13 @@ use bytes::BytesMut;
 use crate::core;
 use crate::filling::{Filling, NO_NETWORK, sim_only};
 use crate::piece::{Outgoing, Piece, send_all};
+use crate::sim::{SimEnd, SimSocket};
 use crate::{epoll, sys, uring};
 
 enum Kind {
     Uring(uring::Stream),
     Epoll(epoll::Stream),
+    Sim(SimSocket),
 }
 
 struct Shared {
@@ -53,8 +55,14 @@ impl Drop for Turn<'_> {
 
 impl Socket {
     pub async fn connect(address: SocketAddr) -> io::Result<Socket> {
+        let filling = core::current().filling.clone();
+        if let Filling::Sim(driver) = &filling {
+            let place = driver.place().ok_or_else(|| sim_only(NO_NETWORK))?;
+            let stream = SimSocket::connect(&place.net, place.host, place.process, address).await?;
+            return Ok(Socket::of(Kind::Sim(stream), address));
+        }
         let socket = Rc::new(sys::socket::connect(address)?);
-        let kind = match &core::current().filling {
+        let kind = match &filling {
             Filling::Uring(driver) => {
                 driver.ready(&socket, uring::Direction::Write).await?;
                 Kind::Uring(uring::Stream::new(driver, socket.clone()))
@@ -81,6 +89,14 @@ impl Socket {
         Ok(Socket::of(kind, peer))
     }
 
+    pub(crate) fn of_simulated(end: SimEnd) -> io::Result<Socket> {
+        let core = core::current();
+        let place = core.filling.sim().and_then(|driver| driver.place());
+        let net = &place.ok_or_else(|| sim_only(NO_NETWORK))?.net;
+        let (stream, peer) = end.attach(net)?;
+        Ok(Socket::of(Kind::Sim(stream), peer))
+    }
+
     fn of(kind: Kind, peer: SocketAddr) -> Socket {
         Socket(Rc::new(Shared {
             kind,
@@ -101,6 +117,7 @@ impl Socket {
         match &self.0.kind {
             Kind::Uring(stream) => stream.recv(buf).await,
             Kind::Epoll(stream) => stream.recv(buf).await,
+            Kind::Sim(stream) => stream.recv(buf).await,
         }
     }
 
@@ -114,6 +131,7 @@ impl Socket {
         match &self.0.kind {
             Kind::Uring(stream) => stream.recv_exact(buf, n).await,
             Kind::Epoll(stream) => stream.recv_exact(buf, n).await,
+            Kind::Sim(stream) => stream.recv_exact(buf, n).await,
         }
     }
 
@@ -121,20 +139,22 @@ impl Socket {
     /// unknown part has been sent: the connection is of no use but to be closed.
     pub async fn send(&self, pieces: Vec<Piece>) -> io::Result<()> {
         let _turn = Turn::take(&self.0.sending)?;
-        let mut outgoing = Outgoing::new(pieces);
         match &self.0.kind {
             Kind::Uring(stream) => {
+                let mut outgoing = Outgoing::new(pieces);
                 send_all(stream.fd().as_raw_fd(), &mut outgoing, async || {
                     stream.writable().await
                 })
                 .await
             }
             Kind::Epoll(stream) => {
+                let mut outgoing = Outgoing::new(pieces);
                 send_all(stream.fd().as_raw_fd(), &mut outgoing, async || {
                     stream.writable().await
                 })
                 .await
             }
+            Kind::Sim(stream) => stream.send(pieces).await,
         }
     }
 
@@ -143,6 +163,7 @@ impl Socket {
         let fd = match &self.0.kind {
             Kind::Uring(stream) => stream.fd(),
             Kind::Epoll(stream) => stream.fd(),
+            Kind::Sim(stream) => return stream.shutdown(),
         };
         sys::socket::shutdown(fd.as_raw_fd());
     }

@@ -1,5 +1,6 @@
 //! The operators' port: `/metrics`, `/health` and `/ready` over plain HTTP/1.1, one request per connection.
 
+mod cluster;
 mod http;
 mod lag;
 mod scrape;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use engine::journal::Figures;
 use futures_util::future::join_all;
 
-use super::lag;
+use super::{cluster, lag};
 use crate::metrics::{Snapshot, render};
 use crate::shard::{Node, Router, Shard, ShardGone, ShardId};
 
@@ -36,6 +36,9 @@ pub async fn scrape(node: &Node, main: &Router) -> Result<String, ScrapeError> {
         node.log_dirs.offline_count() as f64,
     );
     all.gauge("shards", "Shards of this broker.", &[], main.shard_count() as f64);
+    // what all shards know alike is asked of one
+    let asked = main.send(ShardId(0), |shard: Rc<Shard>| async move { cluster::collect(&shard) });
+    all.merge(asked.await?);
     for part in join_all(everywhere(main, collect)).await {
         all.merge(part?);
     }

@@ -6,12 +6,13 @@ use control::record::PartitionId;
 use kafka_protocol::messages::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
 };
-use kafka_protocol::messages::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
+use kafka_protocol::messages::{BrokerId, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
 use net::error::ErrorCode;
 
 use super::Api;
-use super::metadata::TOPIC_OPERATIONS;
-use super::reply::{broker_ids, leader_id, topic_name};
+use super::metadata::{NO_LEADER, TOPIC_OPERATIONS};
+use super::reach::Reach;
+use super::reply::{broker_ids, topic_name};
 use crate::dispatch::{Call, Outcome};
 use crate::shard::Shard;
 
@@ -22,6 +23,7 @@ pub static API: Api = Api::new(75, "DescribeTopicPartitions", (0, 0), |shard, ca
 async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let request: DescribeTopicPartitionsRequest = call.decode()?;
     let image = shard.image();
+    let reach = Reach::new(&shard, &image, call.listener());
     let mut names: Vec<String> = if request.topics.is_empty() {
         image.topics().map(|topic| topic.name.to_string()).collect()
     } else {
@@ -79,12 +81,15 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
             partitions.push(
                 DescribeTopicPartitionsResponsePartition::default()
                     .with_partition_index(index.0)
-                    .with_leader_id(leader_id(partition))
+                    .with_leader_id(BrokerId(
+                        reach.leader(partition).map_or(NO_LEADER, |leader| leader.0),
+                    ))
                     .with_leader_epoch(partition.leader_epoch.0)
                     .with_replica_nodes(broker_ids(&partition.replicas))
                     .with_isr_nodes(broker_ids(&partition.isr))
-                    .with_eligible_leader_replicas(Some(Vec::new()))
-                    .with_last_known_elr(Some(Vec::new())),
+                    .with_eligible_leader_replicas(Some(broker_ids(&partition.eligible_leader_replicas)))
+                    .with_last_known_elr(Some(broker_ids(&partition.last_known_elr)))
+                    .with_offline_replicas(broker_ids(&reach.offline(partition))),
             );
         }
         topics.push(

@@ -11,11 +11,13 @@ use crate::dispatch::{Call, Outcome};
 use crate::shard::Shard;
 
 mod alter_configs;
+mod alter_partition_reassignments;
 mod alter_replica_log_dirs;
 mod altered;
 pub mod api_versions;
 mod auto_create;
 mod by_partition;
+mod by_topic;
 pub mod control_error;
 mod create_partitions;
 mod create_topics;
@@ -28,6 +30,7 @@ mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
+mod elect_leaders;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
@@ -38,6 +41,7 @@ mod leave_group;
 mod list_config_resources;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 pub mod locate;
 mod metadata;
 mod offset_commit;
@@ -45,8 +49,11 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod reach;
 mod reply;
 mod sync_group;
+mod unregister_broker;
+mod update_features;
 
 /// What a handler returns: it owns all it needs, so that the connection may poll it beside others.
 pub type Answer = Pin<Box<dyn Future<Output = Outcome>>>;
@@ -117,10 +124,15 @@ pub static TABLE: &[&Api] = &[
     &describe_log_dirs::API,
     &create_partitions::API,
     &delete_groups::API,
+    &elect_leaders::API,
     &incremental_alter_configs::API,
+    &alter_partition_reassignments::API,
+    &list_partition_reassignments::API,
     &offset_delete::API,
+    &update_features::API,
     &describe_cluster::API,
     &describe_producers::API,
+    &unregister_broker::API,
     &list_config_resources::API,
     &describe_topic_partitions::API,
 ];

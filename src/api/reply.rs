@@ -1,6 +1,5 @@
 //! Small conversions that every handler needs between our types and the protocol's strings.
 
-use control::image::PartitionImage;
 use kafka_protocol::messages::{BrokerId, TopicName};
 use kafka_protocol::protocol::StrBytes;
 
@@ -14,11 +13,6 @@ pub fn topic_name(value: &str) -> TopicName {
 
 pub fn broker_ids(ids: &[control::record::BrokerId]) -> Vec<BrokerId> {
     ids.iter().map(|id| BrokerId(id.0)).collect()
-}
-
-/// -1 says that there is no leader.
-pub fn leader_id(partition: &PartitionImage) -> BrokerId {
-    BrokerId(partition.leader.map_or(-1, |leader| leader.0))
 }
 
 pub fn optional(value: Option<String>) -> Option<StrBytes> {

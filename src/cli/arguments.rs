@@ -65,6 +65,20 @@ pub fn parse_topic_partitions(text: &str) -> Result<TopicPartitions, String> {
     })
 }
 
+/// Replicas of one partition after the other, as Kafka's tools take them: `1:2,2:3` is partition 0 on brokers 1 and 2, partition 1 on 2
+/// and 3.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaAssignment(pub Vec<Vec<i32>>);
+
+pub fn parse_replica_assignment(text: &str) -> Result<ReplicaAssignment, String> {
+    let wrong =
+        || "expected BROKER:BROKER,BROKER:BROKER with a list of brokers for each partition".to_owned();
+    let broker = |id: &str| id.trim().parse::<i32>().ok().filter(|id| *id >= 0);
+    let partition = |brokers: &str| brokers.split(':').map(broker).collect::<Option<Vec<i32>>>();
+    let partitions: Option<Vec<Vec<i32>>> = text.split(',').map(partition).collect();
+    partitions.map(ReplicaAssignment).ok_or_else(wrong)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +99,16 @@ mod tests {
         assert_eq!(of("orders"), Ok(("orders".to_owned(), None)));
         assert_eq!(of("orders:0, 2"), Ok(("orders".to_owned(), Some(vec![0, 2]))));
         assert!(of("orders:").is_err() && of("orders:x").is_err() && of("").is_err() && of(":1").is_err());
+    }
+
+    #[test]
+    fn replicas_are_told_partition_by_partition() {
+        let parsed = |text: &str| parse_replica_assignment(text).map(|assignment| assignment.0);
+        assert_eq!(parsed("1:2, 2:3"), Ok(vec![vec![1, 2], vec![2, 3]]));
+        assert_eq!(parsed("4"), Ok(vec![vec![4]]));
+        for wrong in ["", "1,", "1::2", "1:x", "-1"] {
+            assert!(parsed(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 pub enum CliError {
     #[error("cannot read {path}: {source}")]
     File { path: PathBuf, source: std::io::Error },
+    #[error("cannot write {path}: {source}")]
+    Write { path: PathBuf, source: std::io::Error },
     #[error("{0}")]
     Settings(#[from] control::config::SettingsError),
     #[error("{0}")]

@@ -16,6 +16,7 @@ mod group;
 mod log;
 mod output;
 mod produce;
+mod reassign;
 mod serve;
 mod target;
 mod topic;
@@ -40,6 +41,7 @@ enum Command {
     Config(config::Config),
     Group(group::Group),
     Cluster(cluster::Cluster),
+    Reassign(reassign::Reassign),
     Log(log::Log),
     Bench(Box<bench::Bench>),
 }
@@ -54,6 +56,7 @@ pub fn run() -> ExitCode {
         Command::Config(command) => command.run(),
         Command::Group(command) => command.run(),
         Command::Cluster(command) => command.run(),
+        Command::Reassign(command) => command.run(),
         Command::Log(command) => command.run(),
         Command::Bench(command) => command.run(),
     };

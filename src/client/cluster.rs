@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ pub struct Cluster {
     connections: RefCell<BTreeMap<Node, Rc<Client>>>,
 }
 
+const NO_CONTROLLER: i32 = -1;
+
 /// Whom a connection leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Node {
@@ -55,7 +57,7 @@ impl Cluster {
             config,
             addresses,
             brokers: RefCell::default(),
-            controller: Cell::new(-1),
+            controller: Cell::new(NO_CONTROLLER),
             connections: RefCell::default(),
         };
         cluster.metadata(Some(&[])).await?;
@@ -155,7 +157,12 @@ impl Cluster {
     pub async fn ask_controller<R: Request>(&self, request: &R) -> Result<R::Response, AskError> {
         match self.controller.get() {
             controller if self.brokers.borrow().contains_key(&controller) => {
-                self.ask_broker(controller, request).await
+                let answer = self.ask_broker(controller, request).await;
+                if answer.as_ref().is_err_and(AskError::is_lost_connection) {
+                    // Another one may be controller by now. Whoever is asked next passes the request on.
+                    self.controller.set(NO_CONTROLLER);
+                }
+                answer
             }
             _ => self.ask_any(request).await,
         }
@@ -271,17 +278,16 @@ async fn resolve(address: &str) -> Result<Vec<SocketAddr>, AskError> {
     if let Ok(parsed) = address.parse() {
         return Ok(vec![parsed]);
     }
-    let is_host_and_port = address
+    let host_and_port = address
         .rsplit_once(':')
-        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
-    if !is_host_and_port {
+        .and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)))
+        .filter(|(host, _)| !host.is_empty());
+    let Some((host, port)) = host_and_port else {
         return Err(AskError::Address {
             address: address.to_owned(),
         });
-    }
-    let asked = address.to_owned();
-    // the resolver blocks, so it runs beside the reactor
-    let found = reactor::background(move || asked.to_socket_addrs().map(Vec::from_iter)).await;
+    };
+    let found = reactor::resolve(host, port).await;
     found.map_err(|source| AskError::Resolve {
         address: address.to_owned(),
         source,

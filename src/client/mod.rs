@@ -25,4 +25,4 @@ pub use offsets::{OffsetSpec, list_offsets};
 pub use partitioner::partition_of_key;
 pub use producer::{Acks, Producer};
 pub use retry::retry;
-pub use topic::Topic;
+pub use topic::{Partition, Topic};

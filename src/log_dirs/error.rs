@@ -25,6 +25,18 @@ pub enum DirectoryError {
         other: PathBuf,
         expected: String,
     },
+    #[error(
+        "the data in {} belongs to a cluster whose store is {found}, but ringlog.store is {configured}: a cluster keeps its store \
+         for life",
+        dir.display()
+    )]
+    OtherStore {
+        dir: PathBuf,
+        found: String,
+        configured: String,
+    },
+    #[error("{}: {source}", path.display())]
+    Store { path: PathBuf, source: std::io::Error },
     #[error("{} and {} have the same directory.id: one is a copy of the other", dir.display(), other.display())]
     SameId { dir: PathBuf, other: PathBuf },
     #[error(

@@ -73,9 +73,9 @@ impl Directories {
                 continue; // the controller's, no topic's
             }
             let topic = image.topic_by_name(&partition.topic).filter(|topic| {
-                topic
-                    .partitions
-                    .contains_key(&PartitionIndex(partition.partition))
+                // One that was reassigned to others while this broker was away is put aside, too.
+                let image = topic.partitions.get(&PartitionIndex(partition.partition));
+                image.is_some_and(|image| image.replicas.contains(&own))
             });
             let Some(topic) = topic else {
                 put_aside(&directory.directory, &partition)?;

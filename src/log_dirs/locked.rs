@@ -14,24 +14,32 @@ use super::adoption::{Metadata, check_whole};
 use super::directories::{Directories, Directory};
 use super::error::DirectoryError;
 use super::set::{LogDir, LogDirs};
+use super::store_mark;
 
 /// The directories before the cluster metadata, which lies in the first of them, has been read.
 pub struct Locked {
     node_id: i32,
+    /// Empty: the store will tell.
     cluster_id: String,
+    /// How `ringlog.store` begins. New directories of any but the embedded one wait for the id of the cluster that they are to
+    /// belong to.
+    store: &'static str,
     dirs: Vec<(PathBuf, Attempt)>,
 }
 
 enum Attempt {
     Open(Box<Directory>, DirectoryId),
+    /// Locked, and nobody's yet; the id it will have.
+    New(Box<DataDirectory>, DirectoryId),
     Failed(String),
     /// It is not there. Whether it is new or lost, the metadata tells.
     Missing,
 }
 
 impl Locked {
-    /// Locks every directory that is there. The first is made if need be, and must be usable.
-    pub fn open(config: &BrokerConfig) -> Result<Locked, DirectoryError> {
+    /// Locks every directory that is there. The first is made if need be, and must be usable. `store` is the scheme of
+    /// `ringlog.store`.
+    pub fn open(config: &BrokerConfig, store: &'static str) -> Result<Locked, DirectoryError> {
         if config.log_dirs.len() > usize::from(u16::MAX) {
             return Err(DirectoryError::TooMany {
                 found: config.log_dirs.len(),
@@ -40,6 +48,7 @@ impl Locked {
         let mut locked = Locked {
             node_id: config.node_id,
             cluster_id: String::new(),
+            store,
             dirs: Vec::with_capacity(config.log_dirs.len()),
         };
         for path in &config.log_dirs {
@@ -49,16 +58,20 @@ impl Locked {
                 return Err(DirectoryError::Twice { dir: path });
             }
             let is_first = locked.dirs.is_empty();
+            if is_first {
+                store_mark::check(&path, store)?;
+            }
             let attempt = if !is_first && is_missing(&path) {
                 Attempt::Missing
             } else {
-                let metadata = if is_first {
+                let is_kept_here = matches!(store, store_mark::EMBEDDED | store_mark::QUORUM);
+                let metadata = if is_first && is_kept_here {
                     Metadata::Here
                 } else {
                     Metadata::Elsewhere
                 };
                 match check_whole(&path, metadata).and_then(|()| locked.take(&path)) {
-                    Ok((directory, id)) => Attempt::Open(Box::new(directory), id),
+                    Ok(attempt) => attempt,
                     Err(error) if is_first || !is_of_one_directory(&error) => return Err(error),
                     Err(error) => Attempt::Failed(error.to_string()),
                 }
@@ -73,8 +86,18 @@ impl Locked {
         self.dirs.first().map_or(Path::new(""), |(path, _)| path)
     }
 
-    pub fn cluster_id(&self) -> &str {
-        &self.cluster_id
+    /// The cluster whose data this is, if there is any.
+    pub fn cluster_id(&self) -> Option<&str> {
+        Some(self.cluster_id.as_str()).filter(|id| !id.is_empty())
+    }
+
+    /// Ids of the directories that have one.
+    pub fn directory_ids(&self) -> Vec<DirectoryId> {
+        let ids = self.dirs.iter().filter_map(|(_, attempt)| match attempt {
+            Attempt::Open(_, id) | Attempt::New(_, id) => Some(*id),
+            Attempt::Failed(_) | Attempt::Missing => None,
+        });
+        ids.collect()
     }
 
     /// Nothing was done to the partitions: the next one to open the directories finds them as clean as they were.
@@ -91,23 +114,31 @@ impl Locked {
     }
 
     /// Locks a directory and reads whose it is; a new one gets its identity here.
-    fn take(&mut self, path: &Path) -> Result<(Directory, DirectoryId), DirectoryError> {
+    fn take(&mut self, path: &Path) -> Result<Attempt, DirectoryError> {
         let directory = DataDirectory::open(path)?;
+        self.identify(path, directory, random_id())
+    }
+
+    /// `id` is for a directory that has none yet.
+    fn identify(&mut self, path: &Path, directory: DataDirectory, id: Uuid) -> Result<Attempt, DirectoryError> {
         let found = directory.meta_properties()?;
         if let Some(found) = &found {
             self.check(path, found)?;
         }
         if self.cluster_id.is_empty() {
+            if found.is_none() && self.store != store_mark::EMBEDDED {
+                return Ok(Attempt::New(Box::new(directory), DirectoryId(id)));
+            }
             self.cluster_id = match &found {
                 Some(found) => found.cluster_id.clone(),
                 None => to_base64(random_id()),
             };
         }
-        let id = found.as_ref().and_then(|found| found.directory_id);
+        let id = found.as_ref().and_then(|found| found.directory_id).unwrap_or(id);
         let identity = MetaProperties {
             cluster_id: self.cluster_id.clone(),
             node_id: self.node_id,
-            directory_id: Some(id.unwrap_or_else(random_id)),
+            directory_id: Some(id),
         };
         if found.as_ref() != Some(&identity) {
             directory.write_meta_properties(&identity)?;
@@ -123,7 +154,7 @@ impl Locked {
                 other: other.clone(),
             });
         }
-        Ok((Directory::new(directory), id))
+        Ok(Attempt::Open(Box::new(Directory::new(directory)), id))
     }
 
     fn check(&self, path: &Path, found: &MetaProperties) -> Result<(), DirectoryError> {
@@ -150,6 +181,11 @@ impl Locked {
     /// A directory that is missing may be new: then it is made. But if the metadata knows partitions in a directory that none of the
     /// present ones is, it is taken for that one - a disk that was not mounted, say - and left alone.
     pub fn complete(mut self, image: &ClusterImage) -> Result<Directories, DirectoryError> {
+        if self.cluster_id.is_empty() {
+            self.cluster_id = image.cluster_id().to_owned();
+        }
+        self.identify_new()?;
+        store_mark::write(self.first(), self.store)?;
         let lost = self.lost(image);
         for position in 0..self.dirs.len() {
             let Some((path, Attempt::Missing)) = self.dirs.get(position) else {
@@ -162,7 +198,7 @@ impl Locked {
                     to_base64(lost.0)
                 )),
                 None => match self.take(&path) {
-                    Ok((directory, id)) => Attempt::Open(Box::new(directory), id),
+                    Ok(attempt) => attempt,
                     Err(error) if !is_of_one_directory(&error) => return Err(error),
                     Err(error) => Attempt::Failed(error.to_string()),
                 },
@@ -177,12 +213,25 @@ impl Locked {
                     continue;
                 }
                 Attempt::Failed(why) => why,
-                Attempt::Missing => "not found".to_owned(),
+                Attempt::New(..) | Attempt::Missing => "not found".to_owned(),
             };
             tracing::error!(dir = %path.display(), why = failed, "the log directory is offline, with all of its partitions");
             set.push(LogDir::failed(path, failed));
         }
         Ok(Directories::new(self.cluster_id, Arc::new(LogDirs::new(set))))
+    }
+
+    /// Gives the new directories to the cluster that is known now.
+    fn identify_new(&mut self) -> Result<(), DirectoryError> {
+        for position in 0..self.dirs.len() {
+            let (path, attempt) = &mut self.dirs[position];
+            let Attempt::New(..) = attempt else { continue };
+            let path = path.clone();
+            if let Attempt::New(directory, id) = std::mem::replace(attempt, Attempt::Missing) {
+                self.dirs[position].1 = self.identify(&path, *directory, id.0)?;
+            }
+        }
+        Ok(())
     }
 
     /// A directory that partitions of this broker lie in, and that is not here.
@@ -192,7 +241,7 @@ impl Locked {
             .iter()
             .filter_map(|(_, attempt)| match attempt {
                 Attempt::Open(_, id) => Some(*id),
-                Attempt::Failed(_) | Attempt::Missing => None,
+                Attempt::New(..) | Attempt::Failed(_) | Attempt::Missing => None,
             })
             .collect();
         let own = BrokerId(self.node_id);
@@ -226,6 +275,8 @@ fn is_of_one_directory(error: &DirectoryError) -> bool {
         | DirectoryError::TooMany { .. }
         | DirectoryError::OtherNode { .. }
         | DirectoryError::OtherCluster { .. }
+        | DirectoryError::OtherStore { .. }
+        | DirectoryError::Store { .. }
         | DirectoryError::SameId { .. }
         | DirectoryError::Headless { .. }
         | DirectoryError::MetadataDirectoryLost { .. }

@@ -12,6 +12,7 @@ mod found;
 mod locked;
 mod replay;
 mod set;
+mod store_mark;
 mod watch;
 
 pub use adoption::adopt_node_id;

@@ -1,16 +1,16 @@
 //! Watching over the directories: what follows when one goes offline.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use control::controller::{AssignDirectories, Request};
-use control::record::{BrokerEpoch, BrokerId};
 use control::service::ControllerHandle;
 use futures_util::future::join_all;
 
 use super::error::DirectoryError;
 use super::set::{DirIndex, LogDirs};
-use crate::shard::{self, Router, ShardId};
+use crate::shard::{self, Node, Router, ShardId};
 
 /// How often the main thread looks. The shards themselves know at once.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -20,7 +20,7 @@ const PLENTY_EVERY: u32 = 10;
 const PLENTY_BYTES: u64 = 8 << 30;
 
 /// Keeps looking how much room there is.
-pub async fn watch_room(dirs: std::sync::Arc<LogDirs>, shard_count: usize) {
+pub async fn watch_room(dirs: Arc<LogDirs>, shard_count: usize) {
     let mut rounds = vec![0u32; dirs.len()];
     loop {
         for ((_, dir), rounds) in dirs.online().zip(&mut rounds) {
@@ -65,7 +65,7 @@ pub async fn watch(
     dirs: &LogDirs,
     main: Rc<Router>,
     controller: ControllerHandle,
-    (broker_id, broker_epoch): (BrokerId, BrokerEpoch),
+    node: Arc<Node>,
 ) -> DirectoryError {
     let mut offline = dirs.offline_count();
     loop {
@@ -79,8 +79,8 @@ pub async fn watch(
                 (0..main.shard_count()).map(|index| main.send(ShardId(index), shard::directories_failed));
             join_all(told).await;
             let request = AssignDirectories {
-                broker_id,
-                broker_epoch,
+                broker_id: node.id,
+                broker_epoch: node.session.broker_epoch().unwrap_or_default(),
                 online: dirs.online().filter_map(|(_, dir)| dir.id()).collect(),
                 assignments: Vec::new(),
             };

@@ -67,6 +67,8 @@ pub(super) async fn run(shard: Rc<Shard>, fetcher: Rc<Fetcher>) {
         let began = reactor::now();
         match session(&shard, &fetcher).await {
             Ok(()) => pause = AGAIN_AFTER,
+            // It will be soon.
+            Err(FetchError::NotRegistered) => reactor::sleep(AGAIN_AFTER).await,
             Err(error) => {
                 tracing::debug!(leader = %fetcher.leader, %error, "following is interrupted");
                 if reactor::now().saturating_since(began) > AGAIN_AFTER_MAX {
@@ -84,8 +86,8 @@ async fn session(shard: &Rc<Shard>, fetcher: &Rc<Fetcher>) -> Result<(), FetchEr
     let mut conversation = Conversation::begin(shard, fetcher).await?;
     fetcher.begin_session();
     loop {
-        let is_over = fetcher.is_stopped() || fetcher.is_empty();
-        if is_over && conversation.in_flight.is_none() {
+        let is_over = fetcher.is_empty() && conversation.in_flight.is_none();
+        if is_over || fetcher.is_stopped() {
             return Ok(());
         }
         conversation.send_if_due().await?;

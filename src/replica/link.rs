@@ -1,12 +1,14 @@
 //! A follower's connection to a leader: requests out, frames in, in order.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use control::config::Endpoint;
 use net::frame::{FrameError, missing_bytes, next_frame};
 use reactor::{Piece, Socket};
+
+use crate::address;
 
 /// A rest of an answer longer than this is received at once.
 const EXACT_RECEIVE_BYTES_MIN: usize = 16 * 1024;
@@ -41,7 +43,11 @@ impl Link {
             source,
         };
         let connecting = async {
-            let address = resolve(host, port).await?;
+            let endpoint = Endpoint {
+                host: host.to_owned(),
+                port,
+            };
+            let address = address::resolve(&endpoint).await?;
             Socket::connect(address).await
         };
         let socket = reactor::timeout(CONNECT_PATIENCE, connecting)
@@ -77,14 +83,4 @@ impl Link {
             }
         }
     }
-}
-
-/// Addresses are taken as they are; names are looked up on a helper thread.
-async fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
-    if let Ok(ip) = host.parse() {
-        return Ok(SocketAddr::new(ip, port));
-    }
-    let name = (host.to_owned(), port);
-    let found = reactor::background(move || name.to_socket_addrs().map(|mut found| found.next())).await?;
-    found.ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }

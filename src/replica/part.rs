@@ -266,17 +266,34 @@ impl Part {
                 }
                 self.has_news(&key);
             }
-            None if shard.is_known_at(&key, self.replica.0, &position) => {}
             None => {
-                // Opening attaches it. Who waits for other partitions does not wait for that.
-                let shard = shard.clone();
-                reactor::spawn(async move {
-                    let _or_the_follower_asks_again = shard.visit(&key).await;
-                })
-                .detach();
-                self.held.borrow_mut().insert(key);
+                if self.look_at_closed(shard, &key, &position) {
+                    self.held.borrow_mut().insert(key);
+                }
             }
         }
+    }
+
+    /// Sees to it that a log is opened if there may be something to say; whether there may. Who waits for other partitions does not
+    /// wait for that: the partition says when it is open.
+    fn look_at_closed(&self, shard: &Rc<Shard>, key: &PartitionKey, position: &Position) -> bool {
+        if shard.is_known_at(key, self.replica.0, position) {
+            return false;
+        }
+        if shard.partitions.has(key) {
+            let (shard, key) = (shard.clone(), *key);
+            reactor::spawn(async move {
+                if let Err(code) = shard.visit(&key).await {
+                    tracing::debug!(
+                        partition = key.index,
+                        ?code,
+                        "a follower waits for a log that does not open"
+                    );
+                }
+            })
+            .detach();
+        }
+        true
     }
 
     fn has_something(&self, partition: &Partition, position: &Position) -> bool {
@@ -389,9 +406,19 @@ impl Part {
         }
     }
 
-    fn read(self: &Rc<Part>, shard: &Shard, key: &PartitionKey, position: &Position, left: u32) -> Looked {
+    fn read(
+        self: &Rc<Part>,
+        shard: &Rc<Shard>,
+        key: &PartitionKey,
+        position: &Position,
+        left: u32,
+    ) -> Looked {
         let Some(partition) = shard.partitions.opened(key) else {
-            return Looked::Held;
+            return if self.look_at_closed(shard, key, position) {
+                Looked::Held
+            } else {
+                Looked::Nothing
+            };
         };
         if !shard.node.log_dirs.get(partition.dir()).is_online() {
             return Looked::Found(PartitionRead::refused(ErrorCode::KafkaStorageError));

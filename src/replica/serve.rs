@@ -77,17 +77,19 @@ async fn fetch(
         max_bytes,
     };
     let mut answers = ask.fetch(split(shard, &request)).await?;
+    let mut is_late = false;
     while answers.is_empty() {
-        let armed = session.signal.arm();
-        if !session.signal.is_raised() {
-            let left = deadline.saturating_since(reactor::now());
-            let is_late = left.is_zero() || reactor::timeout(left, armed).await.is_err();
-            if is_late || session.is_overtaken(epoch) {
-                answers = ask.collect(News::Anyway).await?;
-                break;
-            }
+        if is_late || session.is_overtaken(epoch) {
+            answers = ask.collect(News::Anyway).await?;
+            break;
         }
-        answers = ask.collect(News::WithRecords).await?;
+        let armed = session.signal.arm();
+        if session.signal.is_raised() {
+            answers = ask.collect(News::WithRecords).await?;
+            continue;
+        }
+        let left = deadline.saturating_since(reactor::now());
+        is_late = left.is_zero() || reactor::timeout(left, armed).await.is_err();
     }
     Ok(respond(session.id, answers))
 }

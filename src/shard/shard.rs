@@ -10,7 +10,7 @@ use control::controller::{Request, Response};
 use control::group::GroupConfig;
 use control::image::ClusterImage;
 use control::record::BrokerId;
-use control::service::{CallError, ControllerHandle};
+use control::service::{CallError, ControllerHandle, Figures as ControlFigures, Session};
 use engine::journal::Figures;
 use engine::journal::JournalConfig;
 use futures_util::future::{Either, join_all};
@@ -33,7 +33,6 @@ use crate::log_dirs::{DirIndex, LogDirs};
 use crate::metrics::ShardMetrics;
 use crate::producer_ids::ProducerIds;
 use crate::replica::Replication;
-use crate::session::Session;
 use crate::topic_config;
 
 /// What all shards of a broker know and nobody changes while it runs.
@@ -43,7 +42,8 @@ pub struct Node {
     pub cluster_id: String,
     pub config: Arc<BrokerConfig>,
     pub log_dirs: Arc<LogDirs>,
-    pub session: Session,
+    pub session: Arc<Session>,
+    pub control: Arc<ControlFigures>,
     /// Where clients are told to connect, by listener name.
     pub listeners: Vec<AdvertisedListener>,
     pub backend: reactor::Backend,
@@ -63,6 +63,8 @@ pub struct Endpoint {
     pub host: String,
     pub port: u16,
     pub rack: Option<String>,
+    /// Registered, but not trusted with partitions.
+    pub is_fenced: bool,
 }
 
 /// One core's share of the broker; lives on that core's thread, shared by its tasks.
@@ -212,10 +214,11 @@ impl Shard {
             Err(CallError::Refused(error)) => Err(error.into()),
             Err(unavailable) => {
                 tracing::warn!(%unavailable, "the controller did not answer");
-                Err(ControlError::new(
-                    ErrorCode::NotController,
-                    unavailable.to_string(),
-                ))
+                let code = match unavailable {
+                    CallError::Undecided => ErrorCode::RequestTimedOut,
+                    _ => ErrorCode::NotController,
+                };
+                Err(ControlError::new(code, unavailable.to_string()))
             }
         }
     }
@@ -250,21 +253,50 @@ impl Shard {
         join_all(asked).await.into_iter().collect()
     }
 
-    /// The live brokers, as a client that came in on `listener` reaches them.
+    /// The live brokers, as a client that came in on `listener` reaches them. Never none: the broker that answers lives.
     pub fn endpoints(&self, listener: &str) -> Vec<Endpoint> {
+        let mut endpoints = self.registered_endpoints(listener);
+        if endpoints.iter().any(|broker| !broker.is_fenced) {
+            endpoints.retain(|broker| !broker.is_fenced);
+        } else {
+            endpoints.retain(|broker| broker.id == self.node.id.0);
+        }
+        endpoints
+    }
+
+    /// All registered brokers that have an endpoint for clients of `listener`, by ascending id. This one always has: its first, when
+    /// the client's has no advertised address.
+    pub fn registered_endpoints(&self, listener: &str) -> Vec<Endpoint> {
+        let image = self.image();
+        let others = image.brokers().values();
+        let others = others.filter(|broker| broker.id != self.node.id);
+        let mut endpoints: Vec<Endpoint> = others
+            .filter_map(|broker| {
+                let endpoint = broker.endpoint(listener)?;
+                Some(Endpoint {
+                    id: broker.id.0,
+                    host: endpoint.host.clone(),
+                    port: endpoint.port,
+                    rack: broker.rack.clone(),
+                    is_fenced: broker.fenced,
+                })
+            })
+            .collect();
         let own = self
             .node
             .listeners
             .iter()
             .find(|advertised| advertised.name == listener)
             .or(self.node.listeners.first());
-        let own = own.map(|advertised| Endpoint {
+        endpoints.extend(own.map(|advertised| Endpoint {
             id: self.node.id.0,
             host: advertised.host.clone(),
             port: advertised.port,
             rack: self.node.config.rack.clone(),
-        });
-        own.into_iter().collect()
+            is_fenced: image.broker(self.node.id).is_some_and(|broker| broker.fenced),
+        }));
+        endpoints.sort_by_key(|broker| broker.id);
+        endpoints
     }
 
     /// The same, in the form that Produce and Fetch answers name leaders in.

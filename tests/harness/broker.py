@@ -29,6 +29,9 @@ STOP_SECONDS = 60
 COMMON_SETTINGS = {"group.initial.rebalance.delay.ms": "300"}
 
 
+handed_out = set()
+
+
 def free_port():
     """A port nobody listens on, below the range that outgoing connections take theirs from: a client that tries to
     reach a broker that is down would otherwise, now and then, connect to itself and hold the port."""
@@ -40,6 +43,8 @@ def free_port():
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
+        if port not in handed_out:  # whoever has it may be down at the moment
+            handed_out.add(port)
             return port
 
 
@@ -62,6 +67,7 @@ class Broker:
         self.target = target or TARGET
         self.dynamic_quorum = False  # Kafka's: voters in the log (KIP-853) instead of in the properties
         self.settings = {**COMMON_SETTINGS, **(settings or {})}
+        self.host = "127.0.0.1"
         self.home = Path(tempfile.mkdtemp(prefix=f"ringlog-test-{name}-"))
         self.data_dir = self.home / "data"
         self.output_path = self.home / "output.txt"
@@ -76,21 +82,29 @@ class Broker:
     # -- life ---------------------------------------------------------------------------------------------------
 
     def start(self):
+        self.spawn()
+        return self.await_ready()
+
+    def spawn(self):
+        """Begins to start. Members of a cluster need each other before any of them is ready."""
         command = self._kafka_command() if self.target == "kafka" else self.ringlog_command()
-        began = time.monotonic()
         self.starts += 1
-        seen = self.output_path.stat().st_size if self.output_path.exists() else 0
+        self._seen = self.output_path.stat().st_size if self.output_path.exists() else 0
+        self._began = time.monotonic()
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=open(self.output_path, "ab"),
                                         stderr=subprocess.STDOUT, cwd=self.home)
+        return self
+
+    def await_ready(self):
         marker = "Kafka Server started" if self.target == "kafka" else "ready"
-        while time.monotonic() - began < READY_SECONDS:
+        while time.monotonic() - self._began < READY_SECONDS:
             if self.process.poll() is not None:
-                raise StartFailed(f"{self.name} ended with {self.process.returncode}:\n{self.tail(seen)}")
-            if marker in self.output(seen):
-                self.ready_seconds = time.monotonic() - began
+                raise StartFailed(f"{self.name} ended with {self.process.returncode}:\n{self.tail(self._seen)}")
+            if marker in self.output(self._seen):
+                self.ready_seconds = time.monotonic() - self._began
                 return self
             time.sleep(0.01)
-        said = self.tail(seen)
+        said = self.tail(self._seen)
         self.kill()
         raise StartFailed(f"{self.name} not ready after {READY_SECONDS} s:\n{said}")
 
@@ -174,11 +188,11 @@ class Broker:
 
     @property
     def address(self):
-        return ("127.0.0.1", self.port)
+        return (self.host, self.port)
 
     @property
     def bootstrap(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
     @property
     def alive(self):
@@ -205,7 +219,7 @@ class Broker:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
     def http(self, path, timeout=5):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}{path}", timeout=timeout) as answer:
+        with urllib.request.urlopen(f"http://{self.host}:{self.admin_port}{path}", timeout=timeout) as answer:
             return answer.status, answer.read().decode()
 
 

@@ -118,9 +118,9 @@ def metadata_body(*topics):
     return int32(len(topics)) + b"".join(string(topic) for topic in topics)
 
 
-def create_topic_body(topic, partitions, **configs):
+def create_topic_body(topic, partitions, replicas=1, **configs):
     """CreateTopics v2."""
-    return (int32(1) + string(topic) + int32(partitions) + int16(1) + int32(0) + int32(len(configs))
+    return (int32(1) + string(topic) + int32(partitions) + int16(replicas) + int32(0) + int32(len(configs))
             + b"".join(string(name.replace("_", ".")) + string(value) for name, value in configs.items()) + int32(30000) + int8(0))
 
 
@@ -215,8 +215,8 @@ class Wire:
         size = struct.unpack(">i", rest[at:at + 4])[0]
         return error, high_watermark, rest[at + 4:at + 4 + max(size, 0)]
 
-    def create_topic(self, topic, partitions=1, **configs):
-        rest = self.call(CREATE_TOPICS, 2, create_topic_body(topic, partitions, **configs))
+    def create_topic(self, topic, partitions=1, replicas=1, **configs):
+        rest = self.call(CREATE_TOPICS, 2, create_topic_body(topic, partitions, replicas, **configs))
         at = 4 + 4 + 2 + len(topic.encode())
         return struct.unpack(">h", rest[at:at + 2])[0]
 

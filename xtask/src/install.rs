@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// (program, Debian's package of it)
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 12] = [
     ("kcat", "kafkacat"),
     ("python3", "python3"),
     ("node", "nodejs"),
@@ -15,13 +15,22 @@ const PROGRAMS: [(&str, &str); 7] = [
     ("go", "golang-go"),
     ("javac", "default-jdk-headless"),
     ("mvn", "maven"),
+    ("etcd", "etcd-server"),
+    ("etcdctl", "etcd-client"),
+    ("openssl", "openssl"),
+    ("nft", "nftables"),
+    ("ip", "iproute2"),
 ];
+
+/// Debian's ZooKeeper has no program on the path.
+const ZOOKEEPER: (&str, &str) = ("/usr/share/java/zookeeper.jar", "zookeeper");
 
 const JAVA_CLIENTS: [&str; 2] = ["4.3.1", "4.4.0"];
 
 /// Everything the suites use. Quick when it is all there.
 pub fn all() -> Done {
     programs(&PROGRAMS)?;
+    zookeeper()?;
     python()?;
     kafkajs()?;
     go()?;
@@ -39,6 +48,39 @@ pub fn python_with_clients() -> Done<PathBuf> {
     programs(&[("python3", "python3")])?;
     python()?;
     Ok(shell::cache().join("python/bin/python"))
+}
+
+/// What a cluster of brokers needs on each store, its clients, and Kafka: for `cluster`.
+pub fn cluster() -> Done {
+    programs(&PROGRAMS)?;
+    zookeeper()?;
+    python()?;
+    java()
+}
+
+/// The stores' servers, for the crates' own tests: what tells those where they are.
+pub fn stores() -> Done<[(&'static str, PathBuf); 2]> {
+    let wanted = ["etcd", "etcdctl", "openssl", "javac"];
+    let programs_wanted: Vec<_> = PROGRAMS
+        .into_iter()
+        .filter(|(name, _)| wanted.contains(name))
+        .collect();
+    programs(&programs_wanted)?;
+    zookeeper()?;
+    Ok([
+        (
+            "RINGLOG_TEST_ETCD",
+            shell::find("etcd").unwrap_or_else(|| "etcd".into()),
+        ),
+        ("RINGLOG_TEST_ZOOKEEPER", ZOOKEEPER.0.into()),
+    ])
+}
+
+fn zookeeper() -> Done {
+    if Path::new(ZOOKEEPER.0).exists() {
+        return Ok(());
+    }
+    apt_install(&[ZOOKEEPER.1])
 }
 
 fn programs(wanted: &[(&str, &str)]) -> Done {
@@ -157,7 +199,7 @@ fn go() -> Done {
         .current_dir(clients().join("go"))
         .args(["build", "-o"])
         .arg(&home)
-        .args(["./franz-go", "./sarama"]);
+        .args(["./franz-go", "./sarama", "./administration"]);
     shell::run(&mut build).map_err(|why| format!("{why} (tests/clients/go/go.mod says which Go is needed)"))
 }
 
@@ -174,11 +216,12 @@ fn java() -> Done {
         )?;
     }
     console_tools()?;
-    let mut sources: Vec<PathBuf> = fs::read_dir(clients().join("java/src"))
+    let mut sources: Vec<PathBuf> = vec![shell::root().join("tests/cluster/Load.java")];
+    let programs = fs::read_dir(clients().join("java/src"))
         .map_err(|why| why.to_string())?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "java"))
-        .collect();
+        .filter(|path| path.extension().is_some_and(|extension| extension == "java"));
+    sources.extend(programs);
     sources.sort();
     let classes = home.join("classes");
     once("java-classes", &sources, &classes.join("Program.class"), || {

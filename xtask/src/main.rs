@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask COMMAND`. Each file is one of them.
 
 mod arrows;
+mod cluster;
 mod compare;
 mod dataset;
 mod documents;
@@ -22,6 +23,7 @@ usage: cargo xtask COMMAND
   fix                                        format, apply clippy's suggestions, regenerate documents
   fuzz-smoke [SECONDS]                       each fuzz target for a short while (default 15 s)
   compare [ROW]... [--quick]                 side by side with Apache Kafka, as markdown tables (`compare help`)
+  cluster [ROW]... [--quick]                 three brokers side by side with three-node Kafka (`cluster help`)
   powercut [--rounds N]                      power cuts under load on a real ext4: nothing acknowledged may be lost
   dataset                                    Debian's package indexes as one file in .cache/dataset/
 ";
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         "fix" => fix::run(),
         "fuzz-smoke" => fuzz::smoke(rest),
         "compare" => compare::run(rest),
+        "cluster" => cluster::run(rest),
         "powercut" => powercut::run(rest),
         "dataset" => dataset::run().map(|_| ()),
         "help" | "--help" | "-h" => {

@@ -73,8 +73,15 @@ pub fn output(command: &mut Command) -> Done<String> {
 
 /// Whether this program is on the path.
 pub fn have(name: &str) -> bool {
+    find(name).is_some()
+}
+
+/// Where on the path it is.
+pub fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
 }
 
 /// A line that says which step this is, on stderr, so that stdout stays the result.

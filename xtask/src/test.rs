@@ -23,7 +23,12 @@ pub fn run(arguments: &[String]) -> Done {
     // One suite is asked for while working on it: the crates' own tests would only make the round longer.
     if !only {
         shell::step("cargo test");
-        shell::run(shell::cargo().args(["test", "--workspace", "--quiet"]))?;
+        let stores = install::stores()?;
+        shell::run(
+            shell::cargo()
+                .args(["test", "--workspace", "--quiet"])
+                .envs(stores),
+        )?;
         shell::step("planted bugs: the simulation of the storage engine finds each");
         let hunt = [
             "test",

@@ -5,6 +5,7 @@ use std::fmt;
 use super::broker::CoreList;
 use super::listener::Endpoint;
 use super::value::Value;
+use crate::store::StoreUrl;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bounds {
@@ -29,6 +30,7 @@ pub enum Bounds {
     Cores,
     /// `host:port`, or `none`.
     EndpointOrNone,
+    StoreUrl,
 }
 
 /// A refused value: what to show as the value, and why.
@@ -92,6 +94,9 @@ impl Bounds {
             (Bounds::EndpointOrNone, Value::Text(v)) if v != "none" => Endpoint::parse(v)
                 .map(drop)
                 .or_else(|error| refuse(error.to_string())),
+            (Bounds::StoreUrl, Value::Text(v)) => StoreUrl::parse(v)
+                .map(drop)
+                .or_else(|error| refuse(error.to_string())),
             _ => Ok(()),
         }
     }
@@ -112,6 +117,9 @@ impl fmt::Display for Bounds {
             Bounds::OffsetReset => f.write_str("[latest, earliest, by_duration:PnDTnHnMn.nS]"),
             Bounds::Cores => f.write_str("auto or a list such as 0,2-3"),
             Bounds::EndpointOrNone => f.write_str("host:port or none"),
+            Bounds::StoreUrl => f.write_str(
+                "embedded, etcd://HOST:PORT,..., zookeeper://HOST:PORT,... or quorum://ID@HOST:PORT,...",
+            ),
         }
     }
 }

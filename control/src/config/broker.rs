@@ -1,5 +1,6 @@
 //! What a broker was started with, typed. It never changes while the process runs.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use super::layers::Layers;
@@ -7,6 +8,7 @@ use super::listener::Listener;
 use super::read::Reader;
 use super::rules;
 use super::settings::{Origin, Problem, Settings, StartError, Warning};
+use crate::store::StoreUrl;
 
 /// The static configuration of a broker, checked: each value is within its bounds and fits the others.
 #[derive(Clone, Debug)]
@@ -23,11 +25,18 @@ pub struct BrokerConfig {
     pub cores: CoreList,
     /// Address of metrics and health; `None`: not served.
     pub admin_listener: Option<super::Endpoint>,
-    pub store: Store,
+    /// Of the control thread in a cluster; `None`: any port of the first listener's interface.
+    pub control_listener: Option<super::Endpoint>,
+    pub store: StoreUrl,
+    /// Before every key of a store that has keys.
+    pub store_prefix: String,
+    pub store_lease_ms: u64,
+    pub store_access: StoreAccess,
     pub io_backend: IoBackend,
     pub requests: RequestLimits,
     pub topics: TopicDefaults,
     pub fetch: FetchLimits,
+    pub cluster: ClusterTiming,
     pub groups: GroupLimits,
     pub offsets: OffsetsTopic,
     pub log: LogUpkeep,
@@ -38,6 +47,28 @@ pub struct BrokerConfig {
     settings: Settings,
 }
 
+/// How a store on other machines knows us, and we it. `None`: not configured.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct StoreAccess {
+    pub etcd_ca_file: Option<PathBuf>,
+    pub etcd_certificate_file: Option<PathBuf>,
+    pub etcd_key_file: Option<PathBuf>,
+    /// Name and password.
+    pub etcd_user: Option<(String, String)>,
+    pub zookeeper_user: Option<(String, String)>,
+}
+
+/// Without the passwords.
+impl fmt::Debug for StoreAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreAccess")
+            .field("etcd_ca_file", &self.etcd_ca_file)
+            .field("etcd_certificate_file", &self.etcd_certificate_file)
+            .field("etcd_key_file", &self.etcd_key_file)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Cores that get a thread each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CoreList {
@@ -45,12 +76,6 @@ pub enum CoreList {
     Auto,
     /// These, by their number in the kernel, ascending.
     Listed(Vec<usize>),
-}
-
-/// Where cluster metadata lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Store {
-    Embedded,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +116,18 @@ pub struct TopicDefaults {
 pub struct FetchLimits {
     pub answer_max_bytes: u32,
     pub session_count: u32,
+}
+
+/// When the controller does what nobody asks for, and when it gives brokers up.
+#[derive(Clone, Debug)]
+pub struct ClusterTiming {
+    /// Between two heartbeats of a broker; at least 1.
+    pub heartbeat_interval_ms: u64,
+    /// Without a heartbeat; at least two intervals.
+    pub session_timeout_ms: u64,
+    /// `None`: leaders stay where they are.
+    pub leader_balance_interval_ms: Option<u64>,
+    pub unclean_election_interval_ms: u64,
 }
 
 /// Bounds of classic groups.
@@ -245,7 +282,13 @@ fn read(settings: Settings) -> BrokerConfig {
         admin_listener: reader
             .text("ringlog.admin.listener")
             .and_then(|text| super::Endpoint::parse(&text).ok()),
+        control_listener: reader
+            .text("ringlog.control.listener")
+            .and_then(|text| super::Endpoint::parse(&text).ok()),
         store: store(&reader),
+        store_prefix: reader.text("ringlog.store.prefix").unwrap_or_default(),
+        store_lease_ms: reader.amount("ringlog.store.lease.ms"),
+        store_access: store_access(&reader),
         io_backend: match reader.text("ringlog.io.backend").as_deref() {
             Some("io_uring") => IoBackend::IoUring,
             Some("epoll") => IoBackend::Epoll,
@@ -271,6 +314,16 @@ fn read(settings: Settings) -> BrokerConfig {
         fetch: FetchLimits {
             answer_max_bytes: reader.count("fetch.max.bytes"),
             session_count: reader.count("max.incremental.fetch.session.cache.slots"),
+        },
+        cluster: ClusterTiming {
+            heartbeat_interval_ms: reader.amount("broker.heartbeat.interval.ms"),
+            session_timeout_ms: reader.amount("broker.session.timeout.ms"),
+            leader_balance_interval_ms: {
+                let interval = reader.amount("leader.imbalance.check.interval.seconds");
+                let is_enabled = reader.boolean("auto.leader.rebalance.enable");
+                is_enabled.then(|| interval.saturating_mul(1000))
+            },
+            unclean_election_interval_ms: reader.amount("unclean.leader.election.interval.ms"),
         },
         groups: GroupLimits {
             session_min_ms: reader.count("group.min.session.timeout.ms"),
@@ -325,11 +378,23 @@ fn read(settings: Settings) -> BrokerConfig {
     }
 }
 
-/// The row allows no other store, so whatever is read is this one.
-fn store(reader: &Reader<'_>) -> Store {
-    match reader.text("ringlog.store").as_deref() {
-        Some(_) | None => Store::Embedded,
+fn store_access(reader: &Reader<'_>) -> StoreAccess {
+    let text = |name| reader.text(name).filter(|text| !text.is_empty());
+    let user = |name, password| text(name).map(|name| (name, reader.password(password).unwrap_or_default()));
+    StoreAccess {
+        etcd_ca_file: text("ringlog.etcd.ca.file").map(PathBuf::from),
+        etcd_certificate_file: text("ringlog.etcd.certificate.file").map(PathBuf::from),
+        etcd_key_file: text("ringlog.etcd.key.file").map(PathBuf::from),
+        etcd_user: user("ringlog.etcd.user", "ringlog.etcd.password"),
+        zookeeper_user: user("ringlog.zookeeper.user", "ringlog.zookeeper.password"),
     }
+}
+
+fn store(reader: &Reader<'_>) -> StoreUrl {
+    reader
+        .text("ringlog.store")
+        .and_then(|text| StoreUrl::parse(&text).ok())
+        .unwrap_or(StoreUrl::Embedded)
 }
 
 /// Cores that a list may name: the kernel's own limit on x86 (`NR_CPUS`), so that a range cannot size

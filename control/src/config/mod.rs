@@ -22,6 +22,7 @@ mod bounds;
 mod broker;
 mod broker_dynamic;
 mod describe;
+mod election;
 mod error;
 mod group;
 mod help;
@@ -42,11 +43,12 @@ mod view;
 
 pub use alter::{Change, Resource, Write};
 pub use broker::{
-    BrokerConfig, CoreList, FetchLimits, GroupLimits, IoBackend, JournalLimits, LogUpkeep, OffsetsTopic,
-    Replication, RequestLimits, Store, TopicDefaults,
+    BrokerConfig, ClusterTiming, CoreList, FetchLimits, GroupLimits, IoBackend, JournalLimits, LogUpkeep,
+    OffsetsTopic, Replication, RequestLimits, StoreAccess, TopicDefaults,
 };
 pub use broker_dynamic::BrokerDynamic;
 pub use describe::{ConfigRow, ConfigSource, ConfigSynonym, Detail};
+pub use election::ElectionConfig;
 pub use error::{ConfigError, ConfigErrorKind};
 pub use group::GroupConfig;
 pub use help::{flag_help, help};

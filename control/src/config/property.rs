@@ -267,6 +267,10 @@ impl Property {
         self.bounds(Bounds::EndpointOrNone)
     }
 
+    pub(super) const fn store_url(self) -> Property {
+        self.bounds(Bounds::StoreUrl)
+    }
+
     pub(super) const fn ms(self) -> Property {
         Property {
             unit: Unit::Milliseconds,

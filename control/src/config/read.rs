@@ -44,6 +44,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    pub(super) fn password(&self, name: &'static str) -> Option<String> {
+        match self.value(name) {
+            Some(Value::Password(text)) => Some(text),
+            _ => None,
+        }
+    }
+
     pub(super) fn list(&self, name: &'static str) -> Option<Vec<String>> {
         match self.value(name) {
             Some(Value::List(elements)) => Some(elements),
@@ -132,6 +139,7 @@ pub(super) mod tests {
         let none = Overrides::new();
         let view = ConfigView::new(&broker, &none, &none);
         view.topic(&none);
+        view.election(&none);
         view.group(&none);
         view.dynamic();
         let read = READ.with_borrow(BTreeSet::clone);

@@ -12,6 +12,7 @@ pub(super) fn at_start(broker: &Reader<'_>) -> Vec<ConfigError> {
     errors.extend(listeners(broker).err());
     errors.extend(directories(broker).err());
     errors.extend(requests(broker).err());
+    errors.extend(heartbeats(broker).err());
     errors.extend(while_running(broker).err());
     errors
 }
@@ -179,6 +180,21 @@ fn requests(broker: &Reader<'_>) -> Result<(), ConfigError> {
         "group.max.session.timeout.ms",
     )?;
     at_most(broker, "socket.request.max.bytes", "ringlog.memory.request.bytes")
+}
+
+/// One lost heartbeat is not the end of a broker.
+fn heartbeats(broker: &Reader<'_>) -> Result<(), ConfigError> {
+    let interval_ms = broker.integer("broker.heartbeat.interval.ms").unwrap_or(0);
+    let timeout_ms = broker.integer("broker.session.timeout.ms").unwrap_or(0);
+    require(interval_ms >= 1, || {
+        format!("broker.heartbeat.interval.ms ({interval_ms}) must be at least 1.")
+    })?;
+    require(timeout_ms / 2 >= interval_ms, || {
+        format!(
+            "broker.session.timeout.ms ({timeout_ms}) must be at least twice broker.heartbeat.interval.ms \
+             ({interval_ms})."
+        )
+    })
 }
 
 fn listeners(broker: &Reader<'_>) -> Result<(), ConfigError> {

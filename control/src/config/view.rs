@@ -2,6 +2,7 @@
 
 use super::broker::BrokerConfig;
 use super::broker_dynamic::BrokerDynamic;
+use super::election::ElectionConfig;
 use super::group::GroupConfig;
 use super::layers::{Layers, Overrides};
 use super::property::Owner;
@@ -32,6 +33,11 @@ impl<'a> ConfigView<'a> {
         TopicConfig::read(&Reader::of(Owner::Topic, self.layers, overrides))
     }
 
+    /// The little of [`ConfigView::topic`] that elections need.
+    pub fn election(&self, overrides: &Overrides) -> ElectionConfig {
+        ElectionConfig::read(&Reader::of(Owner::Topic, self.layers, overrides))
+    }
+
     pub fn group(&self, overrides: &Overrides) -> GroupConfig {
         GroupConfig::read(&Reader::of(Owner::Group, self.layers, overrides))
     }
@@ -43,7 +49,9 @@ impl<'a> ConfigView<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{CleanupPolicy, Compression, Durability, Settings, TimestampType};
+    use std::collections::BTreeSet;
+
+    use super::super::{CleanupPolicy, Compression, Durability, Settings, ThrottledReplicas, TimestampType};
     use super::*;
 
     fn overrides(pairs: &[(&str, &str)]) -> Overrides {
@@ -93,6 +101,8 @@ mod tests {
             min_compaction_lag_ms: 0,
             max_compaction_lag_ms: None,
             delete_retention_ms: 86_400_000,
+            leader_throttled: ThrottledReplicas::Some(BTreeSet::new()),
+            follower_throttled: ThrottledReplicas::Some(BTreeSet::new()),
         };
         assert_eq!(topic("", &[]), expected);
     }

@@ -1,23 +1,24 @@
-//! Brokers register, and are trusted with partitions.
+//! Brokers register, are trusted with partitions, and are given up.
 
 use std::collections::BTreeSet;
 
 use super::decider::{Context, Controller, Decision};
-use super::elections;
 use super::error::{ApiError, ErrorCode};
+use super::features;
 use super::producer_ids::check_broker_epoch;
-use super::request::{RegisterBroker, UnfenceBroker};
+use super::request::{PreviousShutdown, RegisterBroker, UnfenceBroker, UnregisterBroker};
 use super::response::{RegisteredBroker, Response};
-use crate::image::ClusterImage;
+use crate::image::{BrokerImage, ClusterImage};
 use crate::record::{
-    BrokerEpoch, BrokerRegistrationChangeRecord, DirectoryId, Record, RegisterBrokerRecord, UuidText,
+    BrokerEpoch, BrokerId, BrokerRegistrationChangeRecord, DirectoryId, Record, RegisterBrokerRecord,
+    UnregisterBrokerRecord, UuidText,
 };
 
 impl Controller {
     /// A new process gets a new epoch and starts fenced; the same process asking again keeps what it has.
     ///
-    /// Whether an older process of the same id is still alive is judged by heartbeats, which a cluster of one does not
-    /// have: there the lock on the data directory keeps a second process out.
+    /// A process that has one of the directories of the registered one is its successor: the lock on the directory proves that
+    /// the other is dead. One that has none of them, while the other is alive, is a second broker of the same id.
     pub(super) fn register_broker(
         &self,
         context: &mut Context<'_>,
@@ -25,11 +26,26 @@ impl Controller {
         image: &ClusterImage,
     ) -> Result<Decision, ApiError> {
         check_registration(&request, image)?;
-        let existing = image.broker(request.broker_id);
+        let (id, now) = (request.broker_id, context.now);
+        let existing = image.broker(id);
+        let predecessor = existing.filter(|broker| broker.incarnation_id != request.incarnation_id);
+        if let Some(predecessor) = predecessor {
+            let is_successor = request
+                .log_dirs
+                .iter()
+                .any(|directory| predecessor.log_dirs.contains(directory));
+            let is_alive = !predecessor.fenced && context.liveness.is_live(now, id);
+            if is_alive && !is_successor || context.liveness.is_superseded(id, request.incarnation_id) {
+                return Err(ApiError::new(
+                    ErrorCode::DUPLICATE_BROKER_REGISTRATION,
+                    "Another broker is registered with that broker id.",
+                ));
+            }
+        }
         let amended = existing.filter(|broker| broker.incarnation_id == request.incarnation_id);
         let broker_epoch = amended.map_or(BrokerEpoch(context.next_offset.0), |broker| broker.epoch);
         let mut records = vec![Record::from(RegisterBrokerRecord {
-            broker_id: request.broker_id,
+            broker_id: id,
             incarnation_id: request.incarnation_id,
             broker_epoch,
             end_points: request.endpoints,
@@ -42,7 +58,14 @@ impl Controller {
         })];
         if amended.is_none() {
             let shutdown = request.previous_shutdown;
-            records.extend(elections::leave(request.broker_id, shutdown, image));
+            records.extend(self.leave(id, shutdown, image));
+            // Died and came back before anybody missed it.
+            let has_failed = shutdown == PreviousShutdown::Unclean;
+            if has_failed && predecessor.is_some_and(|broker| broker.is_active()) {
+                context.liveness.fenced_for_failure(now, id);
+            }
+            let predecessor = predecessor.map(|broker| broker.incarnation_id);
+            context.liveness.registered(id, predecessor);
         }
         Ok(Decision {
             response: Response::RegisterBroker(RegisteredBroker { broker_epoch }),
@@ -52,27 +75,79 @@ impl Controller {
 
     pub(super) fn unfence_broker(
         &self,
+        context: &mut Context<'_>,
         request: &UnfenceBroker,
         image: &ClusterImage,
     ) -> Result<Decision, ApiError> {
-        check_broker_epoch(request.broker_id, request.broker_epoch, image)?;
+        let broker = check_broker_epoch(request.broker_id, request.broker_epoch, image)?;
         let mut records = Vec::new();
-        if image
-            .broker(request.broker_id)
-            .is_some_and(|broker| broker.fenced)
-        {
-            records.push(Record::from(BrokerRegistrationChangeRecord {
-                broker_id: request.broker_id,
-                broker_epoch: request.broker_epoch,
-                fenced: -1,
-                ..BrokerRegistrationChangeRecord::default()
-            }));
-            records.extend(elections::arrive(request.broker_id, image));
+        if broker.fenced {
+            context.liveness.unfenced(context.now, broker.id);
+            records = self.unfence(broker, image);
         }
         Ok(Decision {
             response: Response::UnfenceBroker,
             records,
         })
+    }
+
+    pub(super) fn unregister_broker(
+        &self,
+        context: &mut Context<'_>,
+        request: &UnregisterBroker,
+        image: &ClusterImage,
+    ) -> Result<Decision, ApiError> {
+        let id = request.broker_id;
+        let Some(broker) = image.broker(id) else {
+            return Err(ApiError::new(
+                ErrorCode::BROKER_ID_NOT_REGISTERED,
+                format!("Broker ID {id} is not currently registered"),
+            ));
+        };
+        let mut records = self.forget(id, image);
+        records.push(Record::from(UnregisterBrokerRecord {
+            broker_id: id,
+            broker_epoch: broker.epoch,
+            ..UnregisterBrokerRecord::default()
+        }));
+        context.liveness.unregistered(id);
+        Ok(Decision {
+            response: Response::UnregisterBroker,
+            records,
+        })
+    }
+
+    /// The records by which a broker is trusted.
+    pub(super) fn unfence(&self, broker: &BrokerImage, image: &ClusterImage) -> Vec<Record> {
+        let change = BrokerRegistrationChangeRecord {
+            fenced: -1,
+            ..change_of(broker)
+        };
+        let mut records = vec![Record::from(change)];
+        records.extend(self.arrive(broker.id, image));
+        records
+    }
+
+    /// The records by which brokers are trusted no more.
+    pub(super) fn fence(&self, brokers: &BTreeSet<BrokerId>, image: &ClusterImage) -> Vec<Record> {
+        let mut records = self.withdraw(brokers, image);
+        let registered = brokers.iter().filter_map(|id| image.broker(*id));
+        records.extend(registered.filter(|broker| !broker.fenced).map(|broker| {
+            Record::from(BrokerRegistrationChangeRecord {
+                fenced: 1,
+                ..change_of(broker)
+            })
+        }));
+        records
+    }
+}
+
+/// A change of the broker's registration that changes nothing yet.
+pub(super) fn change_of(broker: &BrokerImage) -> BrokerRegistrationChangeRecord {
+    BrokerRegistrationChangeRecord {
+        broker_id: broker.id,
+        broker_epoch: broker.epoch,
+        ..BrokerRegistrationChangeRecord::default()
     }
 }
 
@@ -111,5 +186,5 @@ fn check_registration(request: &RegisterBroker, image: &ClusterImage) -> Result<
             ));
         }
     }
-    Ok(())
+    features::check_registration(request, image)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::decider::{Controller, Decision};
+use super::decider::{Context, Controller, Decision};
 use super::error::{ApiError, ErrorCode};
 use super::request::{AlterConfigs, IncrementalAlterConfigs, IncrementalOperation};
 use super::response::{AlteredResource, Response};
@@ -15,7 +15,12 @@ use crate::record::{BrokerId, ConfigRecord, Record};
 const VALUE_BYTES_MAX: usize = i16::MAX as usize;
 
 impl Controller {
-    pub(super) fn alter_configs(&self, request: AlterConfigs, image: &ClusterImage) -> Decision {
+    pub(super) fn alter_configs(
+        &self,
+        context: &mut Context<'_>,
+        request: AlterConfigs,
+        image: &ClusterImage,
+    ) -> Result<Decision, ApiError> {
         let keys = request.resources.iter();
         let twice = named_twice(keys.map(|resource| (resource.resource_type, resource.name.as_str())));
         let mut records = Vec::new();
@@ -37,17 +42,19 @@ impl Controller {
         if request.validate_only {
             records.clear();
         }
-        Decision {
+        self.follow_configs(context, image, &mut records)?;
+        Ok(Decision {
             response: Response::AlterConfigs(results),
             records,
-        }
+        })
     }
 
     pub(super) fn incremental_alter_configs(
         &self,
+        context: &mut Context<'_>,
         request: IncrementalAlterConfigs,
         image: &ClusterImage,
-    ) -> Decision {
+    ) -> Result<Decision, ApiError> {
         let keys = request.resources.iter();
         let twice = named_twice(keys.map(|resource| (resource.resource_type, resource.name.as_str())));
         let mut records = Vec::new();
@@ -66,10 +73,37 @@ impl Controller {
         if request.validate_only {
             records.clear();
         }
-        Decision {
+        self.follow_configs(context, image, &mut records)?;
+        Ok(Decision {
             response: Response::IncrementalAlterConfigs(results),
             records,
+        })
+    }
+
+    /// What elections depend on has changed: who is eligible to lead, and whether partitions without leader may have an unclean one.
+    ///
+    /// With a lower `min.insync.replicas` the high watermark goes on where it stood still, and who was eligible falls
+    /// behind (KIP-966).
+    fn follow_configs(
+        &self,
+        context: &mut Context<'_>,
+        image: &ClusterImage,
+        records: &mut Vec<Record>,
+    ) -> Result<(), ApiError> {
+        let sets = |record: &Record, name| matches!(record, Record::Config(config) if config.name == name);
+        if records
+            .iter()
+            .any(|record| sets(record, "unclean.leader.election.enable"))
+        {
+            context.liveness.unclean_elections().hurry(context.now);
         }
+        if records.iter().any(|record| sets(record, "min.insync.replicas")) {
+            let next = image.apply(records.iter());
+            let (next, _) =
+                next.map_err(|error| ApiError::new(ErrorCode::UNKNOWN_SERVER_ERROR, error.to_string()))?;
+            records.extend(self.review_eligible_replicas(&next));
+        }
+        Ok(())
     }
 
     /// Everything but the values: that the resource is named once, may have configs, and exists.
@@ -97,7 +131,7 @@ impl Controller {
             }
             ResourceKind::Broker if name.is_empty() => Resource::BrokerDefault,
             ResourceKind::Broker => {
-                self.check_is_this_broker(name)?;
+                check_is_broker_id(name)?;
                 Resource::Broker
             }
             ResourceKind::Group if name.is_empty() => {
@@ -123,20 +157,15 @@ impl Controller {
         );
         Ok(())
     }
+}
 
-    /// Kafka's brokers take changes of their own configs only.
-    fn check_is_this_broker(&self, name: &str) -> Result<(), ApiError> {
-        let id: i32 = name
-            .parse()
-            .map_err(|_| invalid(format!("Node id must be an integer, but it is: {name}")))?;
-        if id == self.config.node_id {
-            Ok(())
-        } else {
-            Err(invalid(format!(
-                "Unexpected broker id, expected {}, but received {name}",
-                self.config.node_id
-            )))
-        }
+/// Whether there is such a broker is judged after the values. Kafka's brokers take changes of their own configs only, since some
+/// are no business of the controller; here the controller judges them all, also those of a broker that is down.
+fn check_is_broker_id(name: &str) -> Result<(), ApiError> {
+    match name.parse::<i32>() {
+        // Under another spelling it would be set and never be found.
+        Ok(id) if id.to_string() == name => Ok(()),
+        _ => Err(invalid(format!("Node id must be an integer, but it is: {name}"))),
     }
 }
 

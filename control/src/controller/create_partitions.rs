@@ -105,7 +105,7 @@ fn add_partitions(
             })
             .collect::<Result<_, _>>()?,
         None => {
-            let placement = Placement::new(image, (context.random)());
+            let mut placement = Placement::new(image, (context.random)());
             placement.check(replication_factor)?;
             (existing..existing + additional)
                 .map(|number| {

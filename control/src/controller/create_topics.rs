@@ -229,7 +229,7 @@ impl Controller {
                 ));
             }
         };
-        let placement = Placement::new(image, (context.random)());
+        let mut placement = Placement::new(image, (context.random)());
         placement.check(replication_factor)?;
         (0..count)
             .map(|number| {

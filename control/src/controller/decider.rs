@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use engine::types::Offset;
+use reactor::Instant;
 use uuid::Uuid;
 
 use super::error::{ApiError, ErrorCode};
 use super::internal_topics::InternalTopic;
+use super::liveness::Liveness;
 use super::request::Request;
 use super::response::Response;
 use crate::config::{BrokerConfig, ConfigView, Overrides};
@@ -27,6 +29,9 @@ pub struct Context<'a> {
     pub next_offset: Offset,
     /// Source of chance: topic ids, and where placement begins.
     pub random: &'a mut dyn FnMut() -> u64,
+    pub now: Instant,
+    /// Who is alive. What a decision changes in it, it assumes to get into the log; where it does not, time puts it right.
+    pub liveness: &'a mut Liveness,
 }
 
 impl Context<'_> {
@@ -80,30 +85,39 @@ impl Controller {
         request: Request,
         image: &ClusterImage,
     ) -> Result<Decision, ApiError> {
+        // What a broker's coming and going changes is not the fault of a request, and must not be refused.
+        let is_bounded = !matches!(
+            request,
+            Request::RegisterBroker(_)
+                | Request::UnfenceBroker(_)
+                | Request::BrokerHeartbeat(_)
+                | Request::UnregisterBroker(_)
+                | Request::AssignDirectories(_)
+                | Request::AlterPartition(_)
+        );
         let decision = match request {
             Request::CreateTopics(request) => self.create_topics(context, request, image),
             Request::AutoCreateTopics(request) => self.auto_create_topics(context, request, image),
             Request::DeleteTopics(request) => self.delete_topics(request, image),
             Request::CreatePartitions(request) => self.create_partitions(context, request, image),
-            Request::AlterConfigs(request) => Ok(self.alter_configs(request, image)),
-            Request::IncrementalAlterConfigs(request) => Ok(self.incremental_alter_configs(request, image)),
+            Request::AlterConfigs(request) => self.alter_configs(context, request, image),
+            Request::IncrementalAlterConfigs(request) => {
+                self.incremental_alter_configs(context, request, image)
+            }
             Request::AllocateProducerIds(request) => self.allocate_producer_ids(&request, image),
             Request::RegisterBroker(request) => self.register_broker(context, request, image),
-            Request::UnfenceBroker(request) => self.unfence_broker(&request, image),
+            Request::UnfenceBroker(request) => self.unfence_broker(context, &request, image),
             Request::AssignDirectories(request) => self.assign_directories(request, image),
-            Request::BrokerHeartbeat(_)
-            | Request::AlterPartition(_)
-            | Request::ElectLeaders(_)
-            | Request::AlterPartitionReassignments(_)
-            | Request::UnregisterBroker(_)
-            | Request::UpdateFeatures(_) => Err(ApiError::of(ErrorCode::UNKNOWN_SERVER_ERROR)),
+            Request::BrokerHeartbeat(request) => self.broker_heartbeat(context, &request, image),
+            Request::AlterPartition(request) => self.alter_partition(request, image),
+            Request::ElectLeaders(request) => Ok(self.elect_leaders(request, image)),
+            Request::AlterPartitionReassignments(request) => {
+                Ok(self.alter_partition_reassignments(request, image))
+            }
+            Request::UnregisterBroker(request) => self.unregister_broker(context, &request, image),
+            Request::UpdateFeatures(request) => self.update_features(request, image),
         }?;
-        let is_registration = matches!(
-            decision.response,
-            Response::RegisterBroker(_) | Response::UnfenceBroker | Response::AssignDirectories
-        );
-        // What a broker's coming and going changes is not the fault of a request, and must not be refused.
-        if decision.records.len() > RECORDS_PER_REQUEST_MAX && !is_registration {
+        if decision.records.len() > RECORDS_PER_REQUEST_MAX && is_bounded {
             return Err(ApiError::new(
                 ErrorCode::POLICY_VIOLATION,
                 "Unable to perform excessively large batch operation.",

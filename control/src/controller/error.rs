@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::{ConfigError, ConfigErrorKind, Resource};
 
 /// A code of Kafka's protocol; the ones the controller answers with have names.
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ErrorCode(pub i16);
 
 macro_rules! codes {
@@ -32,6 +34,7 @@ codes! {
     REQUEST_TIMED_OUT = 7,
     STALE_CONTROLLER_EPOCH = 11,
     INVALID_TOPIC_EXCEPTION = 17,
+    UNSUPPORTED_VERSION = 35,
     TOPIC_ALREADY_EXISTS = 36,
     INVALID_PARTITIONS = 37,
     INVALID_REPLICATION_FACTOR = 38,
@@ -61,7 +64,7 @@ codes! {
 }
 
 /// Why a request, or one item of it, was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ApiError {
     pub code: ErrorCode,
     /// `None` where Kafka leaves it to the client to know the code's meaning.

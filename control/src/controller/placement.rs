@@ -1,8 +1,14 @@
 //! Which brokers get the replicas of new partitions.
 //!
-//! Striped, as Kafka's placer: brokers in a row that alternates between racks, the first replica moving on by one with
-//! each partition, the others following it. So leaders spread evenly, and so do replicas, over brokers and racks.
-//! Fenced brokers come last and never first: the first replica leads.
+//! As Kafka's striped placer wants it: replicas of a partition on different racks first of all, on unfenced brokers
+//! where a rack has one, and a fenced broker never first: the first replica leads. Where Kafka's takes racks in turn for leaders,
+//! we take brokers: a rack of one broker would lead as much as a rack of ten.
+//!
+//! Brokers stand in a row that alternates between racks. In each round every active broker leads one partition, and the row is
+//! turned by another number of places each round. Without that, brokers and shards, both counted through by the partition's number,
+//! would meet in step: with two brokers of two shards each, every partition of a broker would lie on the same shard. The
+//! numbers of places are the digit sums of the round (Thue and Morse's sequence for two brokers), which are in step with
+//! no number of shards.
 
 use std::collections::BTreeMap;
 
@@ -12,23 +18,50 @@ use crate::image::{BrokerImage, ClusterImage, PartitionImage};
 use crate::record::{BrokerId, PartitionEpoch};
 use engine::types::LeaderEpoch;
 
-/// Brokers in the order they take replicas.
+/// A broker that takes replicas.
+struct Seat {
+    id: BrokerId,
+    /// Number of its rack.
+    rack: usize,
+    is_active: bool,
+    /// Replicas given to it that are not first.
+    follower_count: usize,
+}
+
+/// Brokers in the order they take replicas: first the active ones.
 pub(super) struct Placement {
-    active: Vec<BrokerId>,
-    /// Registered, but fenced or shutting down: they take replicas only when the others are too few.
-    inactive: Vec<BrokerId>,
+    seats: Vec<Seat>,
+    active_count: usize,
     start: usize,
 }
 
 impl Placement {
     /// `start` says which broker leads the first partition; any number will do.
     pub(super) fn new(image: &ClusterImage, start: u64) -> Self {
-        let (active, inactive): (Vec<_>, Vec<_>) =
-            image.brokers().values().partition(|broker| broker.is_active());
+        // Who is about to stop takes nothing new.
+        let usable = image
+            .brokers()
+            .values()
+            .filter(|broker| !broker.in_controlled_shutdown);
+        let mut racks: BTreeMap<&Option<String>, usize> = BTreeMap::new();
+        for broker in usable.clone() {
+            let next = racks.len();
+            racks.entry(&broker.rack).or_insert(next);
+        }
+        let (active, fenced): (Vec<_>, Vec<_>) = usable.partition(|broker| !broker.fenced);
+        let active_count = active.len();
+        let seat = |broker: &BrokerImage| Seat {
+            id: broker.id,
+            rack: racks.get(&broker.rack).copied().unwrap_or(0),
+            is_active: !broker.fenced,
+            follower_count: 0,
+        };
+        let row = alternate_racks(active.into_iter().map(|broker| &**broker));
+        let fenced = alternate_racks(fenced.into_iter().map(|broker| &**broker));
         Placement {
-            start: (start % (active.len().max(1) as u64)) as usize,
-            active: alternate_racks(active.into_iter().map(|broker| &**broker)),
-            inactive: alternate_racks(inactive.into_iter().map(|broker| &**broker)),
+            seats: row.into_iter().chain(fenced).map(seat).collect(),
+            active_count,
+            start: (start % (active_count.max(1) as u64)) as usize,
         }
     }
 
@@ -40,8 +73,8 @@ impl Placement {
                 format!("Unable to replicate the partition {replication_factor} time(s): {reason}"),
             ))
         };
-        let registered = self.active.len() + self.inactive.len();
-        if self.active.is_empty() {
+        let registered = self.seats.len();
+        if self.active_count == 0 {
             refuse("All brokers are currently fenced.")
         } else if replication_factor > registered {
             refuse(&format!(
@@ -54,30 +87,75 @@ impl Placement {
     }
 
     /// Replicas of the `number`th partition, the leader first. Only after [`Placement::check`].
-    pub(super) fn replicas(&self, number: usize, replication_factor: usize) -> Vec<BrokerId> {
-        let turn = |brokers: &[BrokerId], first: usize| {
-            let (before, from) = brokers.split_at(first % brokers.len().max(1));
-            from.iter().chain(before).copied().collect::<Vec<_>>()
+    pub(super) fn replicas(&mut self, number: usize, replication_factor: usize) -> Vec<BrokerId> {
+        let Some(round) = number.checked_div(self.active_count) else {
+            return Vec::new();
         };
-        let mut replicas = turn(&self.active, self.start.wrapping_add(number));
-        replicas.extend(turn(&self.inactive, number));
-        // After each round every leader meets other followers, so that no two brokers share all partitions.
-        if let Some(followers) = replicas.get_mut(1..self.active.len().max(1))
-            && !followers.is_empty()
-        {
-            let shift = number / self.active.len() % followers.len();
-            followers.rotate_left(shift);
+        let turn = digit_sum(round, self.active_count);
+        let leader = (self.start + number + turn) % self.active_count;
+        let mut chosen = vec![leader];
+        while chosen.len() < replication_factor {
+            let Some(next) = self.next_follower(&chosen, round) else {
+                break;
+            };
+            if let Some(seat) = self.seats.get_mut(next) {
+                seat.follower_count += 1;
+            }
+            chosen.push(next);
         }
-        replicas.truncate(replication_factor);
-        replicas
+        let seats = chosen.into_iter().filter_map(|index| self.seats.get(index));
+        seats.map(|seat| seat.id).collect()
+    }
+
+    /// The seat that follows best: in the rack that has the fewest of these, active, with little to follow, and close behind the
+    /// leader in the row - how close, differs by round, so that no two brokers share all their partitions.
+    fn next_follower(&self, chosen: &[usize], round: usize) -> Option<usize> {
+        let leader = chosen.first().copied()?;
+        let in_rack = |rack: usize| {
+            let seats = chosen.iter().filter_map(|index| self.seats.get(*index));
+            seats.filter(|seat| seat.rack == rack).count()
+        };
+        let count = self.seats.len();
+        let distance = |index: usize| {
+            let behind = (index + count - leader - 1) % count;
+            let others = count.saturating_sub(1).max(1);
+            (behind + others - round % others) % others
+        };
+        let free = self
+            .seats
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| !chosen.contains(index));
+        let best = free.min_by_key(|(index, seat)| {
+            (
+                in_rack(seat.rack),
+                !seat.is_active,
+                seat.follower_count,
+                distance(*index),
+            )
+        });
+        best.map(|(index, _)| index)
     }
 }
 
+/// Sum of the digits of `number` in base `base`.
+fn digit_sum(mut number: usize, base: usize) -> usize {
+    if base < 2 {
+        return 0;
+    }
+    let mut sum = 0;
+    while number > 0 {
+        sum += number % base;
+        number /= base;
+    }
+    sum
+}
+
 /// One broker of each rack in turn. Brokers without a rack are a rack together.
-fn alternate_racks<'a>(brokers: impl Iterator<Item = &'a BrokerImage>) -> Vec<BrokerId> {
-    let mut racks: BTreeMap<&Option<String>, Vec<BrokerId>> = BTreeMap::new();
+fn alternate_racks<'a>(brokers: impl Iterator<Item = &'a BrokerImage>) -> Vec<&'a BrokerImage> {
+    let mut racks: BTreeMap<&Option<String>, Vec<&BrokerImage>> = BTreeMap::new();
     for broker in brokers {
-        racks.entry(&broker.rack).or_default().push(broker.id);
+        racks.entry(&broker.rack).or_default().push(broker);
     }
     let longest = racks.values().map(Vec::len).max().unwrap_or(0);
     (0..longest)

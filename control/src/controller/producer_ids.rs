@@ -6,7 +6,7 @@ use super::decider::{Controller, Decision};
 use super::error::{ApiError, ErrorCode};
 use super::request::AllocateProducerIds;
 use super::response::{ProducerIdBlock, Response};
-use crate::image::ClusterImage;
+use crate::image::{BrokerImage, ClusterImage};
 use crate::record::{BrokerEpoch, BrokerId, ProducerIdsRecord};
 
 /// Ids in a block, as in Kafka. A broker that restarts wastes what is left of its block: of 2^63 it can.
@@ -42,14 +42,14 @@ impl Controller {
     }
 }
 
-/// Refuses what an earlier process of the broker asks, or one that never registered (KIP-380).
+/// The broker that asks. Refuses what an earlier process of it asks, or one that never registered (KIP-380).
 pub(super) fn check_broker_epoch(
     id: BrokerId,
     epoch: BrokerEpoch,
     image: &ClusterImage,
-) -> Result<(), ApiError> {
+) -> Result<&BrokerImage, ApiError> {
     let message = match image.broker(id) {
-        Some(broker) if broker.epoch == epoch => return Ok(()),
+        Some(broker) if broker.epoch == epoch => return Ok(broker),
         Some(broker) => format!(
             "Expected broker epoch {}, but got broker epoch {epoch}",
             broker.epoch

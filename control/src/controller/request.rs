@@ -2,14 +2,16 @@
 //! are refused here, not before.
 
 use engine::types::{LeaderEpoch, Offset};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::number;
 use crate::image::LeaderRecovery;
 use crate::record::{
     BrokerEndpoint, BrokerEpoch, BrokerId, DirectoryId, FeatureRange, PartitionEpoch, PartitionId,
 };
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Request {
     CreateTopics(CreateTopics),
     AutoCreateTopics(AutoCreateTopics),
@@ -29,13 +31,13 @@ pub enum Request {
     UpdateFeatures(UpdateFeatures),
 }
 
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct CreateTopics {
     pub topics: Vec<NewTopic>,
     pub validate_only: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct NewTopic {
     pub name: String,
     /// -1: `num.partitions`.
@@ -48,31 +50,31 @@ pub struct NewTopic {
 }
 
 /// Topics that a client's metadata request, or a coordinator, needs. Those that exist are answered as if created.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct AutoCreateTopics {
     pub names: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct DeleteTopics {
     pub topics: Vec<TopicSelector>,
 }
 
 /// A topic by name or by id; which of the two is up to the client, and so is the mistake of giving both or none.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TopicSelector {
     pub name: Option<String>,
     /// The nil id means none.
     pub id: Uuid,
 }
 
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct CreatePartitions {
     pub topics: Vec<NewPartitions>,
     pub validate_only: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct NewPartitions {
     pub name: String,
     /// All partitions of the topic, the existing ones included.
@@ -82,13 +84,13 @@ pub struct NewPartitions {
 }
 
 /// The older form: what is not named goes back to its default.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct AlterConfigs {
     pub resources: Vec<AlterConfigsResource>,
     pub validate_only: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct AlterConfigsResource {
     /// As on the wire; see [`crate::image::ResourceKind`].
     pub resource_type: i8,
@@ -96,20 +98,20 @@ pub struct AlterConfigsResource {
     pub configs: Vec<(String, Option<String>)>,
 }
 
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct IncrementalAlterConfigs {
     pub resources: Vec<IncrementalAlterConfigsResource>,
     pub validate_only: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct IncrementalAlterConfigsResource {
     pub resource_type: i8,
     pub name: String,
     pub operations: Vec<IncrementalOperation>,
 }
 
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct IncrementalOperation {
     pub name: String,
     /// As on the wire: 0 set, 1 delete, 2 append, 3 subtract.
@@ -117,14 +119,14 @@ pub struct IncrementalOperation {
     pub value: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AllocateProducerIds {
     pub broker_id: BrokerId,
     pub broker_epoch: BrokerEpoch,
 }
 
 /// How the broker's last process ended: whether its logs hold everything they held then.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PreviousShutdown {
     Clean,
     /// Or unknown. What its partitions held beyond the last sync may be gone, so they get a new leader epoch, by which
@@ -132,7 +134,7 @@ pub enum PreviousShutdown {
     Unclean,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RegisterBroker {
     pub broker_id: BrokerId,
     pub cluster_id: String,
@@ -146,7 +148,7 @@ pub struct RegisterBroker {
 
 /// A broker tells which of its directories it can use, and which of its partitions lie where (KIP-858: heartbeats and
 /// AssignReplicasToDirs).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AssignDirectories {
     pub broker_id: BrokerId,
     pub broker_epoch: BrokerEpoch,
@@ -156,18 +158,19 @@ pub struct AssignDirectories {
 }
 
 /// A registered broker has caught up and may have partitions.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnfenceBroker {
     pub broker_id: BrokerId,
     pub broker_epoch: BrokerEpoch,
 }
 
 /// A broker is alive (KIP-631). Every `broker.heartbeat.interval.ms`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BrokerHeartbeat {
     pub broker_id: BrokerId,
     pub broker_epoch: BrokerEpoch,
     /// The last offset of the metadata log that all its shards work with.
+    #[serde(with = "number::offset")]
     pub metadata_offset: Offset,
     /// It cannot serve partitions now.
     pub want_fence: bool,
@@ -177,18 +180,19 @@ pub struct BrokerHeartbeat {
 }
 
 /// A leader asks for other in-sync replicas of its partitions: a compare-and-set on the partition epoch (KIP-497).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlterPartition {
     pub broker_id: BrokerId,
     pub broker_epoch: BrokerEpoch,
     pub partitions: Vec<AlterPartitionItem>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AlterPartitionItem {
     pub topic_id: Uuid,
     pub partition: PartitionId,
     /// As the leader knows them.
+    #[serde(with = "number::leader_epoch")]
     pub leader_epoch: LeaderEpoch,
     pub partition_epoch: PartitionEpoch,
     /// Each with the epoch of the registration in which it caught up, so that a rebooted replica does not come back on what its
@@ -197,7 +201,7 @@ pub struct AlterPartitionItem {
     pub leader_recovery: LeaderRecovery,
 }
 
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ElectionType {
     /// The first replica, if it is in sync.
     Preferred,
@@ -205,38 +209,38 @@ pub enum ElectionType {
     Unclean,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ElectLeaders {
     pub election_type: ElectionType,
     /// `None`: all partitions.
     pub partitions: Option<Vec<(String, Vec<PartitionId>)>>,
 }
 
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct AlterPartitionReassignments {
     pub topics: Vec<TopicReassignments>,
     pub allow_replication_factor_change: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct TopicReassignments {
     pub name: String,
     /// Replicas wanted; `None` cancels what is going on.
     pub partitions: Vec<(PartitionId, Option<Vec<BrokerId>>)>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnregisterBroker {
     pub broker_id: BrokerId,
 }
 
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct UpdateFeatures {
     pub updates: Vec<FeatureUpdate>,
     pub validate_only: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct FeatureUpdate {
     pub name: String,
     /// 0 takes the feature away.

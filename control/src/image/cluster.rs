@@ -8,6 +8,7 @@ use rpds::RedBlackTreeMapSync;
 use uuid::Uuid;
 
 use super::kept::KeptRecords;
+use super::replica_index::ReplicaIndex;
 use super::{BrokerImage, ConfigMap, ConfigResource, PartitionImage, TopicImage};
 use crate::record::{BrokerId, ControllerEpoch, PartitionId};
 
@@ -43,6 +44,7 @@ pub struct ClusterImage {
     /// Names that contain '.' or '_', under their form with all dots as underscores.
     pub(super) collisions: RedBlackTreeMapSync<String, Vec<Arc<str>>>,
     pub(super) partition_count: usize,
+    pub(super) replicas: ReplicaIndex,
     pub(super) configs: RedBlackTreeMapSync<ConfigResource, Arc<ConfigMap>>,
     pub(super) features: Arc<BTreeMap<String, i16>>,
     pub(super) brokers: Arc<BTreeMap<BrokerId, Arc<BrokerImage>>>,
@@ -60,6 +62,7 @@ impl ClusterImage {
             topic_ids: RedBlackTreeMapSync::new_sync(),
             collisions: RedBlackTreeMapSync::new_sync(),
             partition_count: 0,
+            replicas: ReplicaIndex::default(),
             configs: RedBlackTreeMapSync::new_sync(),
             features: Arc::default(),
             brokers: Arc::default(),
@@ -121,6 +124,32 @@ impl ClusterImage {
 
     pub fn partition(&self, topic_id: Uuid, partition: PartitionId) -> Option<&Arc<PartitionImage>> {
         self.topics.get(&topic_id)?.partitions.get(&partition)
+    }
+
+    /// The partitions `broker` has a replica of.
+    pub fn partitions_of(
+        &self,
+        broker: BrokerId,
+    ) -> impl Iterator<Item = (&Arc<TopicImage>, PartitionId, &Arc<PartitionImage>)> {
+        let replicas = self.replicas.of_broker(broker);
+        replicas.filter_map(|(topic, id)| self.found(topic, id))
+    }
+
+    /// The partitions nobody leads.
+    pub fn leaderless_partitions(
+        &self,
+    ) -> impl Iterator<Item = (&Arc<TopicImage>, PartitionId, &Arc<PartitionImage>)> {
+        let leaderless = self.replicas.leaderless();
+        leaderless.filter_map(|(topic, id)| self.found(topic, id))
+    }
+
+    fn found(
+        &self,
+        topic: Uuid,
+        id: PartitionId,
+    ) -> Option<(&Arc<TopicImage>, PartitionId, &Arc<PartitionImage>)> {
+        let topic = self.topics.get(&topic)?;
+        Some((topic, id, topic.partitions.get(&id)?))
     }
 
     /// A topic that differs from `name` only in dots for underscores; `name` itself when it exists.

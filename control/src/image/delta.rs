@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{ConfigResource, TopicImage};
+use super::{ClusterImage, ConfigMap, ConfigResource, TopicImage};
 use crate::record::{BrokerId, PartitionId};
 
 /// Changes from one image to a later one. Values are in the later image; what is gone is in here.
@@ -41,6 +41,46 @@ pub struct TopicDelta {
 impl Delta {
     pub fn is_empty(&self) -> bool {
         *self == Delta::default()
+    }
+
+    /// What it takes to come from one image to another that is not made from it: a snapshot. Looks at everything.
+    pub fn between(before: &ClusterImage, after: &ClusterImage) -> Delta {
+        let mut delta = Delta::default();
+        for topic in before.topics().filter(|topic| after.topic(topic.id).is_none()) {
+            delta.topic_deleted(topic.id, topic.clone());
+        }
+        for topic in after.topics() {
+            let known = before.topic(topic.id);
+            if known.is_none() {
+                delta.topic_created(topic.id, &topic.name);
+            }
+            for (id, partition) in &topic.partitions {
+                match known.and_then(|known| known.partitions.get(id)) {
+                    None => delta.partition_added(topic.id, &topic.name, *id),
+                    Some(same) if same == partition => {}
+                    Some(_) => delta.partition_changed(topic.id, &topic.name, *id),
+                }
+            }
+        }
+        let configs = |image: &ClusterImage| -> BTreeMap<ConfigResource, Arc<ConfigMap>> {
+            let configs = image.configs();
+            configs.map(|(resource, map)| (resource.clone(), map.clone())).collect()
+        };
+        let (old, new) = (configs(before), configs(after));
+        let resources = old.keys().chain(new.keys());
+        let changed = resources.filter(|resource| old.get(resource) != new.get(resource));
+        delta.configs.extend(changed.cloned());
+        let ids = before.brokers().keys().chain(after.brokers().keys());
+        delta
+            .brokers
+            .extend(ids.filter(|id| before.broker(**id) != after.broker(**id)));
+        let names = before.features().keys().chain(after.features().keys());
+        let levels = names.filter(|name| before.features().get(*name) != after.features().get(*name));
+        delta.features.extend(levels.cloned());
+        delta.producer_ids = before.next_producer_id() != after.next_producer_id();
+        // What has no image of its own cannot be compared; looking at it again costs little.
+        delta.security = true;
+        delta
     }
 
     /// Topics that are new.

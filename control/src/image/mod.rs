@@ -8,6 +8,7 @@ mod config;
 mod delta;
 mod kept;
 mod replay;
+mod replica_index;
 mod snapshot;
 mod topic;
 mod transaction;

@@ -160,13 +160,14 @@ impl ClusterImage {
             return Err(ApplyError::NegativePartition { name, partition: id });
         }
         let image = Arc::new(PartitionImage::from_record(record));
-        let is_new = topic.partitions.insert(id, image).is_none();
-        if is_new {
+        let before = topic.partitions.insert(id, Arc::clone(&image));
+        if before.is_none() {
             delta.partition_added(record.topic_id, &topic.name, id);
             self.partition_count += 1;
         } else {
             delta.partition_changed(record.topic_id, &topic.name, id);
         }
+        self.replicas.put(record.topic_id, id, before.as_deref(), &image);
         Ok(())
     }
 
@@ -182,8 +183,10 @@ impl ClusterImage {
             let name = Arc::clone(&topic.name);
             return Err(ApplyError::UnknownPartition { name, partition: id });
         };
-        *partition = Arc::new(partition.changed(record));
+        let after = Arc::new(partition.changed(record));
+        let before = std::mem::replace(partition, Arc::clone(&after));
         delta.partition_changed(record.topic_id, &topic.name, id);
+        self.replicas.put(record.topic_id, id, Some(&before), &after);
         Ok(())
     }
 
@@ -200,6 +203,7 @@ impl ClusterImage {
         self.topics.remove_mut(&topic_id);
         self.topic_ids.remove_mut(&topic.name);
         self.partition_count -= topic.partition_count();
+        self.replicas.forget(&topic);
         if let Some(key) = collision_key(&topic.name) {
             let mut names = self.collisions.get(&key).cloned().unwrap_or_default();
             names.retain(|name| *name != topic.name);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::types::LeaderEpoch;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::record::{
@@ -42,7 +43,7 @@ impl TopicImage {
 }
 
 /// Whether the leader's log is the partition's history, or what an unclean election left of it (KIP-704).
-#[derive(Copy, Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum LeaderRecovery {
     #[default]
     Recovered,
@@ -50,14 +51,14 @@ pub enum LeaderRecovery {
 }
 
 impl LeaderRecovery {
-    fn from_wire(state: i8) -> Self {
+    pub(crate) fn from_wire(state: i8) -> Self {
         match state {
             1 => LeaderRecovery::Recovering,
             _ => LeaderRecovery::Recovered,
         }
     }
 
-    fn to_wire(self) -> i8 {
+    pub(crate) fn to_wire(self) -> i8 {
         match self {
             LeaderRecovery::Recovered => 0,
             LeaderRecovery::Recovering => 1,
@@ -124,7 +125,7 @@ impl PartitionImage {
 
     /// The partition after a change. Every change counts the partition epoch up; naming a leader, even the same one,
     /// counts the leader epoch up.
-    pub(super) fn changed(&self, change: &PartitionChangeRecord) -> Self {
+    pub(crate) fn changed(&self, change: &PartitionChangeRecord) -> Self {
         let mut next = self.clone();
         if let Some(replicas) = &change.replicas {
             next.directories = replicas
@@ -162,7 +163,8 @@ impl PartitionImage {
         next
     }
 
-    fn directory_of(&self, replica: BrokerId) -> Option<DirectoryId> {
+    /// Where a replica lies; `None` for a broker that is none.
+    pub(crate) fn directory_of(&self, replica: BrokerId) -> Option<DirectoryId> {
         let position = self.replicas.iter().position(|other| *other == replica)?;
         self.directories.get(position).copied()
     }

@@ -7,6 +7,7 @@ use super::schema::{element, message};
 
 element! {
     /// Where a broker or controller is reached.
+    #[derive(serde::Serialize, serde::Deserialize)]
     BrokerEndpoint {
         /// Name of the listener.
         name: String = String::new();
@@ -19,6 +20,7 @@ element! {
 
 element! {
     /// Levels of a feature that a broker or controller can work at, both ends included.
+    #[derive(serde::Serialize, serde::Deserialize)]
     FeatureRange {
         name: String = String::new();
         min_supported_version: i16 = 0;

@@ -1,236 +1,212 @@
-//! The loop of the controller's thread.
+//! The control thread's main task: follows the metadata log, and leads while this member is the controller.
+//!
+//! ```text
+//!            campaign won                      deposed, or the store says who else it is
+//! following ---------------> taking over -> leading ------------------------------------> following
+//!     |  read, apply, publish                 | decide, append, apply, publish
+//! ```
 
-use std::cell::Cell;
 use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::types::Offset;
-use reactor::oneshot;
+use futures_util::future::{Either, select};
+use reactor::Instant;
 
-use super::inbox::Inbox;
-use super::port::{Call, CallError, ServiceFault};
-use crate::controller::{ApiError, Context, Controller, ErrorCode, Response};
-use crate::image::{ClusterImage, Delta, MetadataPosition};
-use crate::record::ControllerEpoch;
-use crate::store::{AppendError, MetaLog, Plan};
+use super::board::{Board, Suspicion};
+use super::front::Front;
+use super::port::ServiceFault;
+use super::queue::Queue;
+use super::snapshots::Snapshots;
+use super::watch::Watch;
+use crate::image::{ClusterImage, Delta, TransactionAssembler};
+use crate::record::{BrokerId, ControllerEpoch};
+use crate::store::LeadError;
 
-/// A log that is worth a snapshot when the process ends: less is replayed within some ten milliseconds.
-const SNAPSHOT_AT_CLOSE_BYTES: u64 = 1 << 20;
-
-/// Hands images to the shards. Runs on the controller's thread.
+/// Hands images to the shards. Runs on the control thread.
 pub trait Publish: Send + 'static {
     /// Done when every shard works with `image`. `delta` is what changed since the image before.
     fn publish(&mut self, image: Arc<ClusterImage>, delta: Arc<Delta>) -> impl Future<Output = ()>;
 }
 
-/// Holds: `image` is what the log amounts to up to `image.position()`, which is the log's end.
+/// Holds: `image` is what the log amounts to below `next`, but for records of a transaction that is open.
 pub(super) struct Runner<P> {
-    pub(super) controller: Controller,
-    pub(super) log: MetaLog,
-    pub(super) epoch: ControllerEpoch,
+    pub(super) board: Rc<Board>,
+    pub(super) front: Rc<Front>,
+    pub(super) queue: Rc<Queue>,
+    pub(super) watch: Rc<Watch>,
     pub(super) image: ClusterImage,
+    /// Offset of the first record that was not read yet.
+    pub(super) next: Offset,
+    pub(super) assembler: TransactionAssembler,
     pub(super) publish: P,
     pub(super) snapshots: Snapshots,
+    /// The cluster has one broker: nobody sends heartbeats.
+    pub(super) is_alone: bool,
+    /// There are shards to show images to.
+    pub(super) has_shards: bool,
 }
 
-/// A group of calls decided against one image after the other.
-struct Decided {
-    plan: Plan,
-    image: ClusterImage,
-    delta: Delta,
-    answers: Vec<Answer>,
+/// Why this member leads no more.
+pub(super) enum Ended {
+    Stopped,
+    Deposed,
 }
 
-/// An answer that waits for what it says to be true.
-struct Answer {
-    to: oneshot::Sender<Result<Response, CallError>>,
-    result: Result<Response, CallError>,
+/// The member whose place as controller was taken, and why.
+pub(super) type Predecessor = (BrokerId, Suspicion);
+
+type Campaign = Pin<Box<dyn Future<Output = Result<ControllerEpoch, LeadError>>>>;
+
+/// So that those who miss the controller at the same moment do not all ask at the same moment.
+const HOLD_OFF_MAX: Duration = Duration::from_millis(40);
+/// Between two campaigns of this member, doubled while its time as controller is short: two members that cannot reach each
+/// other would take turns else.
+const CAMPAIGN_AGAIN_AFTER: Duration = Duration::from_millis(250);
+const CAMPAIGN_AGAIN_AFTER_MAX: Duration = Duration::from_secs(30);
+const LED_LONG: Duration = Duration::from_secs(20);
+
+/// When this member may try to lead again.
+struct Patience {
+    not_before: Option<Instant>,
+    wait: Duration,
 }
 
-impl Answer {
-    fn send(self) {
-        // The client may have gone; what it asked for is done all the same.
-        let _ = self.to.send(self.result);
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience {
+            not_before: None,
+            wait: CAMPAIGN_AGAIN_AFTER,
+        }
     }
 }
 
-/// Why a group of decisions did not come to be.
-enum CommitError {
-    /// Nothing was written; the next group may succeed.
-    NoSpace(AppendError),
-    Fault(ServiceFault),
+impl Patience {
+    fn tried(&mut self) {
+        self.not_before = Some(reactor::now() + CAMPAIGN_AGAIN_AFTER);
+    }
+
+    fn led(&mut self, time: Duration) {
+        self.wait = if time > LED_LONG {
+            CAMPAIGN_AGAIN_AFTER
+        } else {
+            (self.wait * 2).min(CAMPAIGN_AGAIN_AFTER_MAX)
+        };
+        self.not_before = Some(reactor::now() + self.wait);
+    }
+
+    fn left(&self) -> Duration {
+        self.not_before
+            .map_or(Duration::ZERO, |at| at.saturating_since(reactor::now()))
+    }
 }
 
 impl<P: Publish> Runner<P> {
-    /// Serves the inbox until it is closed or the log fails.
-    pub(super) async fn run(mut self, inbox: &Inbox) -> Result<(), ServiceFault> {
-        while let Some(calls) = inbox.group().await {
-            let Decided {
-                plan,
-                image,
-                delta,
-                answers,
-            } = self.decide(calls);
-            if !plan.is_empty() {
-                match self.commit(&plan, image, delta).await {
-                    Ok(()) => self.snapshots.make_if_due(&self.log, &self.image),
-                    Err(CommitError::NoSpace(error)) => {
-                        tracing::warn!(%error, "a change of the cluster was refused");
-                        fail(answers, &CallError::Refused(no_space(&error)));
-                        continue;
-                    }
-                    Err(CommitError::Fault(fault)) => {
-                        fail(answers, &CallError::Fault(fault.clone()));
-                        return Err(fault);
+    /// Until it is told to stop, or the log fails.
+    pub(super) async fn run(mut self) -> Result<(), ServiceFault> {
+        let mut patience = Patience::default();
+        loop {
+            if self.board.leading().is_none() {
+                match self.follow(&mut patience).await? {
+                    Some((epoch, predecessor)) => self.take_over(epoch, predecessor).await?,
+                    None => break,
+                }
+            }
+            let Some(epoch) = self.board.leading() else { continue };
+            let began = reactor::now();
+            match self.lead(epoch).await? {
+                Ended::Stopped => {
+                    self.board.log.resign(epoch).await;
+                    break;
+                }
+                Ended::Deposed => {
+                    tracing::info!(epoch = epoch.0, "another member is the controller");
+                    patience.led(reactor::now().saturating_since(began));
+                    self.board.set_leading(None);
+                    for call in self.queue.take_all() {
+                        self.front.submit(call);
                     }
                 }
             }
-            answers.into_iter().for_each(Answer::send);
         }
-        self.snapshots.finish(&self.log, &self.image).await;
+        self.snapshots.finish(&self.board.log, &self.image).await;
         Ok(())
     }
 
-    fn decide(&self, calls: Vec<Call>) -> Decided {
-        let mut group = Decided {
-            plan: Plan::default(),
-            image: self.image.clone(),
-            delta: Delta::default(),
-            answers: Vec::with_capacity(calls.len()),
-        };
-        for Call { request, answer } in calls {
-            let mut random = reactor::random_u64;
-            let mut context = Context {
-                next_offset: self
-                    .log
-                    .end_offset()
-                    .saturating_add(group.plan.record_count() as i64),
-                random: &mut random,
-            };
-            let decision = self.controller.decide(&mut context, request, &group.image);
-            let result = decision.and_then(|decision| {
-                if !decision.records.is_empty() {
-                    let (image, delta) = group.image.apply(&decision.records).map_err(misfit)?;
-                    group.plan.push(&decision.records).map_err(too_large)?;
-                    group.image = image;
-                    group.delta.merge(delta);
-                }
-                Ok(decision.response)
-            });
-            group.answers.push(Answer {
-                to: answer,
-                result: result.map_err(CallError::from),
-            });
-        }
-        group
-    }
-
-    async fn commit(&mut self, plan: &Plan, image: ClusterImage, delta: Delta) -> Result<(), CommitError> {
-        let mut last = Offset::NONE;
-        for batch in plan.batches() {
-            last = match self.log.append(self.epoch, batch).await {
-                Ok(appended) => appended.last_offset,
-                Err(error @ AppendError::NoSpace { .. }) if last == Offset::NONE => {
-                    return Err(CommitError::NoSpace(error));
-                }
-                // half of a change is in the log: only a new start knows how to leave it out
-                Err(error) => return Err(CommitError::Fault(error.into())),
-            };
-        }
-        self.image = image.at(MetadataPosition {
-            offset: last,
-            epoch: self.epoch,
-        });
-        let image = Arc::new(self.image.clone());
-        self.publish.publish(image, Arc::new(delta)).await;
-        Ok(())
-    }
-}
-
-/// The decision does not fit the image it was made from: a mistake in the rules. The request is refused, the rest of
-/// the group and the image are as if it had never come.
-fn misfit(error: crate::image::ApplyError) -> ApiError {
-    tracing::error!(%error, "a decision does not fit the image");
-    debug_assert!(false, "a decision does not fit the image: {error}");
-    ApiError::new(ErrorCode::UNKNOWN_SERVER_ERROR, error.to_string())
-}
-
-fn too_large(error: crate::store::RecordTooLarge) -> ApiError {
-    ApiError::new(ErrorCode::POLICY_VIOLATION, error.to_string())
-}
-
-fn no_space(error: &AppendError) -> ApiError {
-    ApiError::new(ErrorCode::KAFKA_STORAGE_ERROR, error.to_string())
-}
-
-fn fail(answers: Vec<Answer>, why: &CallError) {
-    for mut answer in answers {
-        // What was refused, was refused before anything was written.
-        if answer.result.is_ok() {
-            answer.result = Err(why.clone());
-        }
-        answer.send();
-    }
-}
-
-/// When snapshots are due. They are made beside the work, one at a time.
-pub(super) struct Snapshots {
-    /// Log that makes one due.
-    due_bytes: u64,
-    /// After a failure the log has to grow by as much again: a full disk would be tried on every change otherwise.
-    retry_bytes: Rc<Cell<u64>>,
-    running: Option<reactor::Task<()>>,
-}
-
-impl Snapshots {
-    pub(super) fn new(due_bytes: u64) -> Self {
-        Snapshots {
-            due_bytes,
-            retry_bytes: Rc::default(),
-            running: None,
-        }
-    }
-
-    fn make_if_due(&mut self, log: &MetaLog, image: &ClusterImage) {
-        let bytes = log.bytes_since_snapshot();
-        let is_running = self.running.as_ref().is_some_and(|task| !task.is_finished());
-        if bytes >= self.due_bytes.max(self.retry_bytes.get()) && !is_running {
-            self.make(log, image, bytes);
-        }
-    }
-
-    async fn finish(&mut self, log: &MetaLog, image: &ClusterImage) {
-        if let Some(running) = self.running.take() {
-            running.await;
-        }
-        let bytes = log.bytes_since_snapshot();
-        if bytes >= SNAPSHOT_AT_CLOSE_BYTES.min(self.due_bytes) {
-            self.make(log, image, bytes);
-        }
-        if let Some(running) = self.running.take() {
-            running.await;
-        }
-    }
-
-    fn make(&mut self, log: &MetaLog, image: &ClusterImage, bytes: u64) {
-        let (log, image) = (log.clone(), image.clone());
-        let (retry_bytes, due_bytes) = (Rc::clone(&self.retry_bytes), self.due_bytes);
-        self.running = Some(reactor::spawn(async move {
-            match log.write_snapshot(image).await {
-                Ok(id) => {
-                    tracing::info!(
-                        end_offset = id.end_offset.0,
-                        log_bytes = bytes,
-                        "metadata snapshot"
-                    );
-                    retry_bytes.set(0);
-                }
-                Err(error) => {
-                    tracing::error!(%error, "no metadata snapshot; the log goes on without");
-                    retry_bytes.set(bytes.saturating_add(due_bytes));
-                }
+    /// Follows the log until this member has been made the controller (with the member it took over from), or is to stop
+    /// (`None`).
+    async fn follow(
+        &mut self,
+        patience: &mut Patience,
+    ) -> Result<Option<(ControllerEpoch, Option<Predecessor>)>, ServiceFault> {
+        let mut campaign: Option<Campaign> = None;
+        let mut dead = None;
+        loop {
+            let board = self.board.clone();
+            let changed = board.changed().notified();
+            self.catch_up().await?;
+            if board.is_stopping() {
+                return Ok(None);
             }
-        }));
+            if campaign.is_none()
+                && patience.left().is_zero()
+                && let Some(predecessor) = self.reason_to_lead()
+            {
+                patience.tried();
+                dead = board
+                    .suspicion()
+                    .and_then(|known| Some((board.controller()?.controller, known)));
+                campaign = Some(self.campaign(predecessor));
+            }
+            let grown = board.log.wait_past(self.next);
+            let wait = async {
+                match patience.left() {
+                    left if left.is_zero() => std::future::pending().await,
+                    left => reactor::sleep(left).await,
+                }
+            };
+            let something = select(Box::pin(changed), select(Box::pin(grown), Box::pin(wait)));
+            let running = async {
+                match &mut campaign {
+                    Some(campaign) => campaign.await,
+                    None => std::future::pending().await,
+                }
+            };
+            match select(Box::pin(running), something).await {
+                Either::Left((result, _)) => {
+                    campaign = None;
+                    match result {
+                        Ok(epoch) => return Ok(Some((epoch, dead))),
+                        Err(LeadError::Append(error)) => return Err(error.into()),
+                        Err(error) => tracing::info!(%error, "not the controller"),
+                    }
+                }
+                Either::Right((Either::Right((Either::Left((Err(fault), _)), _)), _)) => {
+                    return Err(crate::store::AppendError::Fault(fault).into());
+                }
+                Either::Right(_) => {}
+            }
+        }
+    }
+
+    /// Why this member should try to lead: nobody does, whoever did is believed dead, or was an earlier process of this member.
+    fn reason_to_lead(&self) -> Option<Option<ControllerEpoch>> {
+        match self.board.controller() {
+            None => Some(None),
+            Some(known) if known.controller == self.board.me.id => Some(Some(known.epoch)),
+            Some(known) => self.board.suspicion().map(|_| Some(known.epoch)),
+        }
+    }
+
+    fn campaign(&self, predecessor: Option<ControllerEpoch>) -> Campaign {
+        let log = self.board.log.clone();
+        let hold_off = HOLD_OFF_MAX.mul_f64((reactor::random_u64() % 1000) as f64 / 1000.0);
+        Box::pin(async move {
+            reactor::sleep(hold_off).await;
+            log.lead(predecessor).await
+        })
     }
 }

@@ -1,34 +1,48 @@
-//! Starting and ending the controller's thread.
+//! Starting and ending the control thread.
 
 use std::future::Future;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::types::Offset;
 use reactor::{mailbox, oneshot};
 use thiserror::Error;
 
 use super::admission::{self, AdmissionError};
-use super::inbox::Inbox;
-use super::port::{Call, ControllerPort, ServiceFault};
-use super::replay::{Replayed, abort_transaction, replay};
-use super::runner::{Publish, Runner, Snapshots};
+use super::board::Board;
+use super::figures::Figures;
+use super::front::Front;
+use super::membership::{Membership, Registration};
+use super::peers::{OpenNetwork, Peers};
+use super::port::{Call, CallError, ControllerPort, ServiceFault};
+use super::queue::Queue;
+use super::remote::RemoteCalls;
+use super::replay::{Replayed, replay};
+use super::runner::{Publish, Runner};
+use super::session::Session;
+use super::snapshots::Snapshots;
+use super::watch::Watch;
 use crate::config::BrokerConfig;
 use crate::controller::Controller;
-use crate::image::{ApplyError, ClusterImage, MetadataPosition, TransactionError};
-use crate::record::BrokerId;
-use crate::store::{AppendError, LeadError, Member, MetaLog, OpenError, Opened, ReadError, StoreConfig};
+use crate::image::{ApplyError, ClusterImage, TransactionError};
+use crate::record::{BrokerEpoch, DirectoryId};
+use crate::store::{LeadError, Member, MetaLog, OpenError, Opened, ReadError, StoreConfig};
 
 pub struct ServiceConfig {
     pub broker: Arc<BrokerConfig>,
     pub store: StoreConfig,
-    /// This process.
+    /// This process; its endpoint is that of the control listener, if there is one.
     pub member: Member,
     /// How many shards will make calls; each gets a port.
     pub port_count: usize,
-    /// Of the controller's thread. It has no sockets.
+    /// Of the control thread.
     pub reactor: reactor::Config,
+    /// `None` for a cluster of one broker, which has nobody to talk to.
+    pub network: Option<OpenNetwork>,
+    pub session: Arc<Session>,
+    pub figures: Arc<Figures>,
 }
 
 #[derive(Debug, Error)]
@@ -38,9 +52,9 @@ pub enum StartError {
     #[error("the metadata log: {0}")]
     Read(#[from] ReadError),
     #[error("the metadata log: {0}")]
-    Append(#[from] AppendError),
-    #[error("the metadata log: {0}")]
     Lead(#[from] LeadError),
+    #[error("{0}")]
+    Fault(#[from] ServiceFault),
     #[error("the metadata log has nothing at offset {at} and ends at {end}")]
     Ended { at: Offset, end: Offset },
     #[error("the metadata log does not fit itself: {0}")]
@@ -49,13 +63,15 @@ pub enum StartError {
     Transaction(#[from] TransactionError),
     #[error("the metadata log: {0}")]
     Admission(#[from] AdmissionError),
+    #[error("the control listener: {0}")]
+    Network(io::Error),
     #[error("the controller's thread: {0}")]
     Thread(#[from] io::Error),
     #[error("the controller's thread ended while it started")]
     Died,
 }
 
-/// A controller that has replayed its log and takes calls.
+/// A control thread that knows the cluster and takes calls.
 pub struct Started {
     pub service: ControllerService,
     /// One per shard.
@@ -64,19 +80,20 @@ pub struct Started {
     pub image: Arc<ClusterImage>,
 }
 
-/// Opens the metadata log on a thread of its own, begins a controller epoch and replays the log.
+/// Opens the metadata log on a thread of its own and replays it; the only broker of its cluster begins a controller epoch, too.
 pub async fn start<P: Publish>(config: ServiceConfig, publish: P) -> Result<Started, StartError> {
     let (ports, mailboxes): (Vec<_>, Vec<_>) = (0..config.port_count).map(|_| ControllerPort::new()).unzip();
     let (started, has_started) = reactor::oneshot();
     let (stop, stopped) = reactor::oneshot();
     let (ended, outcome) = reactor::oneshot();
+    let (commands, ordered) = mailbox::channel(COMMANDS);
     let reactor_config = config.reactor.clone();
     let thread = reactor::thread(reactor_config, move || async move {
-        match prepare(&config, publish).await {
-            Ok(runner) => {
-                let image = Arc::new(runner.image.clone());
+        match prepare(config, publish).await {
+            Ok(prepared) => {
+                let image = Arc::new(prepared.runner.image.clone());
                 if started.send(Ok(image)).is_ok() {
-                    let result = serve(runner, mailboxes, stopped).await;
+                    let result = serve(prepared, mailboxes, ordered, stopped).await;
                     let _ = ended.send(result);
                 }
             }
@@ -86,6 +103,7 @@ pub async fn start<P: Publish>(config: ServiceConfig, publish: P) -> Result<Star
     let image = has_started.await.map_err(|_| StartError::Died)??;
     let service = ControllerService {
         stop: Some(stop),
+        commands,
         outcome,
         thread,
     };
@@ -96,84 +114,183 @@ pub async fn start<P: Publish>(config: ServiceConfig, publish: P) -> Result<Star
     })
 }
 
-pub(super) async fn prepare<P: Publish>(config: &ServiceConfig, publish: P) -> Result<Runner<P>, StartError> {
-    let Opened { log, cluster_id } = MetaLog::open(&config.store, &config.member).await?;
-    let node = BrokerId(config.broker.node_id);
+/// Orders of the main thread that may wait.
+const COMMANDS: usize = 16;
+
+/// What the main thread asks of the control thread.
+pub(super) enum Command {
+    Join(Registration, oneshot::Sender<Result<BrokerEpoch, CallError>>),
+    Offline(Vec<DirectoryId>),
+    Leave(Duration, oneshot::Sender<()>),
+}
+
+pub(super) struct Prepared<P> {
+    pub(super) runner: Runner<P>,
+    membership: Rc<Membership>,
+    remote: Option<(Rc<RemoteCalls>, Box<dyn FnOnce(Rc<RemoteCalls>)>)>,
+}
+
+pub(super) async fn prepare<P: Publish>(config: ServiceConfig, publish: P) -> Result<Prepared<P>, StartError> {
+    let is_alone = config.network.is_none();
+    let mut member = config.member;
+    let mut network = None;
+    if let Some(open) = config.network {
+        let opened = open().await.map_err(StartError::Network)?;
+        member.endpoint = opened.endpoint.clone();
+        network = Some(opened);
+    }
+    let Opened { log, cluster_id } = MetaLog::open(&config.store, &member).await?;
     let Replayed {
         image,
-        in_transaction,
+        next,
+        assembler,
     } = replay(&log, &cluster_id).await?;
-    admission::check(node, &log.voters(), &image)?;
-    let epoch = log.lead(None).await?;
-    if in_transaction {
-        abort_transaction(&log, epoch).await?;
+    if is_alone {
+        admission::check(member.id, &log.voters(), &image)?;
     }
-    let mut image = image.at(MetadataPosition {
-        offset: Offset(log.end_offset().0 - 1),
-        epoch,
-    });
+    let timing = &config.broker.cluster;
+    let session_timeout = Duration::from_millis(timing.session_timeout_ms);
+    let heartbeat_every = Duration::from_millis(timing.heartbeat_interval_ms);
     let controller = Controller::new(Arc::clone(&config.broker));
-    let mut bootstrap = controller.bootstrap(&image);
-    if !bootstrap.is_empty()
-        && let Some(formatted) = log.bootstrap_records()?
-    {
-        bootstrap = formatted;
-    }
-    if !bootstrap.is_empty() {
-        let appended = log.append(epoch, &bootstrap).await?;
-        image = image.apply(&bootstrap)?.0.at(MetadataPosition {
-            offset: appended.last_offset,
-            epoch,
-        });
-    }
-    tracing::info!(
-        epoch = epoch.0,
-        offset = image.position().offset.0,
-        topics = image.topic_count(),
-        partitions = image.partition_count(),
-        "metadata replayed"
-    );
-    for (kind, count) in image.kept_without_effect() {
-        tracing::warn!(count, "{kind} are kept, but this version does not act on them");
-    }
-    let snapshots = Snapshots::new(config.broker.metadata_snapshot_bytes);
-    Ok(Runner {
-        controller,
-        log,
-        epoch,
+    let board = Rc::new(Board::new(member, log, image.clone(), config.figures));
+    let queue = Rc::new(Queue::default());
+    let watch = Rc::new(Watch::new(board.clone(), controller, timing));
+    let peers: Option<Rc<dyn Peers>> = network.as_ref().map(|network| network.peers.clone());
+    let front = Rc::new(Front::new(
+        board.clone(),
+        queue.clone(),
+        watch.clone(),
+        peers.clone(),
+    ));
+    let membership = Rc::new(Membership::new(
+        board.clone(),
+        front.clone(),
+        config.session,
+        session_timeout,
+        heartbeat_every,
+    ));
+    let remote = network.zip(peers).map(|(network, peers)| {
+        let calls = RemoteCalls::new(board.clone(), front.clone(), watch.clone(), peers);
+        (Rc::new(calls), network.serve)
+    });
+    let mut runner = Runner {
+        board,
+        front,
+        queue,
+        watch,
         image,
+        next,
+        assembler,
         publish,
-        snapshots,
+        snapshots: Snapshots::new(config.broker.metadata_snapshot_bytes),
+        is_alone,
+        has_shards: false,
+    };
+    if is_alone {
+        // No shard is there to be shown anything yet: what taking over changes is in the image that they begin with.
+        let epoch = runner.board.log.lead(None).await?;
+        runner.take_over(epoch, None).await?;
+    }
+    Ok(Prepared {
+        runner,
+        membership,
+        remote,
     })
 }
 
 pub(super) async fn serve<P: Publish>(
-    runner: Runner<P>,
+    prepared: Prepared<P>,
     mailboxes: Vec<mailbox::Receiver<Call>>,
+    mut ordered: mailbox::Receiver<Command>,
     stopped: oneshot::Receiver<()>,
 ) -> Result<(), ServiceFault> {
-    let inbox = Rc::new(Inbox::default());
+    let Prepared {
+        mut runner,
+        membership,
+        remote,
+    } = prepared;
+    runner.has_shards = true;
     for mailbox in mailboxes {
-        reactor::spawn(Rc::clone(&inbox).fill(mailbox)).detach();
+        reactor::spawn(runner.front.clone().serve(mailbox)).detach();
     }
-    let closing = Rc::clone(&inbox);
+    if let Some((calls, serve)) = remote {
+        serve(calls);
+        let board = runner.board.clone();
+        reactor::spawn(async move { board.follow_controller().await }).detach();
+    }
+    let is_alone = runner.is_alone;
+    reactor::spawn(async move {
+        while let Some(command) = ordered.recv().await {
+            let membership = membership.clone();
+            reactor::spawn(async move {
+                match command {
+                    Command::Join(registration, answer) => {
+                        let joined = match is_alone {
+                            true => membership.join_alone(registration).await,
+                            false => membership.join(registration).await,
+                        };
+                        let _asker_may_be_gone = answer.send(joined);
+                    }
+                    Command::Offline(directories) => membership.set_offline(directories),
+                    Command::Leave(patience, answer) => {
+                        membership.leave(patience).await;
+                        let _asker_may_be_gone = answer.send(());
+                    }
+                }
+            })
+            .detach();
+        }
+    })
+    .detach();
+    let board = runner.board.clone();
     // The sender is dropped to stop us, also when whoever holds it is gone.
     reactor::spawn(async move {
         let _ = stopped.await;
-        closing.close();
+        board.stop();
     })
     .detach();
-    runner.run(&inbox).await
+    runner.run().await
 }
 
-/// The controller's thread. Dropped, it stops the thread without waiting for it.
+/// The control thread. Dropped, it stops the thread without waiting for it.
 pub struct ControllerService {
     stop: Option<oneshot::Sender<()>>,
+    commands: mailbox::Sender<Command>,
     outcome: oneshot::Receiver<Result<(), ServiceFault>>,
     thread: reactor::ThreadHandle,
 }
 
 impl ControllerService {
+    /// Registers the broker and waits until it is trusted with partitions.
+    pub fn join(
+        &mut self,
+        registration: Registration,
+    ) -> impl Future<Output = Result<BrokerEpoch, CallError>> + use<> {
+        let (answer, joined) = reactor::oneshot();
+        let sent = self.commands.try_send(Command::Join(registration, answer));
+        async move {
+            match sent {
+                Ok(()) => joined.await.unwrap_or(Err(CallError::Stopped)),
+                Err(_) => Err(CallError::Busy),
+            }
+        }
+    }
+
+    /// Controlled shutdown: answers when other brokers lead what this one led, or `patience` has ended.
+    pub async fn leave(&mut self, patience: Duration) {
+        let (answer, left) = reactor::oneshot();
+        if self.commands.try_send(Command::Leave(patience, answer)).is_ok() {
+            let _thread_may_be_gone = left.await;
+        }
+    }
+
+    /// Tells the controller, with every heartbeat, which directories cannot be used.
+    pub fn set_offline(&mut self, directories: Vec<DirectoryId>) {
+        if self.commands.try_send(Command::Offline(directories)).is_err() {
+            tracing::warn!("the control thread does not keep up");
+        }
+    }
+
     /// Answers when the thread has ended by itself, which it does only when the metadata log failed: the broker cannot
     /// go on. Pending otherwise; for a `select` beside the broker's work.
     pub fn ended(&mut self) -> impl Future<Output = Result<(), ServiceFault>> {
@@ -186,7 +303,7 @@ impl ControllerService {
         drop(self.stop.take());
         let result = self.outcome.await;
         // It sends its outcome last: there is next to nothing left to wait for.
-        let joined = self.thread.join();
+        let joined = self.thread.ended().await;
         match result {
             Ok(outcome) => outcome.and(joined.map_err(|_| ServiceFault::ThreadLost)),
             Err(_) => Err(ServiceFault::ThreadLost),

@@ -56,6 +56,9 @@ fn config(dir: &Path, port_count: usize, snapshot_bytes: u64) -> ServiceConfig {
             recv_buffer_count: 1,
             ..reactor::Config::default()
         },
+        network: None,
+        session: Arc::default(),
+        figures: Arc::default(),
     }
 }
 
@@ -238,15 +241,16 @@ fn a_failed_log_fails_the_calls_and_ends_the_service() {
     let published = Published::default();
     run(async {
         let config = config(dir.path(), 1, 1 << 30);
-        let runner = start::prepare(&config, published.clone())
-            .await
-            .expect("prepares");
-        let crate::store::MetaLog::Embedded(log) = &runner.log;
+        let prepared = start::prepare(config, published.clone()).await.expect("prepares");
+        let crate::store::MetaLog::Embedded(log) = &prepared.runner.board.log else {
+            panic!("another store");
+        };
         let log = log.clone();
-        let image = runner.image.clone();
+        let image = prepared.runner.image.clone();
+        let (_orders, ordered) = reactor::mailbox::channel(1);
         let (port, mailbox) = ControllerPort::new();
         let (_stop, stopped) = reactor::oneshot();
-        let service = reactor::spawn(start::serve(runner, vec![mailbox], stopped));
+        let service = reactor::spawn(start::serve(prepared, vec![mailbox], ordered, stopped));
         let handle = port.attach();
         join(&handle, &image, 1).await;
         let before = published.count();
@@ -268,15 +272,16 @@ fn a_full_disk_refuses_changes_and_nothing_else() {
     let published = Published::default();
     run(async {
         let config = config(dir.path(), 1, 1 << 30);
-        let runner = start::prepare(&config, published.clone())
-            .await
-            .expect("prepares");
-        let crate::store::MetaLog::Embedded(log) = &runner.log;
+        let prepared = start::prepare(config, published.clone()).await.expect("prepares");
+        let crate::store::MetaLog::Embedded(log) = &prepared.runner.board.log else {
+            panic!("another store");
+        };
         let log = log.clone();
-        let image = runner.image.clone();
+        let image = prepared.runner.image.clone();
+        let (_orders, ordered) = reactor::mailbox::channel(1);
         let (port, mailbox) = ControllerPort::new();
         let (stop, stopped) = reactor::oneshot();
-        let service = reactor::spawn(start::serve(runner, vec![mailbox], stopped));
+        let service = reactor::spawn(start::serve(prepared, vec![mailbox], ordered, stopped));
         let handle = port.attach();
         join(&handle, &image, 1).await;
         let before = published.count();

@@ -7,8 +7,12 @@ use std::sync::Arc;
 use engine::batch::BatchError;
 use engine::types::Offset;
 use thiserror::Error;
+use uuid::Uuid;
 
-use crate::record::{ControllerEpoch, DecodeError};
+use super::kv::StoreError;
+use super::shared::ValueError;
+use crate::config::Endpoint;
+use crate::record::{BrokerId, ControllerEpoch, DecodeError};
 
 /// The store failed while it was being written. Nobody knows what of the last write is durable, and after a failed sync
 /// the kernel forgets the error: the log takes no further writes, and the process must start again to find out.
@@ -45,6 +49,10 @@ pub enum DecodeBatchError {
         "control record {offset} is of type {kind}, which has no place in this log or is newer than this version"
     )]
     UnknownControl { offset: Offset, kind: i16 },
+    #[error("entry {base} has layout {layout:?}, which this version does not know")]
+    Entry { base: Offset, layout: Option<u8> },
+    #[error("entry {base} holds a batch that begins at {found}, or more than one")]
+    EntryOffset { base: Offset, found: Offset },
 }
 
 #[derive(Debug, Error)]
@@ -94,6 +102,46 @@ pub enum OpenError {
         "the metadata log begins at {log_start}, its snapshot ends at {snapshot_end}: records between are missing"
     )]
     Gap { log_start: Offset, snapshot_end: Offset },
+    #[error("the store's key {key}: {what}")]
+    Value { key: String, what: ValueError },
+    #[error(
+        "the store belongs to cluster {found}, this broker's data to cluster {own}: point ringlog.store or ringlog.store.prefix elsewhere"
+    )]
+    OtherCluster { own: String, found: String },
+    #[error(
+        "the store has {key}, but no cluster id of ours: another program's keys? Choose another ringlog.store.prefix"
+    )]
+    ForeignKeys { key: String },
+    #[error(
+        "broker {id} is registered already, by the process at {endpoint} (incarnation {incarnation_id}) with other log directories: \
+         every broker needs a node.id of its own"
+    )]
+    DuplicateBroker {
+        id: BrokerId,
+        incarnation_id: Uuid,
+        endpoint: Endpoint,
+    },
+    #[error(
+        "the store's metadata log ends at {found}, but this broker has seen it reach {own}: the store was restored from a backup, \
+         or lost what it had acknowledged. Going on would forget the changes in between"
+    )]
+    WentBack { own: Offset, found: Offset },
+    #[error(
+        "the store's metadata log is not the one that this broker followed up to {own}: the store was made anew, or its history is another one"
+    )]
+    OtherLog { own: Offset },
+    #[error(
+        "the metadata of this data directory is in another store ({recorded}), but {configured} is configured"
+    )]
+    OtherStore {
+        recorded: String,
+        configured: &'static str,
+    },
+    /// It answers, but not to us.
+    #[error("{0}")]
+    Store(StoreError),
+    #[error("the store's snapshot {name} is not whole: {what}")]
+    SnapshotChunks { name: String, what: String },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -113,6 +161,9 @@ pub enum AppendError {
     NoSpace { bytes: usize },
     #[error("the metadata log has reached the last controller epoch")]
     EpochsExhausted,
+    /// The store knows us, but does not let us write.
+    #[error("{0}")]
+    Denied(String),
     #[error(transparent)]
     Fault(#[from] LogFault),
 }
@@ -122,8 +173,13 @@ pub enum ReadError {
     /// Records from here on are only in the snapshot any more.
     #[error("offset {from} is behind the log, which begins at {log_start}")]
     BehindLog { from: Offset, log_start: Offset },
+    /// The store does not answer now.
+    #[error("the store is not available: {reason}")]
+    Unavailable { reason: String },
     #[error("offset {from} is past the log's end {end}")]
     PastEnd { from: Offset, end: Offset },
+    #[error("offset {offset} is not in the log, which begins before it and ends after it")]
+    Missing { offset: Offset },
     #[error("{operation} of {}: {source}", .path.display())]
     Io {
         operation: &'static str,
@@ -151,4 +207,6 @@ pub enum SnapshotError {
     },
     #[error(transparent)]
     Encode(#[from] AppendError),
+    #[error("the store did not take it: {0}")]
+    Store(String),
 }

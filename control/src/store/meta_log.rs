@@ -18,12 +18,20 @@
 use std::path::PathBuf;
 
 use engine::types::Offset;
+use reactor::disk;
 use thiserror::Error;
 use uuid::Uuid;
 
 use super::batch::LogBatch;
-use super::embedded::EmbeddedMetaLog;
+use super::embedded::{EmbeddedMetaLog, LOG_DIR};
 use super::error::{AppendError, LogFault, OpenError, ReadError, SnapshotError};
+use super::kv::Store;
+#[cfg(feature = "etcd")]
+use super::kv::etcd::{EtcdConfig, EtcdStore};
+use super::kv::memory::MemoryCluster;
+#[cfg(feature = "zookeeper")]
+use super::kv::zookeeper::{ZooKeeperConfig, ZooKeeperStore};
+use super::shared::{self, SharedConfig, StoreMetaLog};
 use crate::config::Endpoint;
 use crate::image::ClusterImage;
 use crate::record::{BrokerId, ControllerEpoch, DirectoryId, Record};
@@ -33,6 +41,18 @@ use crate::record::{BrokerId, ControllerEpoch, DirectoryId, Record};
 pub enum StoreConfig {
     /// On this machine's disk; `dir` is the data directory, the log gets its own below it.
     Embedded { dir: PathBuf },
+    #[cfg(feature = "etcd")]
+    Etcd { etcd: EtcdConfig, shared: SharedConfig },
+    #[cfg(feature = "zookeeper")]
+    ZooKeeper {
+        zookeeper: ZooKeeperConfig,
+        shared: SharedConfig,
+    },
+    /// Of the simulation, and of tests.
+    Memory {
+        cluster: MemoryCluster,
+        shared: SharedConfig,
+    },
 }
 
 /// This process, as the store and the other members of the cluster have to know it.
@@ -118,6 +138,8 @@ pub struct Opened {
 #[derive(Clone)]
 pub enum MetaLog {
     Embedded(EmbeddedMetaLog),
+    /// On a store that the members share.
+    Shared(StoreMetaLog),
 }
 
 impl MetaLog {
@@ -126,19 +148,64 @@ impl MetaLog {
     pub async fn open(config: &StoreConfig, member: &Member) -> Result<Opened, OpenError> {
         match config {
             StoreConfig::Embedded { dir } => {
+                if let Some(recorded) = shared::recorded_store(dir)? {
+                    return Err(OpenError::OtherStore {
+                        recorded,
+                        configured: "embedded",
+                    });
+                }
                 let log = EmbeddedMetaLog::open(dir, member.clone())?;
                 Ok(Opened {
                     log: MetaLog::Embedded(log),
                     cluster_id: member.cluster_id.clone().unwrap_or_default(),
                 })
             }
+            #[cfg(feature = "etcd")]
+            StoreConfig::Etcd { etcd, shared } => {
+                let store = start(EtcdStore::start(etcd.clone()))?;
+                MetaLog::open_shared(Store::Etcd(store), shared, member).await
+            }
+            #[cfg(feature = "zookeeper")]
+            StoreConfig::ZooKeeper { zookeeper, shared } => {
+                let store = start(ZooKeeperStore::start(zookeeper.clone(), shared.lease))?;
+                MetaLog::open_shared(Store::ZooKeeper(store), shared, member).await
+            }
+            StoreConfig::Memory { cluster, shared } => {
+                let store = Store::Memory(cluster.client(member.id.0));
+                MetaLog::open_shared(store, shared, member).await
+            }
         }
+    }
+
+    /// Whether this member keeps the log on its own disk, and so has to make snapshots of it itself; otherwise the
+    /// controller makes them for all.
+    pub fn is_local(&self) -> bool {
+        match self {
+            MetaLog::Embedded(_) => true,
+            MetaLog::Shared(_) => false,
+        }
+    }
+
+    async fn open_shared(store: Store, config: &SharedConfig, member: &Member) -> Result<Opened, OpenError> {
+        let embedded = config.dir.as_ref().map(|dir| dir.join(LOG_DIR));
+        if let Some(path) = embedded.filter(|path| disk::exists(path)) {
+            return Err(OpenError::OtherStore {
+                recorded: path.display().to_string(),
+                configured: store.name(),
+            });
+        }
+        let (log, cluster_id) = StoreMetaLog::open(store, config, member).await?;
+        Ok(Opened {
+            log: MetaLog::Shared(log),
+            cluster_id,
+        })
     }
 
     /// The controller, as far as this member knows.
     pub fn controller(&self) -> Option<Leadership> {
         match self {
             MetaLog::Embedded(log) => log.controller(),
+            MetaLog::Shared(log) => log.controller(),
         }
     }
 
@@ -146,22 +213,25 @@ impl MetaLog {
     pub async fn controller_changed(&self, seen: Option<&Leadership>) -> Option<Leadership> {
         match self {
             MetaLog::Embedded(log) => log.controller_changed(seen).await,
+            MetaLog::Shared(log) => log.controller_changed(seen).await,
         }
     }
 
     /// Makes this member the controller in place of `predecessor`, whom the caller believes dead (`None`: there is none): begins an
     /// epoch and makes that durable. By compare-and-set, so it may be tried on mere suspicion; no lease is waited for. A
     /// quorum begins an election, whose winner may be another member.
-    pub async fn lead(&self, _predecessor: Option<ControllerEpoch>) -> Result<ControllerEpoch, LeadError> {
+    pub async fn lead(&self, predecessor: Option<ControllerEpoch>) -> Result<ControllerEpoch, LeadError> {
         match self {
             MetaLog::Embedded(log) => Ok(log.lead().await?),
+            MetaLog::Shared(log) => log.lead(predecessor).await,
         }
     }
 
     /// Lets another member be the controller: this one stops.
-    pub async fn resign(&self, _epoch: ControllerEpoch) {
+    pub async fn resign(&self, epoch: ControllerEpoch) {
         match self {
             MetaLog::Embedded(_) => {}
+            MetaLog::Shared(log) => log.resign(epoch).await,
         }
     }
 
@@ -170,6 +240,7 @@ impl MetaLog {
     pub async fn append(&self, epoch: ControllerEpoch, batch: &[Record]) -> Result<Appended, AppendError> {
         match self {
             MetaLog::Embedded(log) => log.append(epoch, batch).await,
+            MetaLog::Shared(log) => log.append(epoch, batch).await,
         }
     }
 
@@ -177,6 +248,7 @@ impl MetaLog {
     pub async fn read(&self, from: Offset, max_bytes: usize) -> Result<Vec<LogBatch>, ReadError> {
         match self {
             MetaLog::Embedded(log) => log.read(from, max_bytes),
+            MetaLog::Shared(log) => log.read(from, max_bytes).await,
         }
     }
 
@@ -184,6 +256,7 @@ impl MetaLog {
     pub async fn snapshot(&self) -> Result<Option<Snapshot>, OpenError> {
         match self {
             MetaLog::Embedded(log) => log.snapshot(),
+            MetaLog::Shared(log) => log.snapshot().await,
         }
     }
 
@@ -191,6 +264,7 @@ impl MetaLog {
     pub async fn write_snapshot(&self, image: ClusterImage) -> Result<SnapshotId, SnapshotError> {
         match self {
             MetaLog::Embedded(log) => log.write_snapshot(image).await,
+            MetaLog::Shared(log) => log.write_snapshot(image).await,
         }
     }
 
@@ -198,6 +272,8 @@ impl MetaLog {
     pub fn voters(&self) -> Vec<BrokerId> {
         match self {
             MetaLog::Embedded(log) => log.voters(),
+            // every member may lead
+            MetaLog::Shared(_) => Vec::new(),
         }
     }
 
@@ -205,6 +281,7 @@ impl MetaLog {
     pub fn bootstrap_records(&self) -> Result<Option<Vec<Record>>, OpenError> {
         match self {
             MetaLog::Embedded(log) => log.bootstrap_records(),
+            MetaLog::Shared(_) => Ok(None),
         }
     }
 
@@ -212,6 +289,7 @@ impl MetaLog {
     pub fn bytes_since_snapshot(&self) -> u64 {
         match self {
             MetaLog::Embedded(log) => log.bytes_since_snapshot(),
+            MetaLog::Shared(log) => log.bytes_since_snapshot(),
         }
     }
 
@@ -219,6 +297,7 @@ impl MetaLog {
     pub fn start_offset(&self) -> Offset {
         match self {
             MetaLog::Embedded(log) => log.start_offset(),
+            MetaLog::Shared(log) => log.start_offset(),
         }
     }
 
@@ -226,6 +305,7 @@ impl MetaLog {
     pub fn end_offset(&self) -> Offset {
         match self {
             MetaLog::Embedded(log) => log.end_offset(),
+            MetaLog::Shared(log) => log.end_offset(),
         }
     }
 
@@ -233,6 +313,16 @@ impl MetaLog {
     pub async fn wait_past(&self, offset: Offset) -> Result<Offset, LogFault> {
         match self {
             MetaLog::Embedded(log) => log.wait_past(offset).await,
+            MetaLog::Shared(log) => log.wait_past(offset).await,
         }
     }
+}
+
+#[cfg(any(feature = "etcd", feature = "zookeeper"))]
+fn start<T>(started: std::io::Result<T>) -> Result<T, OpenError> {
+    started.map_err(|source| OpenError::Io {
+        operation: "starting a thread",
+        path: PathBuf::from("the store's client"),
+        source,
+    })
 }

@@ -6,9 +6,12 @@
 mod batch;
 pub mod embedded;
 mod error;
+pub mod kv;
 mod meta_log;
 mod plan;
 mod quorum;
+pub mod shared;
+mod url;
 
 pub use batch::LogBatch;
 pub use error::{AppendError, DecodeBatchError, LogFault, OpenError, ReadError, SnapshotError};
@@ -16,3 +19,4 @@ pub use meta_log::{
     Appended, LeadError, Leadership, Member, MetaLog, Opened, Snapshot, SnapshotId, StoreConfig,
 };
 pub use plan::{BATCH_BYTES_MAX, Plan, RecordTooLarge};
+pub use url::{StoreUrl, StoreUrlError};

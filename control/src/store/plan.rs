@@ -31,6 +31,7 @@ pub struct Plan {
     /// Of the last batch, while it may still take changes.
     last_bytes: usize,
     record_count: usize,
+    bytes: usize,
 }
 
 impl Plan {
@@ -50,6 +51,7 @@ impl Plan {
             sizes.push(bytes);
         }
         let change_bytes: usize = sizes.iter().sum();
+        self.bytes += change_bytes;
         if change_bytes > room {
             self.push_transaction(change, &sizes, room);
             return Ok(());
@@ -93,6 +95,11 @@ impl Plan {
     /// Offsets the plan takes, begin and end records included.
     pub fn record_count(&self) -> usize {
         self.record_count
+    }
+
+    /// Of the changes' records, as they are stored.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub fn is_empty(&self) -> bool {

@@ -187,7 +187,8 @@ impl World {
     }
 
     fn step(&mut self) {
-        self.now += Duration::from_millis(self.below(20) as u64);
+        let pause = self.below(20) as u64;
+        self.now += Duration::from_millis(pause);
         let broker = self.below(BROKERS);
         match self.below(100) {
             0..15 => self.produce(broker),

@@ -39,8 +39,11 @@ fn decoded_and_encoded(key: i16, version: i16, body: &Bytes) -> Option<Bytes> {
         22 => theirs::InitProducerIdRequest, 23 => theirs::OffsetForLeaderEpochRequest,
         32 => theirs::DescribeConfigsRequest, 33 => theirs::AlterConfigsRequest,
         34 => theirs::AlterReplicaLogDirsRequest, 35 => ours::DescribeLogDirsRequest, 37 => theirs::CreatePartitionsRequest,
-        42 => ours::DeleteGroupsRequest, 44 => theirs::IncrementalAlterConfigsRequest,
-        47 => theirs::OffsetDeleteRequest, 60 => theirs::DescribeClusterRequest,
+        42 => ours::DeleteGroupsRequest, 43 => theirs::ElectLeadersRequest,
+        44 => theirs::IncrementalAlterConfigsRequest, 45 => theirs::AlterPartitionReassignmentsRequest,
+        46 => theirs::ListPartitionReassignmentsRequest, 47 => theirs::OffsetDeleteRequest,
+        57 => theirs::UpdateFeaturesRequest, 60 => theirs::DescribeClusterRequest,
+        64 => theirs::UnregisterBrokerRequest,
         61 => theirs::DescribeProducersRequest, 74 => theirs::ListConfigResourcesRequest,
         75 => theirs::DescribeTopicPartitionsRequest,
     }
@@ -187,7 +190,7 @@ fn versions_and_apis_we_do_not_know_are_refused() {
         version: 2,
     };
     assert_eq!(check(0, 2, &[]), Err(unsupported));
-    assert_eq!(apis().count(), 31);
+    assert_eq!(apis().count(), 36);
 }
 
 #[test]

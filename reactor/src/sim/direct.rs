@@ -11,6 +11,7 @@ use crate::{oneshot, sleep, spawn};
 /// A direct write the disk has not answered yet.
 #[derive(Clone, Debug)]
 pub(super) struct InFlight {
+    boot: u64,
     node: NodeId,
     offset: usize,
     bytes: Vec<u8>,
@@ -31,6 +32,7 @@ impl Machine {
         let number = self.next_in_flight;
         self.next_in_flight += 1;
         let write = InFlight {
+            boot: self.boot,
             node,
             offset: offset as usize,
             bytes: bytes.to_vec(),
@@ -60,7 +62,12 @@ impl Machine {
     /// What the machine's end makes of writes in flight.
     pub(super) fn end_in_flight(&mut self, halt: Halt) {
         let mut chance = self.chance.clone();
-        for write in std::mem::take(&mut self.in_flight).into_values() {
+        for (number, write) in std::mem::take(&mut self.in_flight) {
+            if halt == Halt::Kill && write.boot != self.boot {
+                // of another process of a world's host
+                self.in_flight.insert(number, write);
+                continue;
+            }
             let Ok(content) = self.file(write.node) else {
                 continue;
             };

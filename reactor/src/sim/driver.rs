@@ -2,11 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::chance::Chance;
 use super::config::Halt;
 use super::disk::SimDisk;
+use super::net::{Net, ProcessId};
+use super::world::Place;
 use crate::clock::Instant;
 use crate::core;
 use crate::slab::Key;
@@ -15,11 +18,26 @@ pub(crate) struct Driver {
     disk: SimDisk,
     /// Of the program, and of the order its tasks run in; the disk has its own.
     chance: RefCell<Chance>,
+    /// In a world with a network; else the machine is alone.
+    place: Option<Place>,
 }
 
 /// The disk of the simulated machine this thread runs, if it does.
 pub(crate) fn current_disk() -> Option<SimDisk> {
     core::with(|core| core.filling.sim().map(|driver| driver.disk.clone())).flatten()
+}
+
+/// Where in a world this thread is, if it is in one.
+pub(crate) fn current_place() -> Option<Place> {
+    core::with(|core| core.filling.sim()?.place.clone()).flatten()
+}
+
+pub(crate) fn current_net() -> Option<Rc<Net>> {
+    current_place().map(|place| place.net)
+}
+
+pub(crate) fn current_process() -> Option<ProcessId> {
+    current_place().map(|place| place.process)
 }
 
 /// How long a helper thread takes to get to a job, on a simulated machine.
@@ -33,7 +51,23 @@ impl Driver {
         Driver {
             disk,
             chance: RefCell::new(Chance::new(!seed)),
+            place: None,
         }
+    }
+
+    pub(super) fn in_world(disk: SimDisk, seed: u64, place: Place) -> Driver {
+        Driver {
+            place: Some(place),
+            ..Driver::new(disk, seed)
+        }
+    }
+
+    pub(super) fn disk(&self) -> &SimDisk {
+        &self.disk
+    }
+
+    pub(crate) fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
     }
 
     pub(crate) fn now(&self) -> Instant {

@@ -61,12 +61,14 @@ pub(super) struct Machine {
     pub(super) locked: BTreeSet<NodeId>,
     pub(super) in_flight: BTreeMap<u64, InFlight>,
     pub(super) next_in_flight: u64,
-    /// Handles of an earlier run are dead.
+    /// Handles of another run (in a world: of another process than the one that runs now) are dead.
     pub(super) boot: u64,
+    boots: u64,
     pub(super) chance: Chance,
     pub(super) faults: Faults,
     latency: Latency,
     now_ns: u64,
+    wall_offset_ms: i64,
     limit_bytes: Option<u64>,
     /// Operations of this run.
     operations: u64,
@@ -87,10 +89,12 @@ impl Machine {
             in_flight: BTreeMap::new(),
             next_in_flight: 0,
             boot: 0,
+            boots: 0,
             chance: Chance::new(0),
             faults: Faults::default(),
             latency: Latency::default(),
             now_ns: 0,
+            wall_offset_ms: 0,
             limit_bytes: None,
             operations: 0,
             halt_after: None,
@@ -103,19 +107,55 @@ impl Machine {
 
     /// Begins a run.
     pub(super) fn boot(&mut self, config: &SimConfig) {
-        self.boot += 1;
+        self.now_ns += BOOT_NS;
+        self.begin(config);
+    }
+
+    /// The same at once.
+    pub(super) fn begin(&mut self, config: &SimConfig) {
+        self.boots += 1;
+        self.boot = self.boots;
         self.chance = Chance::new(config.seed);
         self.faults = config.faults;
         self.latency = config.latency;
         self.halt_after = config.halt_after;
         self.operations = 0;
         self.halted = None;
-        self.now_ns += BOOT_NS;
         self.trace.is_readable = config.trace;
         self.trace.mix(self.boot);
         let boot = self.boot;
         self.trace
             .line(|| format!("boot {boot} with seed {}", config.seed));
+    }
+
+    /// The process of that boot runs from now on.
+    pub(super) fn enter(&mut self, boot: u64, now_ns: u64) {
+        self.boot = boot;
+        self.advance_to(now_ns);
+    }
+
+    /// Halts the machine instead of the operation that comes after so many more.
+    pub(super) fn halt_after(&mut self, halt: Halt, operations: u64) {
+        let operation = self.operations + operations;
+        self.halt_after = Some(HaltAfter { halt, operation });
+    }
+
+    pub(super) fn set_wall_offset(&mut self, ms: i64) {
+        self.wall_offset_ms = ms;
+    }
+
+    pub(super) fn set_latency(&mut self, latency: Latency) {
+        self.latency = latency;
+    }
+
+    /// Ends the process that runs now. `was_last`: nothing else runs on the machine.
+    pub(super) fn end_process(&mut self, was_last: bool) {
+        if was_last {
+            self.shut_down();
+            return;
+        }
+        self.end_in_flight(Halt::Kill);
+        self.halted = None;
     }
 
     /// Ends a run: a process that ended by itself is to the disk what a killed one is.
@@ -211,7 +251,7 @@ impl Machine {
     }
 
     pub(super) fn wall_ms(&self) -> i64 {
-        WALL_START_MS + (self.now_ns / 1_000_000) as i64
+        WALL_START_MS + (self.now_ns / 1_000_000) as i64 + self.wall_offset_ms
     }
 
     pub(super) fn advance_to(&mut self, ns: u64) {
@@ -239,6 +279,11 @@ impl Machine {
     pub(super) fn spend(&mut self) {
         // the page cache is a hundred times as quick as the disk behind it
         self.now_ns += self.take_latency_ns() / 100;
+    }
+
+    /// The processor is busy for so long.
+    pub(super) fn spend_ns(&mut self, ns: u64) {
+        self.now_ns += ns;
     }
 
     /// Before anything that a handle of `boot` does.

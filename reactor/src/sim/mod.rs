@@ -5,6 +5,8 @@
 //! files and directories live on a [`SimDisk`], which outlives runs: a crash in one run is followed by recovery in the next.
 //! The same seed on an equal disk gives the same run; [`SimDisk::trace_hash`] proves it. The machine has no network.
 //!
+//! [`World`] runs many hosts side by side, each with its disk, processes and threads, and a network between them.
+//!
 //! # The model of the disk
 //!
 //! **Files** have durable bytes, cached bytes (what reads see) and an ordered list of changes between the two: writes and
@@ -42,17 +44,23 @@ mod driver;
 mod file;
 mod machine;
 mod namespace;
+mod net;
 mod run;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod world;
 
 pub use chance::Chance;
 pub use config::{Faults, Halt, HaltAfter, Latency, SimConfig};
 pub use disk::SimDisk;
 pub use machine::Counts;
+pub use net::{HostId, LinkSpeed, NetConfig, NetCounts, ProcessId};
 pub use run::{Outcome, run};
+pub use world::{Ended, Stuck, World, WorldConfig};
 
-pub(crate) use driver::{Driver, current_disk, helper_delay};
+pub(crate) use driver::{Driver, current_disk, current_net, current_place, current_process, helper_delay};
 pub(crate) use file::SimFile;
 pub(crate) use namespace::SimLock;
+pub(crate) use net::{SimEnd, SimListener, SimSocket};
+pub(crate) use world::{SimThread, start_thread};

@@ -1,5 +1,9 @@
 //! What happened, as a number to compare and as lines to read.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 /// Lines kept; older ones go.
 const LINES_MAX: usize = 200_000;
 
@@ -7,7 +11,9 @@ const LINES_MAX: usize = 200_000;
 pub(super) struct Trace {
     hash: u64,
     pub(super) is_readable: bool,
-    lines: std::collections::VecDeque<String>,
+    /// Numbered in the order they were written, over all traces of a world.
+    lines: VecDeque<(u64, String)>,
+    next_line: Arc<AtomicU64>,
 }
 
 impl Default for Trace {
@@ -15,7 +21,8 @@ impl Default for Trace {
         Trace {
             hash: 0xcbf2_9ce4_8422_2325,
             is_readable: false,
-            lines: Default::default(),
+            lines: VecDeque::new(),
+            next_line: Arc::default(),
         }
     }
 }
@@ -49,10 +56,24 @@ impl Trace {
         if self.lines.len() == LINES_MAX {
             self.lines.pop_front();
         }
-        self.lines.push_back(line());
+        let number = self.next_line.fetch_add(1, Ordering::Relaxed);
+        self.lines.push_back((number, line()));
+    }
+
+    /// An empty trace whose lines are numbered together with those of this one.
+    pub(super) fn beside(&self) -> Trace {
+        Trace {
+            is_readable: self.is_readable,
+            next_line: self.next_line.clone(),
+            ..Trace::default()
+        }
     }
 
     pub(super) fn take_lines(&mut self) -> Vec<String> {
+        self.lines.drain(..).map(|(_, line)| line).collect()
+    }
+
+    pub(super) fn take_numbered_lines(&mut self) -> Vec<(u64, String)> {
         self.lines.drain(..).collect()
     }
 }

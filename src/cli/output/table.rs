@@ -30,6 +30,10 @@ impl Table {
         self.rows.is_empty()
     }
 
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     /// An array of objects, keyed by the columns' names.
     pub fn to_json(&self) -> Value {
         let object = |row: &Vec<Value>| {

@@ -1,10 +1,13 @@
 //! `ringlog topic add-partitions`.
 
 use clap::Args;
-use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
-use kafka_protocol::messages::{CreatePartitionsRequest, TopicName};
+use kafka_protocol::messages::create_partitions_request::{
+    CreatePartitionsAssignment, CreatePartitionsTopic,
+};
+use kafka_protocol::messages::{BrokerId, CreatePartitionsRequest, TopicName};
 use serde_json::json;
 
+use crate::cli::arguments::{ReplicaAssignment, parse_replica_assignment};
 use crate::cli::target::Target;
 use crate::cli::{CliError, output};
 use crate::client::{AskError, refused, retry, text};
@@ -16,6 +19,9 @@ pub struct AddPartitions {
     /// How many partitions the topic is to have in all.
     #[arg(value_name = "TOTAL")]
     total: i32,
+    /// Brokers of each additional partition, the preferred leader first: 1:2,2:3 for two partitions.
+    #[arg(long, value_name = "BROKER:BROKER,...", value_parser = parse_replica_assignment)]
+    replica_assignment: Option<ReplicaAssignment>,
     #[command(flatten)]
     target: Target,
 }
@@ -27,7 +33,7 @@ impl AddPartitions {
             let topic = CreatePartitionsTopic::default()
                 .with_name(TopicName(text(&self.topic)))
                 .with_count(self.total)
-                .with_assignments(None);
+                .with_assignments(self.assignments());
             let request = CreatePartitionsRequest::default()
                 .with_topics(vec![topic])
                 .with_timeout_ms(cluster.timeout().as_millis() as i32);
@@ -54,5 +60,14 @@ impl AddPartitions {
             );
             Ok(())
         })
+    }
+
+    fn assignments(&self) -> Option<Vec<CreatePartitionsAssignment>> {
+        let ReplicaAssignment(partitions) = self.replica_assignment.as_ref()?;
+        let assignment = |brokers: &Vec<i32>| {
+            CreatePartitionsAssignment::default()
+                .with_broker_ids(brokers.iter().copied().map(BrokerId).collect())
+        };
+        Some(partitions.iter().map(assignment).collect())
     }
 }

@@ -39,15 +39,24 @@ pub(super) const SECTION: Section = Section {
             .no_effect(reason::SINGLE_NODE)
             .doc("How long a starting broker waits for the controller to accept its registration."),
         int("broker.heartbeat.interval.ms")
-            .default("2000")
+            .default("100")
             .ms()
-            .no_effect(reason::SINGLE_NODE)
-            .doc("Time between two heartbeats of a broker to the controller."),
+            .kafka_default("2000", "a broker that stops is to be noticed within two seconds, not ten")
+            .doc(
+                "Time between two heartbeats of a broker to the controller. They never reach the store, so \
+                 that they cost a small message each; a longer one makes a broker's start and its controlled \
+                 shutdown slower.",
+            ),
         int("broker.session.timeout.ms")
-            .default("9000")
+            .default("1500")
             .ms()
-            .no_effect(reason::SINGLE_NODE)
-            .doc("Time without heartbeats after which the controller fences a broker."),
+            .kafka_default("9000", "the leaders of a broker that hangs are to move within two seconds")
+            .doc(
+                "Time without heartbeats after which the controller fences a broker: its partitions get other \
+                 leaders. A broker whose process is gone is fenced at once. Must be at least twice \
+                 broker.heartbeat.interval.ms. Smaller: a hanging broker stalls its partitions for less time, \
+                 a pause or a lost packet more easily costs a change of leaders.",
+            ),
         boolean("controlled.shutdown.enable")
             .default("true")
             .no_effect(reason::SINGLE_NODE)

@@ -70,21 +70,18 @@ pub(super) const SECTION: Section = Section {
         boolean("auto.leader.rebalance.enable")
             .default("true")
             .high()
-            .no_effect(reason::ONE_REPLICA)
             .doc("Move leaders back to their preferred replicas."),
         long("leader.imbalance.check.interval.seconds")
             .default("300")
             .at_least(1)
             .seconds()
             .high()
-            .no_effect(reason::ONE_REPLICA)
             .doc("How often the balance of leaders is checked."),
         long("unclean.leader.election.interval.ms")
             .default("300000")
             .at_least(1)
             .ms()
             .internal()
-            .no_effect(reason::ONE_REPLICA)
             .doc("How often partitions without a leader are considered for an unclean election."),
         boolean("follower.fetch.last.tiered.offset.enable")
             .default("false")

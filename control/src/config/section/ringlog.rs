@@ -1,6 +1,6 @@
 //! What Kafka has no property for.
 
-use crate::config::property::{Owner, Section, int, long, string};
+use crate::config::property::{Owner, Section, int, long, password, string};
 
 pub(super) const SECTION: Section = Section {
     title: "ringlog",
@@ -24,12 +24,45 @@ pub(super) const SECTION: Section = Section {
             .doc("Address of /metrics, /health and /ready; none: not served. It has no authentication."),
         string("ringlog.store")
             .default("embedded")
-            .one_of(&["embedded"])
+            .store_url()
             .high()
             .flag("--store")
             .doc(
-                "Where cluster metadata lives. embedded: in a log of its own in the first of \
-                 log.dirs.",
+                "Where cluster metadata lives; one store for the life of a cluster. embedded: in a log of its own in the \
+                 first of log.dirs, for a cluster of one broker. etcd://HOST:PORT,HOST:PORT or \
+                 zookeeper://HOST:PORT,HOST:PORT: in that store. quorum://ID@HOST:PORT,ID@HOST:PORT: in the brokers' own \
+                 Raft quorum, whose voters these are.",
+            ),
+        string("ringlog.store.prefix")
+            .default("/ringlog")
+            .doc("Before every key in etcd or ZooKeeper: clusters that share a store have different ones."),
+        int("ringlog.store.lease.ms")
+            .default("10000")
+            .between(2_000, 600_000)
+            .ms()
+            .doc(
+                "How long etcd or ZooKeeper keeps the registration of a broker that is not heard of. Whether a broker is \
+                 alive is judged by broker.session.timeout.ms.",
+            ),
+        string("ringlog.etcd.ca.file").doc(
+            "Certificates (PEM) of those who may sign etcd's certificate. Set: etcd is spoken to over TLS only.",
+        ),
+        string("ringlog.etcd.certificate.file")
+            .doc("This broker's certificate (PEM) for etcd, where etcd asks for one; with ringlog.etcd.key.file."),
+        string("ringlog.etcd.key.file").doc("The key (PEM) of ringlog.etcd.certificate.file."),
+        string("ringlog.etcd.user").doc("Name of etcd's user, where etcd has users; with ringlog.etcd.password."),
+        password("ringlog.etcd.password").doc("Password of ringlog.etcd.user."),
+        string("ringlog.zookeeper.user").doc(
+            "Name of ZooKeeper's scheme digest; with ringlog.zookeeper.password. Set: what the brokers write there can be \
+             read and changed under this name only, so it is set from a cluster's first start on or never.",
+        ),
+        password("ringlog.zookeeper.password").doc("Password of ringlog.zookeeper.user."),
+        string("ringlog.control.listener")
+            .default("none")
+            .endpoint_or_none()
+            .doc(
+                "HOST:PORT at which the brokers of a cluster reach each other's control threads; none: any port of \
+                 the first listener's interface. A quorum listens at its voters' addresses instead.",
             ),
         string("ringlog.io.backend")
             .default("auto")

@@ -208,7 +208,6 @@ pub(super) const SECTION: Section = Section {
         boolean("unclean.leader.election.enable")
             .default("false")
             .synonyms(&[same("unclean.leader.election.enable")])
-            .no_effect(reason::ONE_REPLICA)
             .doc(
                 "Allow a replica that is not in sync to become leader, at the price of acknowledged \
                  records.",

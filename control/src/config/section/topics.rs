@@ -67,7 +67,6 @@ pub(super) const SECTION: Section = Section {
             .default("false")
             .high()
             .cluster_wide()
-            .no_effect(reason::ONE_REPLICA)
             .doc(
                 "Allow a replica that is not in sync to become leader, at the price of acknowledged \
                  records.",

@@ -102,8 +102,15 @@ fn configs_are_refused_in_kafkas_words() {
             4,
             "2",
             retention,
+            ErrorCode::BROKER_ID_NOT_REGISTERED,
+            "No broker with id 2 found.",
+        ),
+        (
+            4,
+            "01",
+            retention,
             ErrorCode::INVALID_REQUEST,
-            "Unexpected broker id, expected 1, but received 2",
+            "Node id must be an integer, but it is: 01",
         ),
         (
             4,

@@ -22,6 +22,7 @@ mod segment;
 mod snapshot;
 
 pub use log::{EmbeddedMetaLog, LOG_DIR};
+pub(super) use snapshot::{decode as decode_snapshot, encode as encode_snapshot};
 
 #[cfg(test)]
 mod tests;

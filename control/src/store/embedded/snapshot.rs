@@ -35,7 +35,7 @@ pub(super) fn is_unfinished(name: &str) -> bool {
 }
 
 /// The bytes of a snapshot file.
-pub(super) fn encode(
+pub(in crate::store) fn encode(
     id: SnapshotId,
     now: Timestamp,
     quorum: &Quorum,
@@ -66,7 +66,11 @@ pub(super) fn encode(
 }
 
 /// Reads a snapshot file, all of it or nothing: a snapshot stands for records that are gone.
-pub(super) fn decode(id: SnapshotId, path: &Path, bytes: &[u8]) -> Result<(Snapshot, Quorum), OpenError> {
+pub(in crate::store) fn decode(
+    id: SnapshotId,
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(Snapshot, Quorum), OpenError> {
     let missing = |what| OpenError::Snapshot {
         path: PathBuf::from(path),
         what,

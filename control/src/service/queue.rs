@@ -1,41 +1,44 @@
-//! Where calls of all shards wait for the controller, in the order they came.
+//! Where calls wait for this broker's controller, in the order they came.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::rc::Rc;
 
-use reactor::mailbox;
 use reactor::sync::Notify;
 
 use super::port::Call;
 
 /// Calls that wait here; when it is full the mailboxes fill, and then callers are refused.
-const INBOX_CALLS: usize = 1024;
+const QUEUE_CALLS: usize = 1024;
 /// Calls decided, made durable and published together. A guess: enough that the sync is shared, few enough that the
 /// first does not wait for the last one's decision.
 const GROUP_CALLS: usize = 256;
 
 #[derive(Default)]
-pub(super) struct Inbox {
+pub(super) struct Queue {
     calls: RefCell<VecDeque<Call>>,
     closed: Cell<bool>,
     changed: Notify,
 }
 
-impl Inbox {
-    /// Moves calls from a shard's mailbox into the inbox, as long as there is room.
-    pub(super) async fn fill(self: Rc<Self>, mut mailbox: mailbox::Receiver<Call>) {
-        while let Some(call) = mailbox.recv().await {
-            loop {
-                let changed = self.changed.notified();
-                if self.calls.borrow().len() < INBOX_CALLS {
-                    break;
-                }
-                changed.await;
+impl Queue {
+    pub(super) fn push(&self, call: Call) {
+        self.calls.borrow_mut().push_back(call);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits until there is room for another call.
+    pub(super) async fn room(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.calls.borrow().len() < QUEUE_CALLS {
+                return;
             }
-            self.calls.borrow_mut().push_back(call);
-            self.changed.notify_waiters();
+            changed.await;
         }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.calls.borrow().len() >= QUEUE_CALLS
     }
 
     /// No group after what waits now.
@@ -44,7 +47,7 @@ impl Inbox {
         self.changed.notify_waiters();
     }
 
-    /// The calls to decide next: all that wait, up to a bound. `None` when the inbox is closed and empty.
+    /// The calls to decide next: all that wait, up to a bound. `None` when the queue is closed and empty.
     pub(super) async fn group(&self) -> Option<Vec<Call>> {
         loop {
             let changed = self.changed.notified();
@@ -63,5 +66,12 @@ impl Inbox {
             }
             changed.await;
         }
+    }
+
+    /// Everything that waits: this broker is not the controller any more.
+    pub(super) fn take_all(&self) -> Vec<Call> {
+        let calls = self.calls.borrow_mut().drain(..).collect();
+        self.changed.notify_waiters();
+        calls
     }
 }
