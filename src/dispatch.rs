@@ -138,7 +138,9 @@ impl Dispatch {
             request.header.api_version,
             request.received,
         );
-        let Some(api) = api::find(key).filter(|api| api.serves(version)) else {
+        let Some(api) = api::find(key)
+            .filter(|api| api.serves(version) && api.is_served_with(&shard.node.config))
+        else {
             shard
                 .metrics
                 .unknown_requests

@@ -17,6 +17,7 @@ mod produce_error;
 mod producer_ids;
 mod publish;
 mod purgatory;
+mod quorum_wire;
 mod registration;
 mod replica;
 pub mod serve;

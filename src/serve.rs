@@ -9,13 +9,14 @@ use std::time::Duration;
 use control::config::{BrokerConfig, CoreList, Endpoint, IoBackend};
 use control::record::{BrokerEpoch, BrokerId, UuidText};
 use control::service::{self, CallError, ControllerPort, Figures, ServiceConfig, ServiceFault, Session};
-use control::store::{Member, StoreConfig};
+use control::store::{Member, StoreConfig, StoreUrl};
 use futures_util::future::{Either, join_all, select, select_all};
 use reactor::{BackendChoice, Listener, ThreadHandle};
 
 use crate::address::{self, ListenError};
 use crate::admin;
 use crate::control_channel;
+use crate::quorum_wire::{Meeting, QuorumApis};
 use crate::log_dirs::{self, Directories, Locked};
 use crate::publish::ShardPublisher;
 use crate::registration;
@@ -88,7 +89,8 @@ pub async fn run(
     let probe = reactor::probe(backend).map_err(ServeError::Backend)?;
     let config = Arc::new(log_dirs::adopt_node_id(config)?);
     let locked = Locked::open(&config, config.store.scheme())?;
-    let store = store::configured(&config, locked.first())?;
+    let meeting = Meeting::new();
+    let store = store::configured(&config, locked.first(), meeting)?;
     let listeners = address::listen(&config).await?;
     let admin_listener = address::listen_admin(&config).await?;
     let cores = cores(&config.cores);
@@ -103,6 +105,11 @@ pub async fn run(
     let figures = Arc::new(Figures::default());
     let network = match &store {
         StoreConfig::Embedded { .. } => None,
+        StoreConfig::Quorum(_) => Some(control_channel::network(
+            control_listener(&config),
+            advertised_host(&config),
+            QuorumApis { meeting },
+        )),
         _ => Some(control_channel::network(
             control_listener(&config),
             advertised_host(&config),
@@ -280,9 +287,15 @@ fn member(config: &BrokerConfig, locked: &Locked) -> Member {
     }
 }
 
-/// Where the control thread listens: where it is told to, or at any port of the interface that the first listener has.
+/// Where the control thread listens: where it is told to, where the voters of a quorum were told that it does, or at any port
+/// of the interface that the first listener has.
 fn control_listener(config: &BrokerConfig) -> Endpoint {
-    config.control_listener.clone().unwrap_or_else(|| Endpoint {
+    let as_voter = match &config.store {
+        StoreUrl::Quorum(voters) => voters.iter().find(|(id, _)| *id == config.node_id.0),
+        StoreUrl::Embedded | StoreUrl::Etcd(_) | StoreUrl::ZooKeeper(_) => None,
+    };
+    let told = config.control_listener.clone();
+    told.or(as_voter.map(|(_, endpoint)| endpoint.clone())).unwrap_or_else(|| Endpoint {
         host: config
             .listeners
             .first()

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use control::config::BrokerConfig;
@@ -9,8 +10,13 @@ use control::config::BrokerConfig;
 use control::store::kv::etcd::{EtcdConfig, EtcdTls};
 #[cfg(feature = "zookeeper")]
 use control::store::kv::zookeeper::ZooKeeperConfig;
+use control::quorum::{ReplicaKey, Timers, Voter, VoterSet};
+use control::record::BrokerId;
+use control::store::kraft::QuorumConfig;
 use control::store::shared::SharedConfig;
 use control::store::{StoreConfig, StoreUrl};
+
+use crate::quorum_wire::{Meeting, WireNetwork};
 
 /// Why no store can be configured.
 #[derive(Debug, thiserror::Error)]
@@ -27,8 +33,12 @@ pub enum StoreConfigError {
     Alone(&'static str, &'static str),
 }
 
-/// `dir` is the first of `log.dirs`.
-pub fn configured(config: &BrokerConfig, dir: &Path) -> Result<StoreConfig, StoreConfigError> {
+/// `dir` is the first of `log.dirs`; `meeting` is where a quorum's replica and the control listener find each other.
+pub fn configured(
+    config: &BrokerConfig,
+    dir: &Path,
+    meeting: Meeting,
+) -> Result<StoreConfig, StoreConfigError> {
     let shared = SharedConfig {
         prefix: config.store_prefix.clone(),
         lease: Duration::from_millis(config.store_lease_ms),
@@ -53,6 +63,16 @@ pub fn configured(config: &BrokerConfig, dir: &Path) -> Result<StoreConfig, Stor
             };
             Ok(StoreConfig::ZooKeeper { zookeeper, shared })
         }
+        StoreUrl::Quorum(voters) => Ok(StoreConfig::Quorum(QuorumConfig {
+            dir: dir.to_owned(),
+            voters: VoterSet::new(voters.iter().map(|(id, endpoint)| Voter {
+                key: ReplicaKey::of(BrokerId(*id)),
+                endpoint: endpoint.clone(),
+            })),
+            timers: Timers::default(),
+            network: Arc::new(WireNetwork { meeting }),
+        })),
+        #[cfg(not(all(feature = "etcd", feature = "zookeeper")))]
         other => Err(StoreConfigError::NotBuilt(other.scheme())),
     }
 }

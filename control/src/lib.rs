@@ -8,6 +8,7 @@ pub mod config;
 pub mod controller;
 pub mod group;
 pub mod image;
+pub mod quorum;
 pub mod record;
 pub mod service;
 pub mod store;

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 
 use super::{cluster, lag};
 use crate::metrics::{Snapshot, render};
-use crate::shard::{Node, Router, Shard, ShardGone, ShardId};
+use crate::shard::{Node, PartitionKey, Router, Shard, ShardGone, ShardId};
 
 /// Why there is nothing to show.
 #[derive(Debug, thiserror::Error)]
@@ -191,15 +191,63 @@ fn connections(shard: &Shard, out: &mut Snapshot) {
     }
 }
 
+/// As the metadata says; of the partitions of this shard that this broker leads.
+fn replication(shard: &Shard, out: &mut Snapshot) {
+    let image = shard.image();
+    let (mut led, mut under_replicated, mut without_leader) = (0, 0, 0);
+    for topic in image.topics() {
+        for (index, partition) in &topic.partitions {
+            let key = PartitionKey {
+                topic_id: topic.id,
+                index: index.0,
+            };
+            let is_ours = partition.replicas.contains(&shard.node.id) && shard.owner(&key) == shard.id();
+            without_leader += u64::from(is_ours && partition.leader.is_none());
+            if is_ours && partition.leader == Some(shard.node.id) {
+                led += 1;
+                under_replicated += u64::from(partition.isr.len() < partition.replicas.len());
+            }
+        }
+    }
+    let under_min_isr = shard
+        .partitions
+        .all_opened()
+        .iter()
+        .filter(|partition| partition.check_in_sync().is_err())
+        .count();
+    let gauges = [
+        ("partitions_led", "Partitions that this broker leads.", led),
+        (
+            "partitions_under_replicated",
+            "Partitions led here of which not all replicas are in sync.",
+            under_replicated,
+        ),
+        (
+            "partitions_under_min_isr",
+            "Partitions in use, led here, with fewer replicas in sync than min.insync.replicas: acks=all is refused.",
+            under_min_isr as u64,
+        ),
+        (
+            "partitions_without_leader",
+            "Partitions with a replica here that nobody leads.",
+            without_leader,
+        ),
+    ];
+    for (name, help, value) in gauges {
+        out.gauge(name, help, &[], value as f64);
+    }
+}
+
 /// Topics that nobody has used since the start and that have no records are left out: there may be very many.
 async fn topics(shard: &Rc<Shard>, out: &mut Snapshot) {
     let partitions = &shard.partitions;
     out.gauge(
         "partitions",
-        "Partitions led by this broker.",
+        "Partitions that this broker has a replica of.",
         &[],
         partitions.count() as f64,
     );
+    replication(shard, out);
     out.gauge(
         "partitions_open",
         "Partitions whose log is open, because they are or were lately used.",

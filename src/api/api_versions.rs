@@ -33,7 +33,8 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let code = judge(&shard, &request, call.version());
     response.error_code = code.code();
     if code.is_ok() {
-        response.api_keys = TABLE.iter().map(|api| served(api)).collect();
+        let served_here = TABLE.iter().filter(|api| api.is_served_with(&shard.node.config));
+        response.api_keys = served_here.map(|api| served(api)).collect();
         if call.version() >= FEATURES_SINCE {
             add_features(&shard.image(), &mut response);
         }

@@ -7,9 +7,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 
+use control::config::BrokerConfig;
+use control::store::StoreUrl;
+
 use crate::dispatch::{Call, Outcome};
 use crate::shard::Shard;
 
+mod add_raft_voter;
 mod alter_configs;
 mod alter_partition_reassignments;
 mod alter_replica_log_dirs;
@@ -29,6 +33,7 @@ mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
+mod describe_quorum;
 mod describe_topic_partitions;
 mod elect_leaders;
 mod fetch;
@@ -49,11 +54,14 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod quorum;
 mod reach;
-mod reply;
+pub mod reply;
+mod remove_raft_voter;
 mod sync_group;
 mod unregister_broker;
 mod update_features;
+mod update_raft_voter;
 
 /// What a handler returns: it owns all it needs, so that the connection may poll it beside others.
 pub type Answer = Pin<Box<dyn Future<Output = Outcome>>>;
@@ -71,6 +79,8 @@ pub struct Api {
     pub max_version: i16,
     /// The lowest version that is answered; below it (Produce 0-2) the connection is closed, as Kafka does.
     pub min_served: i16,
+    /// Served only where the metadata log is kept by a quorum of the brokers.
+    pub needs_quorum: bool,
     pub handler: fn(Rc<Shard>, Call) -> Answer,
 }
 
@@ -88,8 +98,26 @@ impl Api {
             min_version: versions.0,
             max_version: versions.1,
             min_served: versions.0,
+            needs_quorum: false,
             handler,
         }
+    }
+
+    /// An API about the quorum.
+    pub const fn of_quorum(
+        key: i16,
+        name: &'static str,
+        versions: (i16, i16),
+        handler: fn(Rc<Shard>, Call) -> Answer,
+    ) -> Api {
+        let mut api = Api::new(key, name, versions, handler);
+        api.needs_quorum = true;
+        api
+    }
+
+    /// Whether a broker of this configuration serves it.
+    pub fn is_served_with(&self, config: &BrokerConfig) -> bool {
+        !self.needs_quorum || matches!(config.store, StoreUrl::Quorum(_))
     }
 
     pub fn serves(&self, version: i16) -> bool {
@@ -129,12 +157,16 @@ pub static TABLE: &[&Api] = &[
     &alter_partition_reassignments::API,
     &list_partition_reassignments::API,
     &offset_delete::API,
+    &describe_quorum::API,
     &update_features::API,
     &describe_cluster::API,
     &describe_producers::API,
     &unregister_broker::API,
     &list_config_resources::API,
     &describe_topic_partitions::API,
+    &add_raft_voter::API,
+    &remove_raft_voter::API,
+    &update_raft_voter::API,
 ];
 
 /// The row of `key`, if it is served.

@@ -148,7 +148,10 @@ impl Fetcher {
             told: None,
             is_listed: false,
         };
-        self.entries.borrow_mut().insert(key, entry);
+        let before = self.entries.borrow_mut().insert(key, entry);
+        if before.is_some_and(|before| before.told.is_some()) {
+            self.session_count.set(self.session_count.get() - 1);
+        }
         self.list(&key);
         self.wake.notify_one();
     }

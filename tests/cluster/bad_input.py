@@ -60,12 +60,8 @@ def run(t, kind):
             cluster.await_in_sync("kept")
 
         with t.case(f"{kind}: two stores at once"):
-            other = "etcd://127.0.0.1:2379" if kind != "etcd" else "zookeeper://127.0.0.1:2181"
-            voters = f"controller.quorum.voters=4@127.0.0.1:{free_port()}"
-            if kind == "quorum":
-                refused(cluster[1], node_id=4, data_dir=home / "two", store=other, more=["--set", voters], says=["store", "quorum|voters"])
-            else:
-                refused(cluster[1], node_id=4, data_dir=home / "two", more=["--set", voters], says=["store", "quorum|voters"])
+            other = "zookeeper://127.0.0.1:2181" if kind == "etcd" else "etcd://127.0.0.1:2379"
+            refused(cluster[1], node_id=4, data_dir=home / "two", store=f"{cluster.store_url},{other}", says=["ringlog.store", "two stores"])
 
         with t.case(f"{kind}: a data directory of another store"):
             embedded = home / "embedded"

@@ -324,10 +324,12 @@ class Cluster:
         try:
             wait_until(lambda: self.in_sync(*topics, replicas=replicas), "", seconds)
         except AssertionError:
-            said = {node.id: {f"{topic}-{number}": (found.leader, found.isr)
-                              for (topic, number), found in self.metadata(*topics, of=node).partitions.items()}
-                    for node in self.nodes if node.alive and not node.is_paused}
-            raise AssertionError(f"not all replicas in sync after {seconds} s; leader and ISR by broker: {said}") from None
+            asked = next((node for node in self.nodes if node.alive and not node.is_paused), self.nodes[0])
+            partitions = self.metadata(*topics, of=asked).partitions
+            behind = [f"{topic}-{number} leader {found.leader} ISR {found.isr}" for (topic, number), found in sorted(partitions.items())
+                      if found.leader < 0 or len(found.isr) != (replicas or len(self.nodes))]
+            raise AssertionError(f"{len(behind)} of {len(partitions)} partitions not in sync after {seconds} s, says broker {asked.id}: "
+                                 f"{', '.join(behind[:4])}") from None
         return time.monotonic() - began
 
 

@@ -47,7 +47,7 @@ impl Controller {
         let is_alone = image.brokers().len() == 1;
         let mut records = match next {
             Next::Unfenced if broker.fenced => {
-                tracing::info!(broker = broker.id.0, "a broker is unfenced");
+                tracing::debug!(broker = broker.id.0, "to be unfenced");
                 context.liveness.unfenced(now, broker.id);
                 self.unfence(broker, image)
             }
@@ -55,7 +55,7 @@ impl Controller {
             // for each of them.
             Next::MayStop if is_alone => Vec::new(),
             Next::Fenced | Next::MayStop if !broker.fenced => {
-                tracing::info!(broker = broker.id.0, "a broker is fenced at its own wish");
+                tracing::debug!(broker = broker.id.0, "to be fenced at its own wish");
                 context.liveness.fenced_at_will(broker.id);
                 self.fence(&BTreeSet::from([broker.id]), image)
             }

@@ -140,7 +140,12 @@ impl Liveness {
 
     /// This process is the controller from now on. `predecessor`: the broker whose controller it takes over from, and when that was
     /// heard of last; its session does not begin anew.
-    pub fn took_over(&mut self, now: Instant, image: &ClusterImage, predecessor: Option<(BrokerId, Instant)>) {
+    pub fn took_over(
+        &mut self,
+        now: Instant,
+        image: &ClusterImage,
+        predecessor: Option<(BrokerId, Instant)>,
+    ) {
         self.brokers.clear();
         self.last_event = Some(now);
         self.unclean_elections.restart(now);

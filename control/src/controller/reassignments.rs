@@ -136,8 +136,10 @@ fn cancel(
             "Invalid replica assignment: addingReplicas contains all replicas.",
         ));
     };
-    if change.isr.is_empty() && !partition.isr.is_empty() {
-        // Only the added ones are in sync: the others lack records that were acknowledged.
+    let mut complete = partition.isr.iter().chain(&partition.eligible_leader_replicas);
+    let has_complete = complete.clone().next().is_some();
+    if has_complete && !complete.any(is_original) {
+        // Only added ones have everything: the others lack records that were acknowledged.
         if !configs.of(topic).unclean_election {
             return Err(ApiError::new(
                 ErrorCode::INVALID_REPLICA_ASSIGNMENT,

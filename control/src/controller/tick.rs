@@ -31,9 +31,8 @@ impl Controller {
             } else {
                 timer.done_in_part(now);
             }
-            return records;
         }
-        if context.liveness.leader_balance().is_due(now) {
+        if records.is_empty() && context.liveness.leader_balance().is_due(now) {
             let (elections, is_all) = self.elect_preferred_leaders(image);
             if !elections.is_empty() {
                 tracing::info!(

@@ -64,7 +64,9 @@ impl Delta {
         }
         let configs = |image: &ClusterImage| -> BTreeMap<ConfigResource, Arc<ConfigMap>> {
             let configs = image.configs();
-            configs.map(|(resource, map)| (resource.clone(), map.clone())).collect()
+            configs
+                .map(|(resource, map)| (resource.clone(), map.clone()))
+                .collect()
         };
         let (old, new) = (configs(before), configs(after));
         let resources = old.keys().chain(new.keys());

@@ -77,12 +77,36 @@ impl<P: Publish> Runner<P> {
 
     /// Makes `image` what every shard works with.
     pub(super) async fn show(&mut self, image: ClusterImage, delta: Delta) {
+        self.tell_of_brokers(&image, &delta);
         self.image = image.clone();
         let image = Arc::new(image);
         if self.has_shards && !delta.is_empty() {
             self.publish.publish(image.clone(), Arc::new(delta)).await;
         }
         self.board.set_image(image);
+    }
+}
+
+impl<P> Runner<P> {
+    /// Operators ask first who came and who went.
+    fn tell_of_brokers(&self, image: &ClusterImage, delta: &Delta) {
+        if self.is_alone {
+            return;
+        }
+        for id in &delta.brokers {
+            let was_active = self.image.broker(*id).is_some_and(|broker| broker.is_active());
+            match image.broker(*id) {
+                Some(broker) if broker.is_active() && !was_active => {
+                    tracing::info!(broker = id.0, epoch = broker.epoch.0, "a broker has joined");
+                }
+                Some(broker) if !broker.is_active() && was_active => {
+                    let stopping = broker.in_controlled_shutdown;
+                    tracing::info!(broker = id.0, stopping, "a broker has left");
+                }
+                None => tracing::info!(broker = id.0, "a broker is unregistered"),
+                Some(_) => {}
+            }
+        }
     }
 }
 

@@ -25,6 +25,7 @@ use uuid::Uuid;
 use super::batch::LogBatch;
 use super::embedded::{EmbeddedMetaLog, LOG_DIR};
 use super::error::{AppendError, LogFault, OpenError, ReadError, SnapshotError};
+use super::kraft::{QuorumConfig, QuorumMetaLog};
 use super::kv::Store;
 #[cfg(feature = "etcd")]
 use super::kv::etcd::{EtcdConfig, EtcdStore};
@@ -48,6 +49,8 @@ pub enum StoreConfig {
         zookeeper: ZooKeeperConfig,
         shared: SharedConfig,
     },
+    /// The members keep it among themselves.
+    Quorum(QuorumConfig),
     /// Of the simulation, and of tests.
     Memory {
         cluster: MemoryCluster,
@@ -117,7 +120,7 @@ pub struct Appended {
 }
 
 /// Names a snapshot: it holds what all records below `end_offset` amount to, the last of them of `epoch`.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SnapshotId {
     pub end_offset: Offset,
     pub epoch: ControllerEpoch,
@@ -140,6 +143,8 @@ pub enum MetaLog {
     Embedded(EmbeddedMetaLog),
     /// On a store that the members share.
     Shared(StoreMetaLog),
+    /// On a quorum of the members.
+    Quorum(QuorumMetaLog),
 }
 
 impl MetaLog {
@@ -170,6 +175,19 @@ impl MetaLog {
                 let store = start(ZooKeeperStore::start(zookeeper.clone(), shared.lease))?;
                 MetaLog::open_shared(Store::ZooKeeper(store), shared, member).await
             }
+            StoreConfig::Quorum(config) => {
+                if let Some(recorded) = shared::recorded_store(&config.dir)? {
+                    return Err(OpenError::OtherStore {
+                        recorded,
+                        configured: "quorum",
+                    });
+                }
+                let (log, cluster_id) = QuorumMetaLog::open(config, member)?;
+                Ok(Opened {
+                    log: MetaLog::Quorum(log),
+                    cluster_id,
+                })
+            }
             StoreConfig::Memory { cluster, shared } => {
                 let store = Store::Memory(cluster.client(member.id.0));
                 MetaLog::open_shared(store, shared, member).await
@@ -181,7 +199,7 @@ impl MetaLog {
     /// controller makes them for all.
     pub fn is_local(&self) -> bool {
         match self {
-            MetaLog::Embedded(_) => true,
+            MetaLog::Embedded(_) | MetaLog::Quorum(_) => true,
             MetaLog::Shared(_) => false,
         }
     }
@@ -206,6 +224,7 @@ impl MetaLog {
         match self {
             MetaLog::Embedded(log) => log.controller(),
             MetaLog::Shared(log) => log.controller(),
+            MetaLog::Quorum(log) => log.controller(),
         }
     }
 
@@ -214,6 +233,7 @@ impl MetaLog {
         match self {
             MetaLog::Embedded(log) => log.controller_changed(seen).await,
             MetaLog::Shared(log) => log.controller_changed(seen).await,
+            MetaLog::Quorum(log) => log.controller_changed(seen).await,
         }
     }
 
@@ -224,6 +244,7 @@ impl MetaLog {
         match self {
             MetaLog::Embedded(log) => Ok(log.lead().await?),
             MetaLog::Shared(log) => log.lead(predecessor).await,
+            MetaLog::Quorum(log) => log.lead(predecessor).await,
         }
     }
 
@@ -232,6 +253,7 @@ impl MetaLog {
         match self {
             MetaLog::Embedded(_) => {}
             MetaLog::Shared(log) => log.resign(epoch).await,
+            MetaLog::Quorum(log) => log.resign(epoch).await,
         }
     }
 
@@ -241,6 +263,7 @@ impl MetaLog {
         match self {
             MetaLog::Embedded(log) => log.append(epoch, batch).await,
             MetaLog::Shared(log) => log.append(epoch, batch).await,
+            MetaLog::Quorum(log) => log.append(epoch, batch).await,
         }
     }
 
@@ -249,6 +272,7 @@ impl MetaLog {
         match self {
             MetaLog::Embedded(log) => log.read(from, max_bytes),
             MetaLog::Shared(log) => log.read(from, max_bytes).await,
+            MetaLog::Quorum(log) => log.read(from, max_bytes),
         }
     }
 
@@ -257,6 +281,7 @@ impl MetaLog {
         match self {
             MetaLog::Embedded(log) => log.snapshot(),
             MetaLog::Shared(log) => log.snapshot().await,
+            MetaLog::Quorum(log) => log.snapshot(),
         }
     }
 
@@ -265,6 +290,7 @@ impl MetaLog {
         match self {
             MetaLog::Embedded(log) => log.write_snapshot(image).await,
             MetaLog::Shared(log) => log.write_snapshot(image).await,
+            MetaLog::Quorum(log) => log.write_snapshot(image).await,
         }
     }
 
@@ -274,6 +300,7 @@ impl MetaLog {
             MetaLog::Embedded(log) => log.voters(),
             // every member may lead
             MetaLog::Shared(_) => Vec::new(),
+            MetaLog::Quorum(log) => log.voters(),
         }
     }
 
@@ -282,6 +309,7 @@ impl MetaLog {
         match self {
             MetaLog::Embedded(log) => log.bootstrap_records(),
             MetaLog::Shared(_) => Ok(None),
+            MetaLog::Quorum(log) => log.bootstrap_records(),
         }
     }
 
@@ -290,6 +318,7 @@ impl MetaLog {
         match self {
             MetaLog::Embedded(log) => log.bytes_since_snapshot(),
             MetaLog::Shared(log) => log.bytes_since_snapshot(),
+            MetaLog::Quorum(log) => log.bytes_since_snapshot(),
         }
     }
 
@@ -298,6 +327,7 @@ impl MetaLog {
         match self {
             MetaLog::Embedded(log) => log.start_offset(),
             MetaLog::Shared(log) => log.start_offset(),
+            MetaLog::Quorum(log) => log.start_offset(),
         }
     }
 
@@ -306,6 +336,7 @@ impl MetaLog {
         match self {
             MetaLog::Embedded(log) => log.end_offset(),
             MetaLog::Shared(log) => log.end_offset(),
+            MetaLog::Quorum(log) => log.end_offset(),
         }
     }
 
@@ -314,6 +345,7 @@ impl MetaLog {
         match self {
             MetaLog::Embedded(log) => log.wait_past(offset).await,
             MetaLog::Shared(log) => log.wait_past(offset).await,
+            MetaLog::Quorum(log) => log.wait_past(offset).await,
         }
     }
 }

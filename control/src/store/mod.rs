@@ -6,6 +6,7 @@
 mod batch;
 pub mod embedded;
 mod error;
+pub mod kraft;
 pub mod kv;
 mod meta_log;
 mod plan;

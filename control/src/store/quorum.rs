@@ -30,6 +30,11 @@ impl Quorum {
         &self.voters
     }
 
+    /// The voters' record, as it was written.
+    pub(super) fn kraft_voters(&self) -> Option<&[u8]> {
+        self.kraft_voters.as_deref()
+    }
+
     /// What a snapshot has to repeat, in Kafka's order.
     pub(super) fn to_controls(&self) -> Vec<Control> {
         let version = self.kraft_version.iter().cloned().map(Control::KraftVersion);

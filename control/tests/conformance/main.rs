@@ -12,6 +12,7 @@ mod embedded;
 mod etcd;
 mod memory;
 mod place;
+mod quorum;
 mod server;
 mod suite;
 #[cfg(feature = "zookeeper")]

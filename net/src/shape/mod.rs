@@ -14,6 +14,7 @@ mod configs;
 mod data;
 mod field;
 mod groups;
+mod quorum;
 mod topics;
 mod walk;
 
@@ -32,10 +33,11 @@ pub fn apis() -> impl Iterator<Item = &'static Api> {
     APIS.iter().flat_map(|family| family.iter())
 }
 
-const APIS: [&[Api]; 5] = [
+const APIS: [&[Api]; 6] = [
     data::APIS,
     groups::APIS,
     topics::APIS,
     configs::APIS,
     cluster::APIS,
+    quorum::APIS,
 ];

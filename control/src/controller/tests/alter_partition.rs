@@ -69,7 +69,12 @@ fn what_does_not_fit_is_refused_with_kafkas_codes() {
             |_, item| item.new_isr.push((BrokerId(1), BrokerEpoch(-1))),
             ErrorCode::INVALID_REQUEST,
         ),
-        (|_, item| drop(item.new_isr.remove(0)), ErrorCode::INVALID_REQUEST),
+        (
+            |_, item| {
+                item.new_isr.remove(0);
+            },
+            ErrorCode::INVALID_REQUEST,
+        ),
         (|_, item| item.new_isr.clear(), ErrorCode::INVALID_REQUEST),
         (
             |_, item| item.leader_recovery = LeaderRecovery::Recovering,
@@ -86,7 +91,7 @@ fn what_does_not_fit_is_refused_with_kafkas_codes() {
             |_, item| item.new_isr.push((BrokerId(3), BrokerEpoch(-1))),
             ErrorCode::INELIGIBLE_REPLICA,
         ),
-        (|_, item| item.new_isr[1].1.0 -= 1, ErrorCode::INELIGIBLE_REPLICA),
+        (|_, item| item.new_isr[1].1.0 += 1, ErrorCode::INELIGIBLE_REPLICA),
     ];
     for (number, (edit, code)) in cases.into_iter().enumerate() {
         let mut request = good.clone();

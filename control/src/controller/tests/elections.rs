@@ -1,6 +1,7 @@
 //! Elections that an operator asks for, that a config allows, and that time brings.
 
 use super::*;
+use crate::store::Plan;
 
 fn elect(
     cluster: &mut Cluster,
@@ -152,9 +153,9 @@ fn allowing_unclean_elections_has_them_at_once() {
     cluster.tick();
     assert_eq!(cluster.shape("t", 2), (Some(1), vec![1], vec![]));
     // and from then on a death brings one on
-    cluster.set_isr("t", 0, &[1]);
-    cluster.kill(1);
-    assert_eq!(cluster.shape("t", 0), (Some(2), vec![2], vec![]));
+    cluster.set_isr("t", 0, &[2]);
+    cluster.kill(2);
+    assert_eq!(cluster.shape("t", 0), (Some(1), vec![1], vec![]));
     assert_eq!(
         cluster.partition("t", 0).leader_recovery,
         LeaderRecovery::Recovering
@@ -195,4 +196,71 @@ fn a_death_costs_what_the_broker_has() {
     cluster.liveness.gone(cluster.now, BrokerId(1));
     assert_eq!(cluster.tick(), 2, "one partition and the broker");
     assert_eq!(cluster.shape("mine", 1), (Some(2), vec![2], vec![]));
+}
+
+/// Appends to the store that these records take, and their bytes.
+fn appends(records: &[Record]) -> (usize, usize) {
+    let mut plan = Plan::default();
+    plan.push(records).expect("fits");
+    let bytes = plan
+        .batches()
+        .iter()
+        .flatten()
+        .map(|record| record.encode().len())
+        .sum();
+    (plan.batches().len(), bytes)
+}
+
+#[test]
+fn a_death_costs_at_most_two_appends_for_ten_thousand_partitions() {
+    // Every broker reads what is appended, and the store has a bound on a value.
+    let mut cluster = Cluster::new(3, "");
+    cluster.create_one(new_topic("t", 10_000, 3)).expect("created");
+    cluster
+        .alter(2, "t", &[("min.insync.replicas", 0, Some("3"))])
+        .expect("altered");
+    let dead = [BrokerId(1)].into();
+    let records = cluster.controller.fence(&dead, &cluster.image);
+    assert_eq!(records.len(), 10_001);
+    let (count, bytes) = appends(&records);
+    assert!(count <= 2, "{count} appends of {bytes} bytes");
+    assert!(bytes < 700_000, "{bytes}");
+}
+
+/// `cargo test -p control --release --lib -- --ignored --nocapture what_a_death_costs`
+#[test]
+#[ignore = "a measurement"]
+fn what_a_death_costs() {
+    for (brokers, topics, partitions) in [(10, 100, 1000), (100, 100, 1000), (100, 100_000, 1)] {
+        let mut cluster = Cluster::new(brokers, "");
+        let start = std::time::Instant::now();
+        for number in 0..topics {
+            cluster
+                .create_one(new_topic(&format!("t{number}"), partitions, 3))
+                .expect("created");
+        }
+        let created = start.elapsed();
+        let start = std::time::Instant::now();
+        let records = cluster.controller.fence(&[BrokerId(1)].into(), &cluster.image);
+        let decided = start.elapsed();
+        let start = std::time::Instant::now();
+        let (image, _) = cluster.image.apply(&records).expect("fits");
+        let applied = start.elapsed();
+        let start = std::time::Instant::now();
+        let back = cluster.controller.arrive(BrokerId(1), &image);
+        let arrived = start.elapsed();
+        let start = std::time::Instant::now();
+        let (balance, _) = cluster.controller.elect_preferred_leaders(&image);
+        let balanced = start.elapsed();
+        let (count, bytes) = appends(&records);
+        println!(
+            "{} partitions on {brokers} brokers, created in {created:?}: {} changes, {count} appends, {bytes} bytes; \
+             decided in {decided:?}, applied in {applied:?}; return: {} changes in {arrived:?}; \
+             balance: {} changes in {balanced:?}",
+            topics * partitions,
+            records.len(),
+            back.len(),
+            balance.len()
+        );
+    }
 }

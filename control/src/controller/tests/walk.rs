@@ -46,6 +46,8 @@ struct Walk {
     acknowledged: Vec<Vec<i32>>,
     leaders: BTreeMap<(i32, LeaderEpoch), BrokerId>,
     may_lose: bool,
+    /// By partition, the epoch that began with a loss: what earlier leaders say counts no more.
+    lost_at: Vec<LeaderEpoch>,
     acknowledgement_count: usize,
     election_count: usize,
 }
@@ -57,7 +59,7 @@ fn common(a: &[i32], b: &[i32]) -> usize {
 impl Walk {
     fn new(seed: u64, disks: Disks) -> Self {
         let mut cluster = Cluster::new(BROKERS, "");
-        let topic = by_hand("t", &[(0, &[1, 2, 3]), (1, &[3, 4, 5]), (2, &[2, 5])]);
+        let topic = by_hand("t", &[(0, &[1, 2, 3]), (1, &[3, 4, 5]), (2, &[2, 5, 1])]);
         cluster
             .create_one(with_config(topic, "min.insync.replicas", Some("2")))
             .expect("created");
@@ -73,6 +75,7 @@ impl Walk {
             acknowledged: vec![Vec::new(); PARTITIONS as usize],
             leaders: BTreeMap::new(),
             may_lose: false,
+            lost_at: vec![LeaderEpoch(0); PARTITIONS as usize],
             acknowledgement_count: 0,
             election_count: 0,
         }
@@ -186,7 +189,8 @@ impl Walk {
             return;
         };
         let required = (*min_insync).min(view.replicas.len());
-        if replica.leads(leader).is_none() || view.isr.len() < required {
+        let is_past = view.leader_epoch < self.lost_at[partition as usize];
+        if replica.leads(leader).is_none() || view.isr.len() < required || is_past {
             return;
         }
         let isr = view.isr.iter().map(|member| member.0);
@@ -256,7 +260,9 @@ impl Walk {
         let is_lost = self.below(4) == 0;
         let (after, min_insync) = (self.state(partition), self.min_insync());
         let replica = self.replica(leader, partition);
-        if is_lost {
+        // Done, though it reads as an error: until the image says more, the added one counts.
+        let is_deposed = matches!(&result, Err(error) if error.code == ErrorCode::NEW_LEADER_ELECTED);
+        if is_lost || is_deposed {
             replica.pending.extend(expands.then_some(other));
         } else if result.is_ok() {
             replica.learn((after, min_insync));
@@ -264,8 +270,8 @@ impl Walk {
     }
 
     fn time_passes(&mut self) {
-        let step = Duration::from_millis(100 + self.below(300));
-        self.cluster.now += step;
+        let passed = 100 + self.below(300);
+        self.cluster.now += Duration::from_millis(passed);
         for id in 1..=BROKERS {
             if self.alive[&id] && self.below(10) > 0 {
                 let beat = BrokerHeartbeat {
@@ -401,6 +407,7 @@ impl Walk {
             );
             assert!(self.may_lose, "no disk forgot anything; {at}");
             safe.truncate(kept);
+            self.lost_at[number as usize] = after.leader_epoch;
         }
     }
 

@@ -9,7 +9,7 @@ use engine::types::{Offset, Timestamp};
 use reactor::sync::Notify;
 use reactor::{File, disk};
 
-use super::recover::{self, Recovered};
+use super::recover::{self, Before, Recovered};
 use super::segment::Segment;
 use super::snapshot;
 use crate::image::ClusterImage;
@@ -65,7 +65,8 @@ impl EmbeddedMetaLog {
             snapshot,
             epoch,
             quorum,
-        } = recover::recover(&dir)?;
+            ..
+        } = recover::recover(&dir, Before::Missing)?;
         let snapshot_end = snapshot.map_or(Offset::ZERO, |id| id.end_offset);
         let end_offset = segments.last().map_or(snapshot_end, |last| last.end_offset);
         Ok(EmbeddedMetaLog(Rc::new(Shared {

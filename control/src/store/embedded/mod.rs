@@ -17,9 +17,9 @@
 //! batch, as Kafka's leaders do; being in the log, it is durable before the first record decided under it.
 
 mod log;
-mod recover;
-mod segment;
-mod snapshot;
+pub(in crate::store) mod recover;
+pub(in crate::store) mod segment;
+pub(in crate::store) mod snapshot;
 
 pub use log::{EmbeddedMetaLog, LOG_DIR};
 pub(super) use snapshot::{decode as decode_snapshot, encode as encode_snapshot};

@@ -29,14 +29,37 @@ use crate::store::quorum::Quorum;
 const BOOTSTRAP: &str = "bootstrap.checkpoint";
 
 /// A log directory, read and put in order. Holds: `segments` is not empty, ascends and has no gaps.
-pub(super) struct Recovered {
-    pub(super) segments: Vec<Segment>,
-    pub(super) snapshot: Option<SnapshotId>,
-    pub(super) epoch: ControllerEpoch,
-    pub(super) quorum: Quorum,
+pub(in crate::store) struct Recovered {
+    pub(in crate::store) segments: Vec<Segment>,
+    pub(in crate::store) snapshot: Option<SnapshotId>,
+    pub(in crate::store) epoch: ControllerEpoch,
+    pub(in crate::store) quorum: Quorum,
+    /// What the snapshot says of it.
+    pub(in crate::store) snapshot_quorum: Quorum,
+    /// First offset of each epoch in the log files.
+    pub(in crate::store) epochs: Vec<(ControllerEpoch, Offset)>,
+    /// The control records that name voters, as they were written, by the offset of their batch.
+    pub(in crate::store) voters: Vec<(Offset, Box<[u8]>)>,
 }
 
-pub(super) fn recover(dir: &Path) -> Result<Recovered, OpenError> {
+/// What a log that does not lead up to its snapshot means.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Before {
+    /// Somebody removed a file.
+    Missing,
+    /// The snapshot came from another replica, and a crash kept the log from being replaced by it: one of a quorum does that.
+    Superseded,
+}
+
+/// What the batches say, one after the other.
+struct Walked {
+    epoch: ControllerEpoch,
+    quorum: Quorum,
+    epochs: Vec<(ControllerEpoch, Offset)>,
+    voters: Vec<(Offset, Box<[u8]>)>,
+}
+
+pub(in crate::store) fn recover(dir: &Path, before: Before) -> Result<Recovered, OpenError> {
     let io = |operation, path: &Path| {
         let path = path.to_owned();
         move |source: io::Error| OpenError::Io {
@@ -64,7 +87,7 @@ pub(super) fn recover(dir: &Path) -> Result<Recovered, OpenError> {
         .map(|entry| dir.join(&entry.name))
         .collect();
     // Read once here, so that a damaged one stops the start before anything is removed or written.
-    let mut quorum = match snapshot {
+    let snapshot_quorum = match snapshot {
         Some(id) => load_snapshot(dir, id)?.1,
         None => Quorum::default(),
     };
@@ -83,7 +106,12 @@ pub(super) fn recover(dir: &Path) -> Result<Recovered, OpenError> {
             .drain(..needed)
             .map(|base| dir.join(segment::file_name(base))),
     );
-    let mut epoch = ControllerEpoch(0);
+    let mut walked = Walked {
+        epoch: ControllerEpoch(0),
+        quorum: snapshot_quorum.clone(),
+        epochs: Vec::new(),
+        voters: Vec::new(),
+    };
     let mut segments: Vec<Segment> = Vec::with_capacity(bases.len());
     for (index, base) in bases.iter().enumerate() {
         let expected = segments.last().map_or(snapshot_end, |last| last.end_offset);
@@ -100,7 +128,20 @@ pub(super) fn recover(dir: &Path) -> Result<Recovered, OpenError> {
             });
         }
         let is_last = index + 1 == bases.len();
-        segments.push(recover_segment(path, *base, is_last, &mut epoch, &mut quorum)?);
+        segments.push(recover_segment(path, *base, is_last, &mut walked)?);
+    }
+    if before == Before::Superseded
+        && let Some(id) = snapshot
+        && !leads_up_to(&segments, &walked, id)
+    {
+        // from the end on: what a crash leaves is a log without gaps again
+        while let Some(segment) = segments.pop() {
+            disk::remove_file(&segment.path).map_err(io("removal", &segment.path))?;
+        }
+        walked.epochs.clear();
+        walked.voters.clear();
+        walked.quorum = snapshot_quorum.clone();
+        walked.epoch = id.epoch;
     }
     match segments.last() {
         Some(last) if last.end_offset < snapshot_end => {
@@ -122,12 +163,28 @@ pub(super) fn recover(dir: &Path) -> Result<Recovered, OpenError> {
     Ok(Recovered {
         segments,
         snapshot,
-        epoch: snapshot.map_or(epoch, |id| epoch.max(id.epoch)),
-        quorum,
+        epoch: snapshot.map_or(walked.epoch, |id| walked.epoch.max(id.epoch)),
+        quorum: walked.quorum,
+        snapshot_quorum,
+        epochs: walked.epochs,
+        voters: walked.voters,
     })
 }
 
-pub(super) fn load_snapshot(dir: &Path, id: SnapshotId) -> Result<(Snapshot, Quorum), OpenError> {
+/// Whether the log holds the record that the snapshot ends with, or begins behind it.
+fn leads_up_to(segments: &[Segment], walked: &Walked, id: SnapshotId) -> bool {
+    let Some((first, last)) = segments.first().zip(segments.last()) else {
+        return true;
+    };
+    if first.base_offset == id.end_offset {
+        return true;
+    }
+    let count = walked.epochs.partition_point(|(_, start)| *start < id.end_offset);
+    let epoch = count.checked_sub(1).and_then(|index| walked.epochs.get(index));
+    last.end_offset >= id.end_offset && epoch.is_some_and(|(epoch, _)| *epoch == id.epoch)
+}
+
+pub(in crate::store) fn load_snapshot(dir: &Path, id: SnapshotId) -> Result<(Snapshot, Quorum), OpenError> {
     let path = dir.join(snapshot::file_name(id));
     let bytes = disk::read(&path).map_err(|source| OpenError::Io {
         operation: "read",
@@ -139,7 +196,7 @@ pub(super) fn load_snapshot(dir: &Path, id: SnapshotId) -> Result<(Snapshot, Quo
 
 /// `bootstrap.checkpoint` in the data directory: a snapshot in form, written by `kafka-storage format` with the features and
 /// credentials it was told.
-pub(super) fn load_bootstrap(dir: &Path) -> Result<Option<Vec<Record>>, OpenError> {
+pub(in crate::store) fn load_bootstrap(dir: &Path) -> Result<Option<Vec<Record>>, OpenError> {
     let path = dir.with_file_name(BOOTSTRAP);
     let bytes = match disk::read(&path) {
         Ok(bytes) => bytes,
@@ -164,8 +221,7 @@ fn recover_segment(
     path: PathBuf,
     base_offset: Offset,
     is_last: bool,
-    epoch: &mut ControllerEpoch,
-    quorum: &mut Quorum,
+    walked: &mut Walked,
 ) -> Result<Segment, OpenError> {
     let io = |operation| {
         let path = path.clone();
@@ -208,19 +264,33 @@ fn recover_segment(
                 found: batch.base_offset,
             });
         }
-        if batch.epoch < *epoch {
+        if batch.epoch < walked.epoch {
             return Err(OpenError::Epoch {
                 path,
-                last: *epoch,
+                last: walked.epoch,
                 found: batch.epoch,
             });
         }
-        *epoch = batch.epoch;
-        controls.iter().for_each(|control| quorum.replay(control));
+        walked.note(&batch, &controls);
         segment.appended(batch.last_offset.next(), (rest.len() - behind.len()) as u64);
         rest = behind;
     }
     Ok(segment)
+}
+
+impl Walked {
+    fn note(&mut self, batch: &LogBatch, controls: &[Control]) {
+        if self.epochs.last().is_none_or(|(epoch, _)| *epoch != batch.epoch) {
+            self.epochs.push((batch.epoch, batch.base_offset));
+        }
+        self.epoch = batch.epoch;
+        for control in controls {
+            self.quorum.replay(control);
+            if let Control::KraftVoters(value) = control {
+                self.voters.push((batch.base_offset, value.clone()));
+            }
+        }
+    }
 }
 
 /// Whether a batch lies here just as somebody wrote it.

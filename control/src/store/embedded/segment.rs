@@ -15,18 +15,18 @@ const MARK_BYTES: u64 = 64 << 10;
 
 /// A log file. Holds: `marks` ascend, the first one is the file's begin; all bytes below `size_bytes` are whole batches
 /// with offsets `base_offset..end_offset`.
-pub(super) struct Segment {
-    pub(super) base_offset: Offset,
-    pub(super) end_offset: Offset,
-    pub(super) size_bytes: u64,
-    pub(super) path: PathBuf,
-    pub(super) file: File,
+pub(in crate::store) struct Segment {
+    pub(in crate::store) base_offset: Offset,
+    pub(in crate::store) end_offset: Offset,
+    pub(in crate::store) size_bytes: u64,
+    pub(in crate::store) path: PathBuf,
+    pub(in crate::store) file: File,
     marks: Vec<(Offset, u64)>,
 }
 
 impl Segment {
     /// A new, empty file, its name not yet durable.
-    pub(super) fn create(dir: &Path, base_offset: Offset) -> io::Result<Segment> {
+    pub(in crate::store) fn create(dir: &Path, base_offset: Offset) -> io::Result<Segment> {
         let path = dir.join(file_name(base_offset));
         let file = File::open(&path, OpenMode::Create)?;
         // A crash may have left one of this name, without any batch that was ever acknowledged.
@@ -34,7 +34,7 @@ impl Segment {
         Ok(Segment::new(path, file, base_offset))
     }
 
-    pub(super) fn new(path: PathBuf, file: File, base_offset: Offset) -> Segment {
+    pub(in crate::store) fn new(path: PathBuf, file: File, base_offset: Offset) -> Segment {
         Segment {
             base_offset,
             end_offset: base_offset,
@@ -46,7 +46,7 @@ impl Segment {
     }
 
     /// Takes note of a batch that was written at the end.
-    pub(super) fn appended(&mut self, next_offset: Offset, size_bytes: u64) {
+    pub(in crate::store) fn appended(&mut self, next_offset: Offset, size_bytes: u64) {
         debug_assert!(next_offset > self.end_offset, "offsets grow");
         let marked = self.marks.last().map_or(0, |(_, position)| *position);
         if self.size_bytes >= marked + MARK_BYTES {
@@ -57,7 +57,7 @@ impl Segment {
     }
 
     /// Batches from the one that holds `from` on, appended to `out` until `max_bytes` are used up; what is left of them.
-    pub(super) fn read(
+    pub(in crate::store) fn read(
         &self,
         from: Offset,
         max_bytes: usize,
@@ -107,6 +107,76 @@ impl Segment {
         Ok(left)
     }
 
+    /// The bytes of whole batches from the one that holds `from` on, none at or past `end`: about `max_bytes`, at least one batch if there
+    /// is one.
+    pub(in crate::store) fn read_bytes(
+        &self,
+        from: Offset,
+        end: Offset,
+        max_bytes: usize,
+        out: &mut Vec<u8>,
+    ) -> io::Result<()> {
+        let mut position = self.mark_before(from);
+        while position < self.size_bytes && out.len() < max_bytes {
+            let bytes = self.read_piece(position)?;
+            let before = position;
+            for batch in Batches::new(&bytes) {
+                // a piece ends within a batch
+                let Ok(batch) = batch else { break };
+                position += batch.size_bytes() as u64;
+                if batch.last_offset() < from {
+                    continue;
+                }
+                let is_too_much = !out.is_empty() && out.len() + batch.size_bytes() > max_bytes;
+                if batch.last_offset() >= end || is_too_much {
+                    return Ok(());
+                }
+                out.extend_from_slice(batch.bytes());
+            }
+            if position == before {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts off the batches from `end` on, which is where one begins. Durable with the next sync.
+    pub(in crate::store) fn truncate(&mut self, end: Offset) -> io::Result<()> {
+        if end >= self.end_offset {
+            return Ok(());
+        }
+        let mut position = self.mark_before(end);
+        'pieces: while position < self.size_bytes {
+            let bytes = self.read_piece(position)?;
+            let before = position;
+            for batch in Batches::new(&bytes) {
+                let Ok(batch) = batch else { break };
+                if batch.base_offset() >= end {
+                    break 'pieces;
+                }
+                if batch.last_offset() >= end {
+                    return Err(io::Error::other("the cut goes through a batch"));
+                }
+                position += batch.size_bytes() as u64;
+            }
+            if position == before {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        }
+        self.file.set_len(position)?;
+        self.size_bytes = position;
+        self.end_offset = end.max(self.base_offset);
+        self.marks.retain(|(offset, at)| *offset < end || *at == 0);
+        Ok(())
+    }
+
+    fn mark_before(&self, offset: Offset) -> u64 {
+        let count = self.marks.partition_point(|(marked, _)| *marked <= offset);
+        self.marks
+            .get(count.saturating_sub(1))
+            .map_or(0, |(_, position)| *position)
+    }
+
     /// At least one whole batch from `position` on, if the file is whole.
     fn read_piece(&self, position: u64) -> io::Result<Vec<u8>> {
         let left = self.size_bytes.saturating_sub(position);
@@ -123,17 +193,17 @@ impl Segment {
 }
 
 /// `%020d.log`
-pub(super) fn file_name(base_offset: Offset) -> String {
+pub(in crate::store) fn file_name(base_offset: Offset) -> String {
     format!("{:020}.log", base_offset.0)
 }
 
 /// The base offset in a log file's name; `None` for other files.
-pub(super) fn parse_file_name(name: &str) -> Option<Offset> {
+pub(in crate::store) fn parse_file_name(name: &str) -> Option<Offset> {
     parse_digits(name.strip_suffix(".log")?, 20).map(Offset)
 }
 
 /// Exactly `width` decimal digits.
-pub(super) fn parse_digits(text: &str, width: usize) -> Option<i64> {
+pub(in crate::store) fn parse_digits(text: &str, width: usize) -> Option<i64> {
     let all_digits = text.len() == width && text.bytes().all(|byte| byte.is_ascii_digit());
     all_digits.then(|| text.parse().ok()).flatten()
 }

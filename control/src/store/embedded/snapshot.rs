@@ -16,11 +16,11 @@ use crate::store::quorum::Quorum;
 const SUFFIX: &str = ".checkpoint";
 
 /// `%020d-%010d.checkpoint`
-pub(super) fn file_name(id: SnapshotId) -> String {
+pub(in crate::store) fn file_name(id: SnapshotId) -> String {
     format!("{:020}-{:010}{SUFFIX}", id.end_offset.0, id.epoch.0)
 }
 
-pub(super) fn parse_file_name(name: &str) -> Option<SnapshotId> {
+pub(in crate::store) fn parse_file_name(name: &str) -> Option<SnapshotId> {
     let (offset, epoch) = name.strip_suffix(SUFFIX)?.split_once('-')?;
     Some(SnapshotId {
         end_offset: Offset(parse_digits(offset, 20)?),
@@ -29,7 +29,7 @@ pub(super) fn parse_file_name(name: &str) -> Option<SnapshotId> {
 }
 
 /// What [`disk::write_atomic`](reactor::disk::write_atomic) leaves when it is interrupted.
-pub(super) fn is_unfinished(name: &str) -> bool {
+pub(in crate::store) fn is_unfinished(name: &str) -> bool {
     name.strip_suffix(".tmp")
         .is_some_and(|name| parse_file_name(name).is_some())
 }

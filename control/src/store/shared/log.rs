@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use reactor::sync::Notify;
 
 use super::entry;
 use super::keys::Keys;
+use super::position;
 use super::value::{Epochs, Head, SnapshotHead};
 use crate::record::ControllerEpoch;
 use crate::store::batch::LogBatch;
@@ -32,6 +33,8 @@ pub struct StoreMetaLog(Rc<Membership>);
 struct Membership {
     shared: Rc<Shared>,
     tasks: Vec<Task<()>>,
+    /// Where it is noted how far the log was followed.
+    dir: Option<PathBuf>,
 }
 
 impl Drop for Membership {
@@ -40,6 +43,9 @@ impl Drop for Membership {
             task.abort();
         }
         self.shared.store.revoke(self.shared.state.borrow().lease);
+        if let Some(dir) = &self.dir {
+            position::write_last(&self.shared, dir);
+        }
     }
 }
 
@@ -172,8 +178,8 @@ impl State {
 }
 
 impl StoreMetaLog {
-    pub(super) fn new(shared: Rc<Shared>, tasks: Vec<Task<()>>) -> StoreMetaLog {
-        StoreMetaLog(Rc::new(Membership { shared, tasks }))
+    pub(super) fn new(shared: Rc<Shared>, tasks: Vec<Task<()>>, dir: Option<PathBuf>) -> StoreMetaLog {
+        StoreMetaLog(Rc::new(Membership { shared, tasks, dir }))
     }
 
     pub(super) fn shared(&self) -> &Rc<Shared> {

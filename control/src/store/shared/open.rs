@@ -93,7 +93,7 @@ impl StoreMetaLog {
         if let Some(dir) = &config.dir {
             tasks.push(reactor::spawn(position::run(Rc::clone(&shared), dir.clone())));
         }
-        Ok((StoreMetaLog::new(shared, tasks), cluster_id))
+        Ok((StoreMetaLog::new(shared, tasks, config.dir.clone()), cluster_id))
     }
 }
 

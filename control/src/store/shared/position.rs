@@ -17,8 +17,8 @@ use crate::store::error::OpenError;
 /// In the first log directory.
 const FILE: &str = "metadata.store";
 const LAYOUT: &str = "ringlog 1";
-/// The file may lag behind: what it says is compared with less, then.
-const WRITE_INTERVAL: Duration = Duration::from_secs(5);
+/// The file may lag behind so much: what it says is compared with less, then.
+const WRITE_INTERVAL: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Position {
@@ -96,6 +96,14 @@ impl Position {
 /// Which store a data directory's metadata is in, if it is one that members share.
 pub(in crate::store) fn recorded_store(dir: &Path) -> Result<Option<String>, OpenError> {
     Ok(Position::load(dir)?.map(|position| position.store))
+}
+
+/// Writes the file as the last thing that a member does.
+pub(super) fn write_last(shared: &Shared, dir: &Path) {
+    let path = dir.join(FILE);
+    if let Err(error) = disk::write_atomic(&path, Position::of(shared).encode().as_bytes()) {
+        tracing::warn!(path = %path.display(), %error, "how far the metadata was followed is not noted");
+    }
 }
 
 /// Writes the file now and then.

@@ -168,10 +168,6 @@ impl Epochs {
         self.0.last().map_or(ControllerEpoch(0), |last| last.epoch)
     }
 
-    pub(super) fn last(&self) -> Option<&Epoch> {
-        self.0.last()
-    }
-
     pub(super) fn begun_by(&self, attempt: Uuid) -> Option<&Epoch> {
         self.0.iter().find(|epoch| epoch.attempt == attempt)
     }

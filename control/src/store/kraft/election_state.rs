@@ -1,0 +1,121 @@
+//! `quorum-state`: the election state in Kafka's file, version 1 (KIP-853), which its own KRaft reads too.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use reactor::disk;
+use serde::{Deserialize, Serialize};
+
+use crate::quorum::{ElectionState, ReplicaKey};
+use crate::record::{BrokerId, ControllerEpoch, DirectoryId, UuidText};
+use crate::store::error::OpenError;
+
+const FILE: &str = "quorum-state";
+/// Far more than it has.
+const FILE_BYTES_MAX: usize = 64 << 10;
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct QuorumStateData {
+    leader_id: i32,
+    leader_epoch: i32,
+    voted_id: i32,
+    /// Version 0 has none.
+    voted_directory_id: Option<String>,
+    #[serde(rename = "data_version")]
+    data_version: i16,
+}
+
+pub(super) fn path(dir: &Path) -> PathBuf {
+    dir.join(FILE)
+}
+
+/// The state a crash left; that of a replica that never took part if there is no file.
+pub(super) fn load(dir: &Path) -> Result<ElectionState, OpenError> {
+    let path = path(dir);
+    let io = |source| OpenError::Io {
+        operation: "read",
+        path: path.clone(),
+        source,
+    };
+    let bytes = match disk::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ElectionState::default()),
+        Err(error) => return Err(io(error)),
+    };
+    let invalid = |what: String| io(io::Error::new(io::ErrorKind::InvalidData, what));
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(invalid("too long".to_owned()));
+    }
+    let data: QuorumStateData = serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
+    let directory = match &data.voted_directory_id {
+        Some(text) => UuidText::parse(text).ok_or_else(|| invalid(format!("votedDirectoryId {text}")))?,
+        None => DirectoryId::MIGRATING.0,
+    };
+    let node = |id: i32| (id >= 0).then_some(BrokerId(id));
+    Ok(ElectionState {
+        epoch: ControllerEpoch(data.leader_epoch.max(0)),
+        leader: node(data.leader_id),
+        voted: node(data.voted_id).map(|id| ReplicaKey::new(id, DirectoryId(directory))),
+    })
+}
+
+/// Durable when it returns. Blocks: an election costs two or three of these, and nothing may be answered before.
+pub(super) fn store(dir: &Path, state: &ElectionState) -> io::Result<()> {
+    let voted = state.voted.unwrap_or(ReplicaKey::of(BrokerId(-1)));
+    let data = QuorumStateData {
+        leader_id: state.leader.map_or(-1, |id| id.0),
+        leader_epoch: state.epoch.0,
+        voted_id: voted.id.0,
+        voted_directory_id: Some(UuidText(voted.directory.0).to_string()),
+        data_version: 1,
+    };
+    disk::write_atomic(&path(dir), &serde_json::to_vec(&data)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn the_state_comes_back_as_it_was() {
+        // A vote that is forgotten is given twice.
+        let dir = tempfile::tempdir().expect("dir");
+        assert_eq!(load(dir.path()).expect("nothing"), ElectionState::default());
+        let voted = ReplicaKey::new(BrokerId(2), DirectoryId(Uuid::from_u128(77)));
+        for state in [
+            ElectionState {
+                epoch: ControllerEpoch(7),
+                leader: None,
+                voted: Some(voted),
+            },
+            ElectionState {
+                epoch: ControllerEpoch(8),
+                leader: Some(BrokerId(3)),
+                voted: None,
+            },
+        ] {
+            store(dir.path(), &state).expect("writes");
+            assert_eq!(load(dir.path()).expect("reads"), state);
+        }
+    }
+
+    #[test]
+    fn kafkas_files_are_read() {
+        let dir = tempfile::tempdir().expect("dir");
+        let texts = [
+            r#"{"clusterId":"","leaderId":1,"leaderEpoch":4,"votedId":-1,"appliedOffset":0,"currentVoters":[{"voterId":1}],"data_version":0}"#,
+            r#"{"leaderId":1,"leaderEpoch":4,"votedId":-1,"votedDirectoryId":"AAAAAAAAAAAAAAAAAAAAAA","data_version":1}"#,
+        ];
+        for text in texts {
+            std::fs::write(path(dir.path()), text).expect("writes");
+            let state = load(dir.path()).expect("reads");
+            assert_eq!((state.epoch, state.leader), (ControllerEpoch(4), Some(BrokerId(1))));
+            assert_eq!(state.voted, None);
+        }
+        std::fs::write(path(dir.path()), "{").expect("writes");
+        assert!(load(dir.path()).is_err());
+    }
+}
