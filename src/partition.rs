@@ -781,6 +781,140 @@ pub mod tests {
         })
         .unwrap();
     }
+    /// This broker is 1 of three replicas.
+    fn facts(leader_epoch: i32, leads: bool, isr: &[i32]) -> RoleFacts {
+        let replica = |id: i32| engine::replica::Replica {
+            id: ReplicaId(id),
+            broker_epoch: Some(BrokerEpoch(i64::from(id))),
+            is_active: true,
+        };
+        RoleFacts {
+            own: ReplicaId(1),
+            lag_max: Duration::from_secs(30),
+            leads,
+            state: engine::replica::PartitionState {
+                leader_epoch: LeaderEpoch(leader_epoch),
+                partition_epoch: engine::types::PartitionEpoch(0),
+                replicas: [1, 2, 3].map(replica).to_vec(),
+                isr: isr.iter().copied().map(ReplicaId).collect(),
+                min_insync: 2,
+            },
+        }
+    }
+
+    fn fetched(replica: i32, offset: i64) -> FollowerFetch {
+        FollowerFetch {
+            replica: ReplicaId(replica),
+            broker_epoch: BrokerEpoch(i64::from(replica)),
+            offset: Offset(offset),
+            log_start: Offset(0),
+        }
+    }
+
+    fn one_record() -> BytesMut {
+        let mut batch = BatchBuilder::new(Offset(0));
+        batch.append(Timestamp(reactor::wall_ms()), None, Some(b"value"));
+        batch.build().unwrap()
+    }
+
+    /// Breaks in production: acks=all is answered when the leader alone has the record, or by a broker that leads no more; or
+    /// producers write to a follower.
+    #[test]
+    fn producers_wait_for_all_in_sync_and_are_sent_away_when_the_leadership_ends() {
+        let temp = tempfile::tempdir().unwrap();
+        reactor::run(reactor::Config::default(), async {
+            let partition = Rc::new(uncompressed(temp.path()).await);
+            partition.take_role(facts(1, true, &[1, 2, 3]));
+            let wait = |up_to: i64| {
+                let partition = partition.clone();
+                reactor::spawn(async move { partition.replicated(Offset(up_to)).await })
+            };
+            for _ in 0..2 {
+                let appended = partition.append(one_record(), Origin::Client).unwrap();
+                partition.commit(appended.commit_offset()).await.unwrap();
+            }
+            assert_eq!(partition.log.high_watermark(), Offset(0));
+            let (first, second) = (wait(1), wait(2));
+            partition.follower_fetched(fetched(2, 2));
+            partition.follower_fetched(fetched(3, 1));
+            assert_eq!(first.await, Ok(()));
+            assert_eq!(partition.log.high_watermark(), Offset(1));
+            assert_eq!(
+                partition.take_role(facts(2, false, &[2, 3])),
+                RoleChange::BecameFollower
+            );
+            assert_eq!(second.await, Err(Unacknowledged));
+            assert!(matches!(
+                partition.append(one_record(), Origin::Client),
+                Err(ProduceError::Unavailable(ErrorCode::NotLeaderOrFollower))
+            ));
+            assert_eq!(
+                partition.take_role(facts(1, true, &[1])),
+                RoleChange::None,
+                "an old image"
+            );
+        })
+        .unwrap();
+    }
+
+    /// Breaks in production: a follower shows consumers what is not committed, or takes records from a leader of the past.
+    #[test]
+    fn a_follower_goes_by_the_word_of_its_leader() {
+        let temp = tempfile::tempdir().unwrap();
+        reactor::run(reactor::Config::default(), async {
+            let partition = uncompressed(temp.path()).await;
+            partition.take_role(facts(5, false, &[2, 3]));
+            let batch = |offset: i64, epoch: i32| {
+                let mut batch = one_record();
+                batch::assign(&mut batch, Offset(offset), LeaderEpoch(epoch));
+                batch
+            };
+            assert!(
+                partition
+                    .append_as_follower(LeaderEpoch(4), batch(0, 4))
+                    .is_none()
+            );
+            for offset in 0..3 {
+                let appended = partition.append_as_follower(LeaderEpoch(5), batch(offset, 5));
+                appended.unwrap().unwrap();
+            }
+            let gap = partition.append_as_follower(LeaderEpoch(5), batch(7, 5));
+            assert_eq!(
+                gap.unwrap().unwrap().base_offset,
+                Offset(7),
+                "compaction leaves gaps"
+            );
+            assert!(
+                partition
+                    .append_as_follower(LeaderEpoch(5), batch(2, 5))
+                    .unwrap()
+                    .is_err()
+            );
+            partition.follow_watermarks(LeaderEpoch(5), Offset(8), Offset(0));
+            assert_eq!(
+                partition.log.high_watermark(),
+                Offset(0),
+                "nothing is on the disk"
+            );
+            partition.log.commit(Offset(8)).await.unwrap();
+            partition.follow_watermarks(LeaderEpoch(5), Offset(2), Offset(1));
+            assert_eq!(
+                (partition.log.high_watermark(), partition.log.start_offset()),
+                (Offset(2), Offset(1))
+            );
+            // It is elected: what it knew to be committed stays, the rest is when the others say so.
+            assert_eq!(
+                partition.take_role(facts(6, true, &[1, 2])),
+                RoleChange::BecameLeader
+            );
+            assert_eq!(partition.log.high_watermark(), Offset(2));
+            assert_eq!(partition.leading(Leader::epoch_start), Some(Offset(8)));
+            partition.follower_fetched(fetched(2, 8));
+            assert_eq!(partition.log.high_watermark(), Offset(8));
+        })
+        .unwrap();
+    }
+
     /// Breaks in production: retention takes all records, the broker starts again, and consumers that stand at the end, with the
     /// epoch of the last record they had, are told at once and again and again that their log is another one.
     #[test]

@@ -291,7 +291,7 @@ fn member(config: &BrokerConfig, locked: &Locked) -> Member {
 /// of the interface that the first listener has.
 fn control_listener(config: &BrokerConfig) -> Endpoint {
     let as_voter = match &config.store {
-        StoreUrl::Quorum(voters) => voters.iter().find(|(id, _)| *id == config.node_id.0),
+        StoreUrl::Quorum(voters) => voters.iter().find(|(id, _)| *id == config.node_id),
         StoreUrl::Embedded | StoreUrl::Etcd(_) | StoreUrl::ZooKeeper(_) => None,
     };
     let told = config.control_listener.clone();

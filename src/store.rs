@@ -21,6 +21,7 @@ use crate::quorum_wire::{Meeting, WireNetwork};
 /// Why no store can be configured.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreConfigError {
+    #[cfg_attr(all(feature = "etcd", feature = "zookeeper"), allow(dead_code))] // why: this build has all
     #[error("ringlog.store: this build has no {0}")]
     NotBuilt(&'static str),
     #[error("{property}: {}: {source}", .path.display())]

@@ -71,9 +71,9 @@ fn image_figures(image: &ClusterImage, own: BrokerId, out: &mut Snapshot) {
         &[],
         image.leaderless_partitions().count() as f64,
     );
-    let under_replicated = image
-        .partitions_of(own)
-        .filter(|(_, _, partition)| partition.leader == Some(own) && partition.isr.len() < partition.replicas.len());
+    let under_replicated = image.partitions_of(own).filter(|(_, _, partition)| {
+        partition.leader == Some(own) && partition.isr.len() < partition.replicas.len()
+    });
     out.gauge(
         "under_replicated_partitions",
         "Partitions led by this broker of which a replica is not in sync.",

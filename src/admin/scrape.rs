@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use control::image::PartitionImage;
+use control::record::PartitionId;
 use engine::journal::Figures;
 use futures_util::future::join_all;
 
@@ -37,7 +39,10 @@ pub async fn scrape(node: &Node, main: &Router) -> Result<String, ScrapeError> {
     );
     all.gauge("shards", "Shards of this broker.", &[], main.shard_count() as f64);
     // what all shards know alike is asked of one
-    let asked = main.send(ShardId(0), |shard: Rc<Shard>| async move { cluster::collect(&shard) });
+    let asked = main.send(
+        ShardId(0),
+        |shard: Rc<Shard>| async move { cluster::collect(&shard) },
+    );
     all.merge(asked.await?);
     for part in join_all(everywhere(main, collect)).await {
         all.merge(part?);
@@ -191,51 +196,42 @@ fn connections(shard: &Shard, out: &mut Snapshot) {
     }
 }
 
-/// As the metadata says; of the partitions of this shard that this broker leads.
+/// Of the partitions of this shard that this broker leads.
 fn replication(shard: &Shard, out: &mut Snapshot) {
     let image = shard.image();
-    let (mut led, mut under_replicated, mut without_leader) = (0, 0, 0);
-    for topic in image.topics() {
-        for (index, partition) in &topic.partitions {
-            let key = PartitionKey {
-                topic_id: topic.id,
-                index: index.0,
-            };
-            let is_ours = partition.replicas.contains(&shard.node.id) && shard.owner(&key) == shard.id();
-            without_leader += u64::from(is_ours && partition.leader.is_none());
-            if is_ours && partition.leader == Some(shard.node.id) {
-                led += 1;
-                under_replicated += u64::from(partition.isr.len() < partition.replicas.len());
-            }
-        }
-    }
-    let under_min_isr = shard
-        .partitions
-        .all_opened()
+    let is_led = |topic_id, (index, partition): (&PartitionId, &Arc<PartitionImage>)| {
+        let key = PartitionKey {
+            topic_id,
+            index: index.0,
+        };
+        partition.leader == Some(shard.node.id) && shard.owner(&key) == shard.id()
+    };
+    let led: usize = image
+        .topics()
+        .map(|topic| {
+            topic
+                .partitions
+                .iter()
+                .filter(|entry| is_led(topic.id, *entry))
+                .count()
+        })
+        .sum();
+    out.gauge(
+        "partitions_led",
+        "Partitions that this broker leads.",
+        &[],
+        led as f64,
+    );
+    let opened = shard.partitions.all_opened();
+    let under_min_isr = opened
         .iter()
-        .filter(|partition| partition.check_in_sync().is_err())
-        .count();
-    let gauges = [
-        ("partitions_led", "Partitions that this broker leads.", led),
-        (
-            "partitions_under_replicated",
-            "Partitions led here of which not all replicas are in sync.",
-            under_replicated,
-        ),
-        (
-            "partitions_under_min_isr",
-            "Partitions in use, led here, with fewer replicas in sync than min.insync.replicas: acks=all is refused.",
-            under_min_isr as u64,
-        ),
-        (
-            "partitions_without_leader",
-            "Partitions with a replica here that nobody leads.",
-            without_leader,
-        ),
-    ];
-    for (name, help, value) in gauges {
-        out.gauge(name, help, &[], value as f64);
-    }
+        .filter(|partition| partition.check_in_sync().is_err());
+    out.gauge(
+        "partitions_under_min_isr",
+        "Partitions in use, led here, with fewer replicas in sync than min.insync.replicas: acks=all is refused.",
+        &[],
+        under_min_isr.count() as f64,
+    );
 }
 
 /// Topics that nobody has used since the start and that have no records are left out: there may be very many.

@@ -120,7 +120,12 @@ impl Locked {
     }
 
     /// `id` is for a directory that has none yet.
-    fn identify(&mut self, path: &Path, directory: DataDirectory, id: Uuid) -> Result<Attempt, DirectoryError> {
+    fn identify(
+        &mut self,
+        path: &Path,
+        directory: DataDirectory,
+        id: Uuid,
+    ) -> Result<Attempt, DirectoryError> {
         let found = directory.meta_properties()?;
         if let Some(found) = &found {
             self.check(path, found)?;

@@ -17,13 +17,17 @@ use engine::replica::{Diverging, FetchedPartition, FollowerAction, Refusal};
 use engine::types::{LeaderEpoch, Offset};
 use futures_util::future::{Either, select};
 use net::error::ErrorCode;
-use net::fetch::{REPLICA_FETCH_VERSION, ReplicaFetch, ReplicaFetchResponse, ReplicaFetchedPartition};
+use net::fetch::{
+    REPLICA_FETCH_VERSION, ReplicaFetch, ReplicaFetchPartition, ReplicaFetchResponse, ReplicaFetchedPartition,
+};
 use net::header::RequestHeader;
 use net::shape::ShapeError;
+use uuid::Uuid;
 
 use super::fetchers::Fetcher;
 use super::link::{Link, LinkError};
 use super::repair::repair;
+use super::session::is_at_home;
 use crate::partition::Partition;
 use crate::shard::{PartitionKey, Shard};
 
@@ -49,6 +53,9 @@ enum FetchError {
 /// Pause before the leader is tried again; it doubles up to the maximum, and ends when partitions come or go.
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
 const AGAIN_AFTER_MAX: Duration = Duration::from_secs(1);
+
+/// How long a new session may take to be told its number.
+const OPENING_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Above the records of an answer: what surrounds them, and the one batch that may be larger.
 const ANSWER_BYTES_EXTRA: usize = 128 << 20;
@@ -85,6 +92,14 @@ pub(super) async fn run(shard: Rc<Shard>, fetcher: Rc<Fetcher>) {
 async fn session(shard: &Rc<Shard>, fetcher: &Rc<Fetcher>) -> Result<(), FetchError> {
     let mut conversation = Conversation::begin(shard, fetcher).await?;
     fetcher.begin_session();
+    let home = (shard.id().0, shard.router.shard_count());
+    // The listener gives connections to its shards in turn: one of the next comes to the shard that has what this one follows.
+    for _ in 1..2 * home.1 {
+        if is_at_home(conversation.fetch.session_id, home) {
+            break;
+        }
+        conversation = Conversation::begin(shard, fetcher).await?;
+    }
     loop {
         let is_over = fetcher.is_empty() && conversation.in_flight.is_none();
         if is_over || fetcher.is_stopped() {
@@ -143,7 +158,7 @@ impl Conversation<'_> {
         let answer_bytes_max = rules.fetch_response_max_bytes as usize + ANSWER_BYTES_EXTRA;
         let link = Link::connect(&host, port, answer_bytes_max).await?;
         let name = format!("ringlog-replica-{}-{}", shard.node.id, shard.id().0);
-        Ok(Conversation {
+        let mut conversation = Conversation {
             shard,
             fetcher,
             link,
@@ -165,18 +180,32 @@ impl Conversation<'_> {
             in_flight: None,
             patience: Duration::from_millis(rules.socket_timeout_ms.into())
                 + Duration::from_millis(rules.fetch_wait_max_ms.into()),
-        })
+        };
+        let opening = conversation.open_session();
+        let patience = OPENING_PATIENCE;
+        match reactor::timeout(patience, opening).await {
+            Ok(opened) => opened.map(|()| conversation),
+            Err(_) => Err(FetchError::Silent(patience)),
+        }
+    }
+
+    /// A fetch of nothing, which is answered at once: the session gets its number before anything is named in it.
+    async fn open_session(&mut self) -> Result<(), FetchError> {
+        let wait = std::mem::take(&mut self.fetch.max_wait_ms);
+        self.send(&[], &[]).await?;
+        self.fetch.max_wait_ms = wait;
+        while let Some(in_flight) = self.in_flight {
+            let frame = self.link.receive().await?;
+            self.accept(in_flight, frame)?;
+        }
+        Ok(())
     }
 
     /// One fetch is always on its way; a second one only to say something.
     async fn send_if_due(&mut self) -> Result<(), FetchError> {
-        let is_new = self.fetch.session_epoch == 0;
         let is_due = match self.in_flight {
-            None => self.fetcher.has_changes() || (!is_new && self.fetcher.has_session_partitions()),
-            // Before the first answer the session has no number yet.
-            Some(in_flight) => {
-                in_flight.first == in_flight.last && self.fetch.session_id != 0 && self.fetcher.has_changes()
-            }
+            None => self.fetcher.has_changes() || self.fetcher.has_session_partitions(),
+            Some(in_flight) => in_flight.first == in_flight.last && self.fetcher.has_changes(),
         };
         if !is_due {
             return Ok(());
@@ -184,12 +213,21 @@ impl Conversation<'_> {
         let max_bytes = wire(self.shard.node.config.replication.fetch_max_bytes);
         let (named, forgotten) = self.fetcher.changes(reactor::now(), max_bytes);
         let says_nothing = named.is_empty() && forgotten.is_empty();
-        if says_nothing && (is_new || self.in_flight.is_some()) {
+        let waits_for_nothing = !self.fetcher.has_session_partitions();
+        if says_nothing && (waits_for_nothing || self.in_flight.is_some()) {
             return Ok(());
         }
+        self.send(&named, &forgotten).await
+    }
+
+    async fn send(
+        &mut self,
+        named: &[ReplicaFetchPartition],
+        forgotten: &[(Uuid, i32)],
+    ) -> Result<(), FetchError> {
         self.header.correlation_id = self.header.correlation_id.wrapping_add(1) & i32::MAX;
         let id = self.header.correlation_id;
-        let frame = self.fetch.to_frame(&self.header, &named, &forgotten);
+        let frame = self.fetch.to_frame(&self.header, named, forgotten);
         self.link.send(frame).await?;
         let first = self.in_flight.map_or(id, |in_flight| in_flight.first);
         self.in_flight = Some(InFlight { first, last: id });
@@ -225,6 +263,11 @@ impl Conversation<'_> {
         let Some(frame) = event else {
             return Ok(Event::Changed);
         };
+        Ok(Event::Answer(self.accept(in_flight, frame)?))
+    }
+
+    /// The answer to the oldest fetch that has none.
+    fn accept(&mut self, in_flight: InFlight, frame: BytesMut) -> Result<ReplicaFetchResponse, FetchError> {
         let answer = ReplicaFetchResponse::parse(frame)?;
         if answer.correlation_id != in_flight.first {
             return Err(FetchError::OutOfOrder {
@@ -243,7 +286,7 @@ impl Conversation<'_> {
             return Err(FetchError::Refused(ErrorCode::FetchSessionIdNotFound));
         }
         self.fetch.session_id = answer.session_id;
-        Ok(Event::Answer(answer))
+        Ok(answer)
     }
 }
 

@@ -71,6 +71,9 @@ pub struct Part {
     /// Were in the last answer with something that a follower acts upon.
     answered: RefCell<Vec<PartitionKey>>,
     is_closed: Cell<bool>,
+    /// Consumers read from followers: a new high watermark is told at once. Otherwise it can wait for records, and fetches are spared
+    /// (KAFKA-9731).
+    is_prompt: bool,
 }
 
 /// What one fetch changes in a part.
@@ -89,6 +92,9 @@ pub enum News {
 
 /// Watermarks told in one answer. A guess: 64 KiB of them.
 const NEWS_MAX: usize = 1024;
+
+/// Fetchers of all other brokers that one shard serves. A guess: 256 brokers of 16 shards.
+const PARTS_MAX: usize = 4096;
 
 pub type Answers = Vec<(PartitionKey, PartitionRead)>;
 
@@ -119,6 +125,7 @@ impl Parts {
         session_id: i32,
         broker_epoch: i64,
         signal: Arc<Signal>,
+        is_prompt: bool,
     ) {
         let part = Rc::new(Part {
             session_id,
@@ -133,8 +140,16 @@ impl Parts {
             throttled: RefCell::default(),
             answered: RefCell::default(),
             is_closed: Cell::new(false),
+            is_prompt,
         });
-        let before = self.by_fetcher.borrow_mut().insert(name.clone(), part);
+        let mut parts = self.by_fetcher.borrow_mut();
+        if parts.len() >= PARTS_MAX
+            && let Some(any) = parts.keys().find(|known| *known != name).cloned()
+            && let Some(given_up) = parts.remove(&any)
+        {
+            given_up.is_closed.set(true); // its follower is told that there is no such session, and begins another
+        }
+        let before = parts.insert(name.clone(), part);
         if let Some(before) = before {
             before.is_closed.set(true);
         }
@@ -178,13 +193,16 @@ impl Part {
         }
     }
 
-    /// The high watermark has moved: told with the next answer.
+    /// The high watermark has moved: told with the next answer, if nobody reads from followers.
     pub fn has_news(&self, key: &PartitionKey) {
         if let Some(followed) = self.followed.borrow_mut().get_mut(key)
             && !followed.has_news
         {
             followed.has_news = true;
             self.news.borrow_mut().push_back(*key);
+            if self.is_prompt {
+                self.signal.raise(self.shard);
+            }
         }
     }
 
@@ -332,7 +350,7 @@ impl Part {
         if !self.ready.borrow().is_empty() {
             self.signal.raise(self.shard);
         }
-        if news == News::Anyway || !answers.is_empty() {
+        if news == News::Anyway || self.is_prompt || !answers.is_empty() {
             self.take_news(shard, &mut answers);
         }
         answers

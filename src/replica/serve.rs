@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use control::record::BrokerId;
 use futures_util::future::join_all;
 use kafka_protocol::protocol::StrBytes;
 use net::connection::Reply;
@@ -96,15 +97,18 @@ async fn fetch(
 
 /// A new session: on every shard it takes the place of the last one of this fetcher.
 async fn begin(shard: &Rc<Shard>, name: FetcherName, broker_epoch: i64) -> Result<Rc<Session>, ErrorCode> {
+    if shard.image().broker(BrokerId(name.replica)).is_none() {
+        return Err(ErrorCode::BrokerIdNotRegistered); // nobody's follower, or one that is registered in a moment
+    }
     let sessions = &shard.replication.sessions;
-    let session = sessions.begin(reactor::now(), name, reactor::random_u64());
+    let home = (shard.id().0, shard.router.shard_count());
+    let session = sessions.begin(reactor::now(), name, reactor::random_u64(), home);
     let (name, id, signal) = (session.name.clone(), session.id, session.signal.clone());
     let begun = shard.everywhere(move |shard: Rc<Shard>| async move {
         let own = shard.id().0;
-        shard
-            .replication
-            .parts
-            .begin(own, &name, id, broker_epoch, signal);
+        let is_prompt = shard.node.config.replication.is_rack_aware;
+        let parts = &shard.replication.parts;
+        parts.begin(own, &name, id, broker_epoch, signal, is_prompt);
     });
     begun.await.map_err(|_| ErrorCode::UnknownServerError)?;
     Ok(session)

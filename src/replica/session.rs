@@ -36,13 +36,27 @@ fn next(epoch: i32) -> i32 {
     if epoch == i32::MAX { 1 } else { epoch + 1 }
 }
 
+/// A number other than 0 that leaves the shard's as remainder.
+fn session_id(random: u64, (shard, shard_count): (usize, usize)) -> i32 {
+    let count = shard_count.clamp(1, 1 << 16) as i32;
+    let rounds = (random as i32 & i32::MAX) / count;
+    rounds.clamp(1, i32::MAX / count - 1) * count + shard as i32 % count
+}
+
+/// Whether the session with this number lives on the shard `shard` of `shard_count`, if its broker has as many.
+pub fn is_at_home(session_id: i32, (shard, shard_count): (usize, usize)) -> bool {
+    session_id as usize % shard_count.max(1) == shard
+}
+
 #[derive(Default)]
 pub struct FollowerSessions {
     sessions: RefCell<HashMap<i32, Rc<Session>>>,
 }
 
 impl FollowerSessions {
-    pub fn begin(&self, now: Instant, name: FetcherName, random: u64) -> Rc<Session> {
+    /// `home` is this shard's number, and how many there are: the session's number tells it, so that a follower whose broker has as many
+    /// shards can see whether its connection has come to the shard that has the partitions which its own shard follows.
+    pub fn begin(&self, now: Instant, name: FetcherName, random: u64, home: (usize, usize)) -> Rc<Session> {
         let mut sessions = self.sessions.borrow_mut();
         sessions.retain(|_, session| *session.name != name);
         if sessions.len() >= SESSIONS_MAX {
@@ -51,9 +65,9 @@ impl FollowerSessions {
                 sessions.remove(&id);
             }
         }
-        let mut id = ((random as u32) & 0x7fff_ffff) as i32;
-        while id == 0 || sessions.contains_key(&id) {
-            id = id.wrapping_add(1) & 0x7fff_ffff;
+        let mut id = session_id(random, home);
+        while sessions.contains_key(&id) {
+            id = session_id(reactor::random_u64(), home);
         }
         let session = Rc::new(Session {
             id,
@@ -106,7 +120,7 @@ mod tests {
     fn a_session_is_one_line_of_fetches() {
         let now = Instant::default();
         let sessions = FollowerSessions::default();
-        let first = sessions.begin(now, name(2), 7);
+        let first = sessions.begin(now, name(2), 7, (0, 1));
         assert_eq!(first.id, 7);
         let resumed = |epoch| sessions.resume(now, &name(2), 7, epoch).map(|session| session.id);
         assert_eq!(resumed(1), Ok(7));
@@ -115,7 +129,20 @@ mod tests {
         assert_eq!(resumed(2), Ok(7));
         assert!(first.is_overtaken(1));
         assert!(sessions.resume(now, &name(3), 7, 3).is_err(), "another's session");
-        sessions.begin(now, name(2), 8);
+        sessions.begin(now, name(2), 8, (0, 1));
         assert_eq!(resumed(3), Err(ErrorCode::FetchSessionIdNotFound));
+    }
+
+    /// Breaks in production: every fetch of a follower is sent on to another core, and back.
+    #[test]
+    fn the_number_of_a_session_tells_its_shard() {
+        for random in [0, 1, 77, u64::MAX, 0x7fff_ffff] {
+            for shard in 0..4 {
+                let id = session_id(random, (shard, 4));
+                assert!(id > 0 && is_at_home(id, (shard, 4)), "{id}");
+                assert!(!is_at_home(id, ((shard + 1) % 4, 4)));
+            }
+            assert!(is_at_home(session_id(random, (0, 1)), (0, 1)));
+        }
     }
 }

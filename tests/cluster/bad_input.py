@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from broker import StartFailed, free_port
@@ -11,6 +12,7 @@ from suite import wait_until
 from wire import Wire, batch, record
 
 REFUSED_SECONDS = 30
+POSITION_SECONDS = 6  # a broker writes down every five how far it has followed the store
 
 
 def refused(node, *, says, data_dir=None, node_id=None, store=None, more=()):
@@ -115,6 +117,7 @@ def external(t, kind, cluster, home):
         store.start()
         cluster.start_all()
         cluster.create_topic("made-after-the-backup", 3)
+        time.sleep(POSITION_SECONDS)
         cluster.stop_all()
         store.kill()
         new = home / "new"

@@ -15,7 +15,7 @@ from pathlib import Path
 from broker import RINGLOG, ROOT
 from cluster import Metadata
 from suite import wait_until
-from wire import METADATA, Closed, Wire, metadata_body
+from wire import Closed, Wire
 
 DOCUMENT = ROOT / "docs/OPERATIONS.md"
 
@@ -55,7 +55,7 @@ class Shell:
 
 
 def ready(shell):
-    return len(re.findall(r"\bready\b", shell.said()))
+    return shell.said().count("ringlog ready")
 
 
 def run(t, kind):
@@ -66,19 +66,21 @@ def run(t, kind):
         try:
             for line in commands:
                 if "topic create" in line:
-                    wait_until(lambda: ready(shell) == 3 or shell.process.poll() is not None, f"three ready brokers: {shell.said()[-600:]}", 60)
+                    wait_until(lambda: ready(shell) >= 3, "three ready brokers", 60)
                 shell.type(line + "\n")
             topic = re.search(r"topic create (\S+)", commands[-1]).group(1)
 
             def spread():
                 try:
                     with Wire(("127.0.0.1", 9092), timeout=3) as wire:
-                        seen = Metadata(wire.call(METADATA, 1, metadata_body(topic)))
+                        seen = Metadata.of(wire, topic)
                 except (OSError, Closed):
                     return False
                 replicas = [found.isr for found in seen.partitions.values()]
                 return sorted(seen.brokers) == [1, 2, 3] and replicas and all(sorted(isr) == [1, 2, 3] for isr in replicas)
 
-            wait_until(spread, f"the topic {topic} on three brokers: {shell.said()[-600:]}", 30)
+            wait_until(spread, f"the topic {topic} on three brokers", 30)
+        except AssertionError as problem:
+            raise AssertionError(f"{problem}: {shell.said()[-800:]}") from None
         finally:
             shell.close()

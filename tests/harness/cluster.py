@@ -255,7 +255,7 @@ class Cluster:
 
     def _ask(self, node, topics, timeout):
         with Wire(node.address, timeout=timeout) as wire:
-            return Metadata(wire.call(METADATA, 1, metadata_body(*topics)))
+            return Metadata.of(wire, *topics)
 
     def metadata(self, *topics, timeout=3, of=None):
         """What the first broker that answers says."""
@@ -361,17 +361,23 @@ def kafka_controller(nodes):
 
 
 class Metadata:
-    """An answer to Metadata v1."""
+    """An answer to Metadata v4, the first that does not create what it is asked for."""
+
+    @classmethod
+    def of(cls, wire, *topics):
+        return cls(wire.call(METADATA, 4, metadata_body(*topics) + int8(0)))
 
     def __init__(self, answer):
         self.brokers, self.partitions, self.controller = {}, {}, -1
         if answer is None:
             return
         reader = Reader(answer)
+        reader.number(4)  # throttle time
         for _ in range(reader.number(4)):
             number, host, port = reader.number(4), reader.string(), reader.number(4)
             reader.string()  # rack
             self.brokers[number] = (host, port)
+        reader.string()  # cluster id
         self.controller = reader.number(4)
         for _ in range(reader.number(4)):
             reader.number(2)

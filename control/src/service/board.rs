@@ -106,7 +106,8 @@ impl Board {
     /// Somebody has reason to believe that the controller of this epoch is dead.
     pub(super) fn suspect(&self, suspicion: Suspicion) {
         let is_news = self.suspected.get().is_none_or(|known| {
-            known.epoch < suspicion.epoch || known.epoch == suspicion.epoch && !known.is_gone && suspicion.is_gone
+            known.epoch < suspicion.epoch
+                || known.epoch == suspicion.epoch && !known.is_gone && suspicion.is_gone
         });
         if is_news {
             tracing::info!(

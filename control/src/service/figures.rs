@@ -30,7 +30,10 @@ impl Figures {
     /// The epoch in which this broker is the active controller.
     pub fn leading(&self) -> Option<ControllerEpoch> {
         let epoch = self.leading.load(Ordering::Relaxed);
-        i32::try_from(epoch).ok().filter(|epoch| *epoch >= 0).map(ControllerEpoch)
+        i32::try_from(epoch)
+            .ok()
+            .filter(|epoch| *epoch >= 0)
+            .map(ControllerEpoch)
     }
 
     /// Batches that this broker, as the controller, has appended to the metadata log.

@@ -266,7 +266,11 @@ impl Front {
         reactor::spawn(async move {
             lost.await;
             let since = reactor::now();
-            let is_current = || board.controller().is_some_and(|now| now.epoch == controller.epoch);
+            let is_current = || {
+                board
+                    .controller()
+                    .is_some_and(|now| now.epoch == controller.epoch)
+            };
             if !board.is_stopping()
                 && is_current()
                 && probe::ask(&*peers, &controller.endpoint).await == Found::Gone

@@ -80,7 +80,8 @@ impl<P: Publish> Runner<P> {
             }
         }
         self.next = offset.next();
-        self.show(image.at(MetadataPosition { offset, epoch }), delta).await;
+        self.show(image.at(MetadataPosition { offset, epoch }), delta)
+            .await;
         self.watch.took_over(&self.image, predecessor);
         tracing::info!(
             epoch = epoch.0,
@@ -118,10 +119,7 @@ impl<P: Publish> Runner<P> {
                     None => std::future::pending().await,
                 }
             };
-            let anything = select(
-                Box::pin(due),
-                select(Box::pin(changed), Box::pin(due_changed)),
-            );
+            let anything = select(Box::pin(due), select(Box::pin(changed), Box::pin(due_changed)));
             let group = match select(Box::pin(queue.group()), anything).await {
                 Either::Left((Some(calls), _)) => calls,
                 Either::Left((None, _)) => return Ok(Ended::Stopped),
@@ -160,7 +158,11 @@ impl<P: Publish> Runner<P> {
         self.finish(epoch, group).await
     }
 
-    async fn serve(&mut self, epoch: ControllerEpoch, calls: Vec<Call>) -> Result<Option<Ended>, ServiceFault> {
+    async fn serve(
+        &mut self,
+        epoch: ControllerEpoch,
+        calls: Vec<Call>,
+    ) -> Result<Option<Ended>, ServiceFault> {
         let group = self.decide(calls);
         self.finish(epoch, group).await
     }
@@ -259,7 +261,8 @@ impl<P: Publish> Runner<P> {
         self.board.figures().appended(plan);
         let offset = last.unwrap_or(self.image.position().offset);
         self.next = offset.next();
-        self.show(image.at(MetadataPosition { offset, epoch }), delta).await;
+        self.show(image.at(MetadataPosition { offset, epoch }), delta)
+            .await;
         Ok(())
     }
 }

@@ -198,7 +198,9 @@ impl Membership {
                     is_gone: false,
                 });
             }
-            let next = self.heartbeat_every.saturating_sub(reactor::now().saturating_since(sent));
+            let next = self
+                .heartbeat_every
+                .saturating_sub(reactor::now().saturating_since(sent));
             let changed = self.changed.notified();
             let _changed_or_due = reactor::timeout(next, changed).await;
         }
@@ -243,7 +245,8 @@ impl Membership {
     fn told(&self, sent: Instant, status: BrokerStatus) {
         if !status.is_fenced {
             let margin = self.session_timeout * SESSION_MARGIN_PERCENT / 100;
-            self.session.extend(sent + self.session_timeout.saturating_sub(margin));
+            self.session
+                .extend(sent + self.session_timeout.saturating_sub(margin));
         }
         if self.session.is_fenced() != status.is_fenced {
             match status.is_fenced {

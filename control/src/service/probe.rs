@@ -66,7 +66,9 @@ pub(super) async fn ask(peers: &dyn Peers, endpoint: &Endpoint) -> Found {
             peer.ask(Question::Ping.encode()).await
         };
         match reactor::timeout(ANSWER_PATIENCE, asked).await {
-            Ok(Ok(reply)) if matches!(serde_json::from_slice(&reply), Ok(Reply::Pong)) => return Found::Alive,
+            Ok(Ok(reply)) if matches!(serde_json::from_slice(&reply), Ok(Reply::Pong)) => {
+                return Found::Alive;
+            }
             Ok(Err(PeerError::Refused)) => return Found::Gone,
             Ok(Ok(_) | Err(_)) | Err(_) => reactor::sleep(ASK_AGAIN_AFTER).await,
         }

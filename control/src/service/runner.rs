@@ -115,7 +115,9 @@ impl<P: Publish> Runner<P> {
                     None => break,
                 }
             }
-            let Some(epoch) = self.board.leading() else { continue };
+            let Some(epoch) = self.board.leading() else {
+                continue;
+            };
             let began = reactor::now();
             match self.lead(epoch).await? {
                 Ended::Stopped => {

@@ -130,7 +130,10 @@ pub(super) struct Prepared<P> {
     remote: Option<(Rc<RemoteCalls>, Box<dyn FnOnce(Rc<RemoteCalls>)>)>,
 }
 
-pub(super) async fn prepare<P: Publish>(config: ServiceConfig, publish: P) -> Result<Prepared<P>, StartError> {
+pub(super) async fn prepare<P: Publish>(
+    config: ServiceConfig,
+    publish: P,
+) -> Result<Prepared<P>, StartError> {
     let is_alone = config.network.is_none();
     let mut member = config.member;
     let mut network = None;

@@ -98,7 +98,10 @@ impl Watch {
                 .get(id)
                 .is_some_and(|at| now.saturating_since(*at) < self.session)
         };
-        let (all, of_them) = (active().count(), active().filter(|broker| is_heard(&broker.id)).count());
+        let (all, of_them) = (
+            active().count(),
+            active().filter(|broker| is_heard(&broker.id)).count(),
+        );
         of_them * 2 > all || all == 0
     }
 

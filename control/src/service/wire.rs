@@ -18,7 +18,10 @@ pub(super) enum Question {
 pub(super) enum Reply {
     Pong,
     /// Decided; true for whoever has the metadata log up to `offset`.
-    Decided { response: Box<Response>, offset: i64 },
+    Decided {
+        response: Box<Response>,
+        offset: i64,
+    },
     Refused(ApiError),
     /// Ask somebody else.
     NotController {

@@ -57,6 +57,27 @@ fn what_a_bad_store_answers_late_or_never_is_found_out() {
     }
 }
 
+#[test]
+fn the_duel_finds_a_fence_that_compares_creations() {
+    // A test of the test: with this bug two controllers write into one log, and a suite that passes then proves nothing.
+    let found = (0..10).any(|seed| {
+        let faults = Faults {
+            compares_creation: true,
+            ..Faults::many(seed)
+        };
+        let cluster = MemoryCluster::new(faults);
+        // or it never ends, as no history fits any more
+        let fight = async {
+            let place = place(&cluster, LEASE);
+            reactor::timeout(Duration::from_secs(10), duel(&place, 3, 12, false))
+                .await
+                .is_err()
+        };
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(fight))).unwrap_or(true)
+    });
+    assert!(found);
+}
+
 fn seeds(usual: u64) -> u64 {
     std::env::var("SEEDS")
         .ok()

@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::rc::Rc;
 use std::time::Duration;
 
 use control::config::Endpoint;
@@ -19,7 +18,7 @@ pub struct Place {
     pub config: Box<dyn Fn(i32) -> StoreConfig>,
     /// How many members it has at most.
     pub members_max: usize,
-    incarnations: Rc<Cell<u128>>,
+    incarnations: Cell<u128>,
 }
 
 impl Place {
@@ -27,7 +26,7 @@ impl Place {
         Place {
             config: Box::new(config),
             members_max,
-            incarnations: Rc::new(Cell::new(0)),
+            incarnations: Cell::new(0),
         }
     }
 

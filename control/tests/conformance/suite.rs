@@ -39,8 +39,7 @@ async fn appends_are_read_in_order(place: &Place) {
     assert_eq!(log.end_offset(), Offset(0));
     let epoch = soon(log.lead(None)).await.expect("leads");
     assert!(epoch >= ControllerEpoch(1));
-    let leadership = log.controller().expect("itself");
-    assert_eq!((leadership.controller, leadership.epoch), (BrokerId(1), epoch));
+    assert_eq!(soon(see_controller(&log, 1)).await.epoch, epoch);
     let mut expected = Vec::new();
     for round in 0..20u64 {
         let before = log.end_offset();

@@ -119,7 +119,10 @@ impl Host {
                 let installed = self.files.borrow_mut().install(id, &bytes);
                 match installed {
                     Ok(voters) => {
-                        tracing::info!(end_offset = id.end_offset.0, "a snapshot of the leader was installed");
+                        tracing::info!(
+                            end_offset = id.end_offset.0,
+                            "a snapshot of the leader was installed"
+                        );
                         Ok(Some(Event::SnapshotInstalled { id, voters }))
                     }
                     Err(InstallError::Fault(fault)) => Err(fault),

@@ -112,7 +112,10 @@ mod tests {
         for text in texts {
             std::fs::write(path(dir.path()), text).expect("writes");
             let state = load(dir.path()).expect("reads");
-            assert_eq!((state.epoch, state.leader), (ControllerEpoch(4), Some(BrokerId(1))));
+            assert_eq!(
+                (state.epoch, state.leader),
+                (ControllerEpoch(4), Some(BrokerId(1)))
+            );
             assert_eq!(state.voted, None);
         }
         std::fs::write(path(dir.path()), "{").expect("writes");

@@ -25,7 +25,9 @@ fn control(record: &ControlRecord) -> Control {
             leader: *leader,
             voters: voters.clone(),
         },
-        ControlRecord::KraftVersion(version) => Control::KraftVersion(voters_record::encode_version(*version)),
+        ControlRecord::KraftVersion(version) => {
+            Control::KraftVersion(voters_record::encode_version(*version))
+        }
         ControlRecord::Voters(voters) => Control::KraftVoters(voters_record::encode(voters)),
     }
 }

@@ -93,12 +93,17 @@ impl Files {
     }
 
     pub(super) fn start(&self) -> Offset {
-        self.segments.first().map_or(Offset::ZERO, |first| first.base_offset)
+        self.segments
+            .first()
+            .map_or(Offset::ZERO, |first| first.base_offset)
     }
 
     pub(super) fn size_bytes(&self) -> u64 {
         let snapshot_end = self.snapshot.map_or(Offset::ZERO, |id| id.end_offset);
-        let behind = self.segments.iter().filter(|segment| segment.end_offset > snapshot_end);
+        let behind = self
+            .segments
+            .iter()
+            .filter(|segment| segment.end_offset > snapshot_end);
         behind.map(|segment| segment.size_bytes).sum()
     }
 
@@ -154,7 +159,12 @@ impl Files {
         }
     }
 
-    pub(super) fn read(&self, from: Offset, end: Offset, max_bytes: usize) -> Result<Vec<LogBatch>, ReadError> {
+    pub(super) fn read(
+        &self,
+        from: Offset,
+        end: Offset,
+        max_bytes: usize,
+    ) -> Result<Vec<LogBatch>, ReadError> {
         let mut batches = Vec::new();
         let mut left = max_bytes;
         for segment in self.segments.iter().filter(|segment| segment.end_offset > from) {
@@ -247,7 +257,12 @@ impl Files {
     }
 
     /// A part of a snapshot file, and the size of all of it.
-    pub(super) fn read_snapshot(&self, id: SnapshotId, position: u64, max_bytes: usize) -> io::Result<(u64, Vec<u8>)> {
+    pub(super) fn read_snapshot(
+        &self,
+        id: SnapshotId,
+        position: u64,
+        max_bytes: usize,
+    ) -> io::Result<(u64, Vec<u8>)> {
         let file = File::open(&self.snapshot_path(id), reactor::OpenMode::Read)?;
         let size = file.len()?;
         let left = size.checked_sub(position).ok_or(io::ErrorKind::InvalidInput)?;
@@ -257,7 +272,10 @@ impl Files {
     }
 
     pub(super) fn load_snapshot(&self) -> Result<Option<crate::store::Snapshot>, OpenError> {
-        let loaded = self.snapshot.map(|id| recover::load_snapshot(&self.dir, id)).transpose()?;
+        let loaded = self
+            .snapshot
+            .map(|id| recover::load_snapshot(&self.dir, id))
+            .transpose()?;
         Ok(loaded.map(|(snapshot, _)| snapshot))
     }
 }

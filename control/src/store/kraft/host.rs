@@ -349,7 +349,10 @@ impl Host {
             bytes = read.map_err(|error| tracing::error!(%error, "the log cannot be read"))?;
         }
         if bytes.len() < FETCH_BYTES {
-            for (_, more) in unwritten.iter().filter(|(base, _)| *base >= from.max(files_end) && *base < end) {
+            for (_, more) in unwritten
+                .iter()
+                .filter(|(base, _)| *base >= from.max(files_end) && *base < end)
+            {
                 if !bytes.is_empty() && bytes.len() + more.len() > FETCH_BYTES {
                     break;
                 }
@@ -369,7 +372,9 @@ impl Host {
                 position,
                 bytes: bytes.into(),
             }),
-            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => Err(Refusal::PositionOutOfRange),
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
+                Err(Refusal::PositionOutOfRange)
+            }
             Err(_) => Err(Refusal::SnapshotNotFound),
         };
         self.answer(id, Response::FetchSnapshot(FetchSnapshotResponse { view, part }));
@@ -447,7 +452,9 @@ impl Host {
                 Fate::Committed => Ok(appended),
                 Fate::Never(current) => Err(AppendError::Fenced { own: epoch, current }),
                 Fate::Untold => {
-                    let untold = std::io::Error::other("a snapshot replaced the log that told what became of an append");
+                    let untold = std::io::Error::other(
+                        "a snapshot replaced the log that told what became of an append",
+                    );
                     let dir = self.files.borrow().dir.clone();
                     Err(LogFault::new("append", &dir, &untold).into())
                 }

@@ -89,7 +89,7 @@ impl QuorumMetaLog {
         Ok((log, cluster_id))
     }
 
-    fn host(&self) -> &Host {
+    pub(super) fn host(&self) -> &Host {
         &self.0.host
     }
 
@@ -167,7 +167,9 @@ impl QuorumMetaLog {
                 changed.await;
             }
         };
-        if self.host().core.borrow().voters().len() > 1 && reactor::timeout(SUCCESSOR_WAIT, succeeded).await.is_err() {
+        if self.host().core.borrow().voters().len() > 1
+            && reactor::timeout(SUCCESSOR_WAIT, succeeded).await.is_err()
+        {
             tracing::info!(epoch = epoch.0, "no successor yet");
         }
     }

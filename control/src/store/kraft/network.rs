@@ -70,7 +70,9 @@ impl QuorumServer {
         };
         let core = host.core.borrow();
         let voters = core.voters().iter();
-        voters.map(|voter| (voter.key.id, voter.endpoint.clone())).collect()
+        voters
+            .map(|voter| (voter.key.id, voter.endpoint.clone()))
+            .collect()
     }
 
     /// Who leads, as far as this replica knows.

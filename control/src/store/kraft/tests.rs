@@ -70,7 +70,9 @@ impl Cluster {
     fn new(voters: u16, members: u16) -> Cluster {
         SERVERS.take();
         CUT.take();
-        let text: Vec<String> = (1..=voters).map(|id| format!("{id}@localhost:{}", 9000 + id)).collect();
+        let text: Vec<String> = (1..=voters)
+            .map(|id| format!("{id}@localhost:{}", 9000 + id))
+            .collect();
         Cluster {
             dirs: (0..members).map(|_| tempfile::tempdir().expect("dir")).collect(),
             voters: VoterSet::parse(&text.join(",")).expect("voters"),
@@ -113,7 +115,11 @@ fn topic(number: u32) -> Record {
 }
 
 fn run<F: Future>(future: F) -> F::Output {
-    let limited = async { reactor::timeout(Duration::from_secs(60), future).await.expect("in time") };
+    let limited = async {
+        reactor::timeout(Duration::from_secs(60), future)
+            .await
+            .expect("in time")
+    };
     reactor::run(reactor::Config::default(), limited).expect("a reactor")
 }
 
@@ -164,7 +170,10 @@ fn three_replicas_agree_and_outlive_their_leader() {
         let (first, epoch) = leader(&logs).await;
         let mut expected = Vec::new();
         for number in 0..50 {
-            let appended = logs[first].append(epoch, &[topic(number)]).await.expect("appends");
+            let appended = logs[first]
+                .append(epoch, &[topic(number)])
+                .await
+                .expect("appends");
             assert!(logs[first].end_offset() > appended.last_offset);
             expected.push(topic(number));
         }
@@ -185,7 +194,10 @@ fn three_replicas_agree_and_outlive_their_leader() {
         println!("a new leader after {gap:?}");
         assert!(gap < Duration::from_millis(2000), "{gap:?}");
         assert!(next_epoch > epoch);
-        logs[second].append(next_epoch, &[topic(100)]).await.expect("appends");
+        logs[second]
+            .append(next_epoch, &[topic(100)])
+            .await
+            .expect("appends");
         expected.push(topic(100));
         assert_eq!(records(&logs[second]), expected);
         // the dead one comes back, and all of them at once
@@ -238,7 +250,10 @@ fn a_replica_that_was_away_too_long_takes_the_snapshot() {
         let mut all = Vec::new();
         for round in 0..3 {
             for number in 0..10 {
-                let appended = logs[first].append(epoch, &[topic(round * 10 + number)]).await.expect("appends");
+                let appended = logs[first]
+                    .append(epoch, &[topic(round * 10 + number)])
+                    .await
+                    .expect("appends");
                 all.push(topic(round * 10 + number));
                 if number == 9 {
                     let (image, _) = ClusterImage::empty("c").apply(&all).expect("fits");
@@ -246,7 +261,10 @@ fn a_replica_that_was_away_too_long_takes_the_snapshot() {
                         offset: appended.last_offset,
                         epoch,
                     };
-                    let id = logs[first].write_snapshot(image.at(position)).await.expect("snapshot");
+                    let id = logs[first]
+                        .write_snapshot(image.at(position))
+                        .await
+                        .expect("snapshot");
                     assert_eq!(id.end_offset, appended.last_offset.next());
                     assert_eq!(logs[first].bytes_since_snapshot(), 0);
                 }
@@ -259,7 +277,10 @@ fn a_replica_that_was_away_too_long_takes_the_snapshot() {
             until(&late, logs[first].end_offset()).await;
             let snapshot = late.snapshot().expect("reads").expect("is there");
             assert_eq!(snapshot.records.len(), all.len());
-            logs[first].append(epoch, &[topic(1000 + u32::from(id))]).await.expect("appends");
+            logs[first]
+                .append(epoch, &[topic(1000 + u32::from(id))])
+                .await
+                .expect("appends");
             until(&late, logs[first].end_offset()).await;
             let observer = late.lead(None).await;
             assert!(matches!(observer, Err(LeadError::Taken(_))), "{observer:?}");
@@ -282,7 +303,10 @@ fn voters_come_and_go() {
             key: fourth,
             endpoint: Cluster::member(4).endpoint,
         };
-        let added = logs[first].server().change_voters(VoterChange::Add(AddVoter { voter })).await;
+        let added = logs[first]
+            .server()
+            .change_voters(VoterChange::Add(AddVoter { voter }))
+            .await;
         assert_eq!(added, Ok(()));
         assert_eq!(logs[first].voters().len(), 4);
         // the leader itself: somebody else leads then, by the new set
@@ -305,7 +329,12 @@ fn voters_come_and_go() {
         assert_eq!(voters, left);
         let described = others[second].server().describe().expect("it leads");
         assert_eq!(described.voters.len(), 3);
-        assert!(described.voters.iter().all(|voter| voter.key.directory != DirectoryId::MIGRATING));
+        assert!(
+            described
+                .voters
+                .iter()
+                .all(|voter| voter.key.directory != DirectoryId::MIGRATING)
+        );
         // after a restart of all, it is the log that tells who votes
         drop((others, logs));
         let logs: Vec<_> = (1..=4).map(|id| cluster.open(id)).collect();

@@ -220,6 +220,10 @@ impl StoreMetaLog {
                     end: state.end_offset,
                 });
             }
+            let log_start = state.log_start();
+            if from < log_start {
+                return Err(ReadError::BehindLog { from, log_start });
+            }
             if from == state.end_offset {
                 return Ok(Vec::new());
             }

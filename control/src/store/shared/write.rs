@@ -86,7 +86,7 @@ impl Shared {
                 if seen.head.offset > epoch.start {
                     return self.lead_found(epoch, seen);
                 }
-                // it happened between the two looks
+                patience.pause("it happened between two looks").await;
                 continue;
             }
             if let Some((leadership, _)) = &seen.controller {

@@ -22,6 +22,9 @@ pub struct Faults {
     /// The majority is lost for up to `outage_max`.
     pub outage_per_mille: u64,
     pub outage_max: Duration,
+    /// A planted bug, for tests that must find it: versions are compared by when a key was created, which a put over it leaves as it
+    /// was. A client of etcd that fences by `create_revision` is such a one.
+    pub compares_creation: bool,
 }
 
 impl Faults {
@@ -43,6 +46,7 @@ impl Faults {
             watch_loss_per_mille: 50,
             outage_per_mille: 3,
             outage_max: Duration::from_millis(30),
+            compares_creation: false,
         }
     }
 }

@@ -18,6 +18,7 @@ const HISTORY_MAX: usize = 10_000;
 
 struct Entry {
     value: Vec<u8>,
+    created: Version,
     version: Version,
     lease: Option<LeaseId>,
 }
@@ -193,11 +194,8 @@ impl World {
         if steps.len() > LIMITS.steps || steps.iter().any(too_large) {
             return Outcome::Rejected(Rejection::TooLarge);
         }
-        for step in steps {
-            let found = self.entries.get(step.key()).map(|entry| entry.version);
-            if found != step.expected() {
-                return Outcome::Refused;
-            }
+        if !steps.iter().all(|step| self.is_as_expected(step)) {
+            return Outcome::Refused;
         }
         for step in steps {
             if let Step::Put {
@@ -223,6 +221,7 @@ impl World {
                 } => {
                     let entry = Entry {
                         value: value.clone(),
+                        created: self.entries.get(key).map_or(version, |old| old.created),
                         version,
                         lease: *lease,
                     };
@@ -240,6 +239,15 @@ impl World {
         }
         self.wake();
         Outcome::Done(versions)
+    }
+
+    fn is_as_expected(&self, step: &Step) -> bool {
+        match (self.entries.get(step.key()), step.expected()) {
+            (Some(entry), Some(expected)) if self.faults.compares_creation => entry.created <= expected,
+            (Some(entry), Some(expected)) => entry.version == expected,
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
     }
 
     pub(super) fn delete_range(&mut self, range: &KeyRange) {
@@ -362,6 +370,7 @@ impl World {
             .map(|(key, value)| {
                 let entry = Entry {
                     value: value.clone(),
+                    created: version,
                     version,
                     lease: None,
                 };
