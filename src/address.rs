@@ -19,9 +19,6 @@ pub struct ListenError {
 
 /// The first address that the host's name stands for.
 pub async fn resolve(endpoint: &Endpoint) -> io::Result<SocketAddr> {
-    if let Ok(address) = endpoint.host.parse() {
-        return Ok(SocketAddr::new(address, endpoint.port));
-    }
     let found = reactor::resolve(&endpoint.host, endpoint.port).await?;
     found
         .first()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::log::{AbortedTransaction, ReadError, ReadSlice};
+use engine::planted::{self, Bug};
 use engine::types::{LeaderEpoch, Offset};
 use net::error::ErrorCode;
 use reactor::Piece;
@@ -199,6 +200,8 @@ fn read_here(
     }
     let below = if bounds.read_committed {
         log.last_stable_offset()
+    } else if planted::is(Bug::ReadPastHighWatermark) {
+        log.end_offset()
     } else {
         log.high_watermark()
     };

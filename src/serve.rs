@@ -16,9 +16,9 @@ use reactor::{BackendChoice, Listener, ThreadHandle};
 use crate::address::{self, ListenError};
 use crate::admin;
 use crate::control_channel;
-use crate::quorum_wire::{Meeting, QuorumApis};
 use crate::log_dirs::{self, Directories, Locked};
 use crate::publish::ShardPublisher;
+use crate::quorum_wire::{Meeting, QuorumApis};
 use crate::registration;
 use crate::shard::{self, Mesh, Node, Router, Setup, Shard, ShardId};
 use crate::store::{self, StoreConfigError};
@@ -57,7 +57,7 @@ pub fn serve(config: BrokerConfig) -> Result<(), ServeError> {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
     let main = reactor_config(backend, "main".to_owned(), None);
-    reactor::run(main, run(config, backend, print)).map_err(ServeError::Thread)?
+    reactor::run(main, run(config, backend, None, print)).map_err(ServeError::Thread)?
 }
 
 /// The one line on standard output that scripts wait for.
@@ -76,11 +76,12 @@ fn reactor_config(backend: BackendChoice, name: String, core: Option<usize>) -> 
     }
 }
 
-/// The life of a broker, on the reactor of its first thread: until it is asked to stop, or cannot go on. `ready` is given a
-/// line for people when clients are served.
+/// The life of a broker, on the reactor of its first thread: until it is asked to stop, or cannot go on. `store` is used
+/// instead of the configured one: a simulation brings its own. `ready` is given a line for people once clients are served.
 pub async fn run(
     config: BrokerConfig,
     backend: BackendChoice,
+    store: Option<StoreConfig>,
     ready: impl FnOnce(&str),
 ) -> Result<(), ServeError> {
     let began = reactor::now();
@@ -90,7 +91,10 @@ pub async fn run(
     let config = Arc::new(log_dirs::adopt_node_id(config)?);
     let locked = Locked::open(&config, config.store.scheme())?;
     let meeting = Meeting::new();
-    let store = store::configured(&config, locked.first(), meeting)?;
+    let store = match store {
+        Some(store) => store,
+        None => store::configured(&config, locked.first(), meeting)?,
+    };
     let listeners = address::listen(&config).await?;
     let admin_listener = address::listen_admin(&config).await?;
     let cores = cores(&config.cores);
@@ -295,13 +299,14 @@ fn control_listener(config: &BrokerConfig) -> Endpoint {
         StoreUrl::Embedded | StoreUrl::Etcd(_) | StoreUrl::ZooKeeper(_) => None,
     };
     let told = config.control_listener.clone();
-    told.or(as_voter.map(|(_, endpoint)| endpoint.clone())).unwrap_or_else(|| Endpoint {
-        host: config
-            .listeners
-            .first()
-            .map_or_else(String::new, |listener| listener.endpoint.host.clone()),
-        port: 0,
-    })
+    told.or(as_voter.map(|(_, endpoint)| endpoint.clone()))
+        .unwrap_or_else(|| Endpoint {
+            host: config
+                .listeners
+                .first()
+                .map_or_else(String::new, |listener| listener.endpoint.host.clone()),
+            port: 0,
+        })
 }
 
 /// What the other members are told where the control thread listens on every interface: the host that clients are told.

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use control::config::BrokerConfig;
+use control::quorum::{ReplicaKey, Timers, Voter, VoterSet};
+use control::record::BrokerId;
+use control::store::kraft::QuorumConfig;
 #[cfg(feature = "etcd")]
 use control::store::kv::etcd::{EtcdConfig, EtcdTls};
 #[cfg(feature = "zookeeper")]
 use control::store::kv::zookeeper::ZooKeeperConfig;
-use control::quorum::{ReplicaKey, Timers, Voter, VoterSet};
-use control::record::BrokerId;
-use control::store::kraft::QuorumConfig;
 use control::store::shared::SharedConfig;
 use control::store::{StoreConfig, StoreUrl};
 

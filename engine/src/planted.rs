@@ -48,6 +48,43 @@ pub enum Bug {
     CheckpointWithoutSync,
     /// The journal is voided before what was replayed is synced.
     ReplayNotSynced,
+
+    /// A leader takes members out of the ISR for itself, without waiting for the controller.
+    ShrinkWithoutAnswer,
+    /// While the ISR grows, the high watermark waits for its old members only.
+    PendingMembersNotCounted,
+    /// The high watermark waits for all members of the ISR but one.
+    OneMemberNotCounted,
+    /// Whoever asks counts as the follower, whatever life of its broker it is.
+    BrokerEpochNotChecked,
+    /// A follower that went another way appends what the leader has behind it.
+    DivergenceIgnored,
+    /// A follower cuts its log at its high watermark instead of where the epochs part.
+    TruncateByHighWatermark,
+    /// A follower asks from the end of its log, not from the end of what is on its disk.
+    FollowerNotDurable,
+    /// A leader counts the fetch of a follower that follows in an earlier epoch.
+    OldEpochFetchAccepted,
+    /// Followers do not learn of producers' sequences.
+    ProducersNotFollowed,
+    /// acks=all is answered when the leader has it.
+    AcknowledgedByLeaderAlone,
+    /// acks=all is taken with fewer replicas than min.insync.replicas.
+    MinInsyncIgnored,
+    /// Consumers read up to the end of the log.
+    ReadPastHighWatermark,
+    /// Any live replica is elected.
+    UncleanElection,
+    /// A new leader has no new epoch.
+    LeaderEpochNotBumped,
+    /// A change of the ISR counts whatever state it began from.
+    PartitionEpochNotChecked,
+    /// Whoever was in sync in an earlier life may join the ISR.
+    IsrEpochsNotChecked,
+    /// A controller writes although another one has taken over.
+    FenceNotChecked,
+    /// Who waited at a leader that was deposed is answered by what the next leader commits.
+    DeposedAcknowledges,
 }
 
 impl Bug {
@@ -74,6 +111,28 @@ impl Bug {
         Bug::ReplayNotSynced,
     ];
 
+    /// Those the simulation of whole clusters must find.
+    pub const OF_CLUSTERS: &[Bug] = &[
+        Bug::ShrinkWithoutAnswer,
+        Bug::PendingMembersNotCounted,
+        Bug::OneMemberNotCounted,
+        Bug::BrokerEpochNotChecked,
+        Bug::DivergenceIgnored,
+        Bug::TruncateByHighWatermark,
+        Bug::FollowerNotDurable,
+        Bug::OldEpochFetchAccepted,
+        Bug::ProducersNotFollowed,
+        Bug::AcknowledgedByLeaderAlone,
+        Bug::MinInsyncIgnored,
+        Bug::ReadPastHighWatermark,
+        Bug::UncleanElection,
+        Bug::LeaderEpochNotBumped,
+        Bug::PartitionEpochNotChecked,
+        Bug::IsrEpochsNotChecked,
+        Bug::FenceNotChecked,
+        Bug::DeposedAcknowledges,
+    ];
+
     /// Those it does not find within 1,000 seeds: what they break needs a workload it does not have yet. A retried sync was found until
     /// starts began to drop what the page cache holds and the disk does not.
     pub const UNSEEN: &[Bug] = &[
@@ -85,14 +144,12 @@ impl Bug {
 
 #[cfg(not(feature = "planted-bugs"))]
 #[inline(always)]
-pub(crate) const fn is(_bug: Bug) -> bool {
+pub const fn is(_bug: Bug) -> bool {
     false
 }
 
 #[cfg(feature = "planted-bugs")]
-pub(crate) use switch::is;
-#[cfg(feature = "planted-bugs")]
-pub use switch::plant;
+pub use switch::{is, plant};
 
 #[cfg(feature = "planted-bugs")]
 mod switch {
@@ -104,7 +161,7 @@ mod switch {
         static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
     }
 
-    pub(crate) fn is(bug: Bug) -> bool {
+    pub fn is(bug: Bug) -> bool {
         PLANTED.get() == Some(bug)
     }
 

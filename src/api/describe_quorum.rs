@@ -7,7 +7,7 @@ use net::error::ErrorCode;
 
 use super::{Api, quorum};
 use crate::dispatch::{Call, Outcome};
-use crate::quorum_wire::describe_refused;
+use crate::quorum_wire::{describe_at_version, describe_refused};
 use crate::shard::Shard;
 
 pub static API: Api = Api::of_quorum(55, "DescribeQuorum", (0, 2), |shard, call| {
@@ -17,5 +17,6 @@ pub static API: Api = Api::of_quorum(55, "DescribeQuorum", (0, 2), |shard, call|
 async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
     let request: DescribeQuorumRequest = call.decode()?;
     let answer = quorum::ask(&shard, &request).await;
-    call.reply(&answer.unwrap_or_else(|| describe_refused(ErrorCode::LeaderNotAvailable)))
+    let answer = answer.unwrap_or_else(|| describe_refused(ErrorCode::LeaderNotAvailable));
+    call.reply(&describe_at_version(answer, call.version()))
 }

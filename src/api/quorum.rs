@@ -11,7 +11,10 @@ use crate::quorum_wire::{RaftVoterRequest, connect};
 use crate::shard::Shard;
 
 /// The answer of the quorum's leader, through the first voter that answers; `None` if none does.
-pub(super) async fn ask<T: kafka_protocol::protocol::Request>(shard: &Shard, request: &T) -> Option<T::Response> {
+pub(super) async fn ask<T: kafka_protocol::protocol::Request>(
+    shard: &Shard,
+    request: &T,
+) -> Option<T::Response> {
     let StoreUrl::Quorum(voters) = &shard.node.config.store else {
         return None;
     };

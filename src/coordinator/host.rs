@@ -129,6 +129,8 @@ impl Host {
             Err(error) => {
                 tracing::error!(partition = self.partition.id.index, %error, "group records were not appended");
                 let failure = match error {
+                    ProduceError::Unavailable(_) | ProduceError::Deposed => AppendFailure::NotLeader,
+                    ProduceError::NotEnoughReplicas(_) => AppendFailure::NotEnoughReplicas,
                     ProduceError::Disk(_) | ProduceError::Append(_) => AppendFailure::Storage,
                     ProduceError::Batch(engine::batch::BatchError::TooLarge { .. }) => {
                         AppendFailure::TooLarge
@@ -149,6 +151,10 @@ impl Host {
         for record in records {
             batch.append(at, Some(&record.key), record.value.as_deref());
         }
+        // As a producer with acks=all: what only this broker had would never be committed.
+        self.partition
+            .check_in_sync()
+            .map_err(ProduceError::NotEnoughReplicas)?;
         let appended = self.partition.append(batch.build()?, Origin::Coordinator)?;
         Ok(appended.commit_offset())
     }

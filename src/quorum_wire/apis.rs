@@ -5,9 +5,9 @@ use control::quorum::{Request, Response};
 use futures_util::future::LocalBoxFuture;
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::{
-    AddRaftVoterRequest, ApiVersionsResponse as PlainApiVersions, BeginQuorumEpochRequest, DescribeClusterRequest,
-    DescribeQuorumRequest, EndQuorumEpochRequest, FetchRequest, FetchSnapshotRequest, RemoveRaftVoterRequest,
-    UpdateRaftVoterRequest, VoteRequest,
+    AddRaftVoterRequest, ApiVersionsResponse as PlainApiVersions, BeginQuorumEpochRequest,
+    DescribeClusterRequest, DescribeQuorumRequest, EndQuorumEpochRequest, FetchRequest, FetchSnapshotRequest,
+    RemoveRaftVoterRequest, UpdateRaftVoterRequest, VoteRequest,
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Request as Message, StrBytes};
 use net::error::ErrorCode;
@@ -24,11 +24,12 @@ const SERVED: [(i16, i16, i16); 11] = [
     // by topic id, with what the follower knows to be committed
     (FetchRequest::KEY, 18, 18),
     (ApiVersionsRequest::KEY, 0, 5),
-    (VoteRequest::KEY, 0, 2),
-    (BeginQuorumEpochRequest::KEY, 0, 1),
-    (EndQuorumEpochRequest::KEY, 0, 1),
+    // versions 0 know no directories
+    (VoteRequest::KEY, 1, 2),
+    (BeginQuorumEpochRequest::KEY, 1, 1),
+    (EndQuorumEpochRequest::KEY, 1, 1),
     (DescribeQuorumRequest::KEY, 0, 2),
-    (FetchSnapshotRequest::KEY, 0, 1),
+    (FetchSnapshotRequest::KEY, 1, 1),
     (DescribeClusterRequest::KEY, 1, 2),
     (AddRaftVoterRequest::KEY, 0, 0),
     (RemoveRaftVoterRequest::KEY, 0, 0),
@@ -89,9 +90,14 @@ async fn answer(replica: Replica, mut frame: BytesMut) -> Option<Bytes> {
             let request: FetchRequest = asked.decode()?;
             if is_foreign(&replica, request.cluster_id.as_ref()) {
                 let code = ErrorCode::InconsistentClusterId.code();
-                return asked.reply(&kafka_protocol::messages::FetchResponse::default().with_error_code(code));
+                return asked
+                    .reply(&kafka_protocol::messages::FetchResponse::default().with_error_code(code));
             }
-            match replica.server.serve(Request::Fetch(asks::read_fetch(&request)?)).await? {
+            match replica
+                .server
+                .serve(Request::Fetch(asks::read_fetch(&request)?))
+                .await?
+            {
                 Response::Fetch(response) => asked.reply(&responses::fetch(&response)),
                 _ => None,
             }
@@ -106,7 +112,11 @@ async fn answer(replica: Replica, mut frame: BytesMut) -> Option<Bytes> {
                 let code = ErrorCode::InconsistentClusterId.code();
                 return asked.reply(&kafka_protocol::messages::VoteResponse::default().with_error_code(code));
             }
-            match replica.server.serve(Request::Vote(asks::read_vote(&request)?)).await? {
+            match replica
+                .server
+                .serve(Request::Vote(asks::read_vote(&request)?))
+                .await?
+            {
                 Response::Vote(response) => asked.reply(&responses::vote(&response)),
                 _ => None,
             }
@@ -115,8 +125,9 @@ async fn answer(replica: Replica, mut frame: BytesMut) -> Option<Bytes> {
             let request: BeginQuorumEpochRequest = asked.decode()?;
             if is_foreign(&replica, request.cluster_id.as_ref()) {
                 let code = ErrorCode::InconsistentClusterId.code();
-                return asked
-                    .reply(&kafka_protocol::messages::BeginQuorumEpochResponse::default().with_error_code(code));
+                return asked.reply(
+                    &kafka_protocol::messages::BeginQuorumEpochResponse::default().with_error_code(code),
+                );
             }
             let request = Request::BeginQuorumEpoch(asks::read_begin(&request)?);
             match replica.server.serve(request).await? {
@@ -128,8 +139,9 @@ async fn answer(replica: Replica, mut frame: BytesMut) -> Option<Bytes> {
             let request: EndQuorumEpochRequest = asked.decode()?;
             if is_foreign(&replica, request.cluster_id.as_ref()) {
                 let code = ErrorCode::InconsistentClusterId.code();
-                return asked
-                    .reply(&kafka_protocol::messages::EndQuorumEpochResponse::default().with_error_code(code));
+                return asked.reply(
+                    &kafka_protocol::messages::EndQuorumEpochResponse::default().with_error_code(code),
+                );
             }
             let request = Request::EndQuorumEpoch(asks::read_end(&request)?);
             match replica.server.serve(request).await? {
@@ -141,8 +153,9 @@ async fn answer(replica: Replica, mut frame: BytesMut) -> Option<Bytes> {
             let request: FetchSnapshotRequest = asked.decode()?;
             if is_foreign(&replica, request.cluster_id.as_ref()) {
                 let code = ErrorCode::InconsistentClusterId.code();
-                return asked
-                    .reply(&kafka_protocol::messages::FetchSnapshotResponse::default().with_error_code(code));
+                return asked.reply(
+                    &kafka_protocol::messages::FetchSnapshotResponse::default().with_error_code(code),
+                );
             }
             let request = asks::read_fetch_snapshot(&request)?;
             let id = request.id;
@@ -153,12 +166,16 @@ async fn answer(replica: Replica, mut frame: BytesMut) -> Option<Bytes> {
         }
         DescribeQuorumRequest::KEY => {
             let request: DescribeQuorumRequest = asked.decode()?;
-            asked.reply(&describe_quorum(&replica, &request).await)
+            let response = describe_quorum(&replica, &request).await;
+            asked.reply(&describe::at_version(response, version))
         }
         DescribeClusterRequest::KEY => {
             let request: DescribeClusterRequest = asked.decode()?;
             let (leader, voters) = (replica.server.leadership(), replica.server.voters());
-            let voters = voters.into_iter().map(|(id, endpoint)| (id.0, endpoint)).collect();
+            let voters = voters
+                .into_iter()
+                .map(|(id, endpoint)| (id.0, endpoint))
+                .collect();
             asked.reply(&describe::controllers(
                 &replica.cluster_id,
                 leader,

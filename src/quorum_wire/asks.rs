@@ -132,7 +132,8 @@ pub(super) fn read_end(request: &kafka::EndQuorumEpochRequest) -> Option<EndQuor
     let topic = request.topics.first()?;
     let partition = topic.partitions.first()?;
     let candidates = partition.preferred_candidates.iter();
-    let candidates = candidates.map(|candidate| key(candidate.candidate_id, candidate.candidate_directory_id));
+    let candidates =
+        candidates.map(|candidate| key(candidate.candidate_id, candidate.candidate_directory_id));
     let ids = partition.preferred_successors.iter();
     let ids = ids.map(|id| ReplicaKey::of(BrokerId(*id)));
     is_ours(&topic.topic_name, partition.partition_index).then(|| EndQuorumEpoch {
@@ -178,7 +179,10 @@ pub(super) fn read_fetch(request: &kafka::FetchRequest) -> Option<FetchRequest> 
     })
 }
 
-pub(super) fn fetch_snapshot(cluster_id: &str, request: &FetchSnapshotRequest) -> kafka::FetchSnapshotRequest {
+pub(super) fn fetch_snapshot(
+    cluster_id: &str,
+    request: &FetchSnapshotRequest,
+) -> kafka::FetchSnapshotRequest {
     use kafka::fetch_snapshot_request::{PartitionSnapshot, SnapshotId, TopicSnapshot};
     let id = SnapshotId::default()
         .with_end_offset(request.id.end_offset.0)

@@ -4,19 +4,23 @@ use control::config::Endpoint;
 use control::quorum::{Description, ReplicaState};
 use control::store::Leadership;
 use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
-use kafka_protocol::messages::describe_quorum_response::{self as response, Listener, Node, PartitionData, TopicData};
+use kafka_protocol::messages::describe_quorum_response::{
+    self as response, Listener, Node, PartitionData, TopicData,
+};
 use kafka_protocol::messages::{
     BrokerId, DescribeClusterResponse, DescribeQuorumRequest, DescribeQuorumResponse, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use net::error::ErrorCode;
 use reactor::Instant;
+use uuid::Uuid;
 
 use super::mapping::node;
 use super::{LISTENER, TOPIC};
 use crate::api::reply::text;
 
 const ENDPOINT_CONTROLLERS: i8 = 2;
+const WITH_DIRECTORIES: i16 = 2;
 
 /// An answer of the leader.
 pub(super) fn described(request: &DescribeQuorumRequest, quorum: &Description) -> DescribeQuorumResponse {
@@ -86,6 +90,24 @@ pub fn refused(code: ErrorCode) -> DescribeQuorumResponse {
                 .with_topic_name(TopicName(StrBytes::from_static_str(TOPIC)))
                 .with_partitions(vec![partition]),
         ])
+}
+
+/// Without what `version` does not know: where the voters are, and in which directories.
+pub fn at_version(mut response: DescribeQuorumResponse, version: i16) -> DescribeQuorumResponse {
+    if version < WITH_DIRECTORIES {
+        response.nodes.clear();
+        let partitions = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+        for partition in partitions {
+            for state in partition
+                .current_voters
+                .iter_mut()
+                .chain(&mut partition.observers)
+            {
+                state.replica_directory_id = Uuid::nil();
+            }
+        }
+    }
+    response
 }
 
 /// The controllers, for clients that were given their addresses (KIP-919).

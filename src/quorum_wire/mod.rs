@@ -16,7 +16,7 @@ mod responses;
 mod voter_changes;
 
 pub use apis::QuorumApis;
-pub use describe::refused as describe_refused;
+pub use describe::{at_version as describe_at_version, refused as describe_refused};
 pub use peers::{WireNetwork, connect};
 pub use voter_changes::RaftVoterRequest;
 
@@ -64,3 +64,6 @@ impl Meeting {
         REPLICAS.with_borrow(|replicas| replicas.get(&self.0).cloned())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -128,7 +128,9 @@ async fn ask<R: Message>(
 
 /// A connection to a member's control listener.
 pub async fn connect(to: &Endpoint) -> Result<Client, ClientError> {
-    let address = resolve(to).await.map_err(|error| ClientError::Lost(error.kind()))?;
+    let address = resolve(to)
+        .await
+        .map_err(|error| ClientError::Lost(error.kind()))?;
     let options = ClientOptions {
         answer_bytes_max: ANSWER_BYTES_MAX,
         timeout: TIMEOUT,

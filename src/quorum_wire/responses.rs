@@ -3,8 +3,8 @@
 use bytes::{Bytes, BytesMut};
 use control::config::Endpoint;
 use control::quorum::{
-    Body, Entry, FetchOutcome, FetchRequest, FetchResponse, FetchSnapshotResponse, LeaderView, PlainResponse, Refusal,
-    SnapshotPart, VoteResponse,
+    Body, Entry, FetchOutcome, FetchRequest, FetchResponse, FetchSnapshotResponse, LeaderView, PlainResponse,
+    Refusal, SnapshotPart, VoteResponse,
 };
 use control::record::ControllerEpoch;
 use control::store::SnapshotId;
@@ -69,7 +69,11 @@ pub(super) fn vote(response: &VoteResponse) -> kafka::VoteResponse {
 pub(super) fn read_vote(response: &kafka::VoteResponse) -> Option<VoteResponse> {
     let partition = response.topics.first()?.partitions.first()?;
     Some(VoteResponse {
-        view: view(partition.leader_id, partition.leader_epoch, endpoint_in!(response)),
+        view: view(
+            partition.leader_id,
+            partition.leader_epoch,
+            endpoint_in!(response),
+        ),
         refusal: refusal(partition.error_code),
         granted: partition.vote_granted && partition.error_code == 0,
     })
@@ -95,7 +99,11 @@ pub(super) fn begin(response: &PlainResponse) -> kafka::BeginQuorumEpochResponse
 pub(super) fn read_begin(response: &kafka::BeginQuorumEpochResponse) -> Option<PlainResponse> {
     let partition = response.topics.first()?.partitions.first()?;
     Some(PlainResponse {
-        view: view(partition.leader_id, partition.leader_epoch, endpoint_in!(response)),
+        view: view(
+            partition.leader_id,
+            partition.leader_epoch,
+            endpoint_in!(response),
+        ),
         refusal: refusal(partition.error_code),
     })
 }
@@ -120,7 +128,11 @@ pub(super) fn end(response: &PlainResponse) -> kafka::EndQuorumEpochResponse {
 pub(super) fn read_end(response: &kafka::EndQuorumEpochResponse) -> Option<PlainResponse> {
     let partition = response.topics.first()?.partitions.first()?;
     Some(PlainResponse {
-        view: view(partition.leader_id, partition.leader_epoch, endpoint_in!(response)),
+        view: view(
+            partition.leader_id,
+            partition.leader_epoch,
+            endpoint_in!(response),
+        ),
         refusal: refusal(partition.error_code),
     })
 }

@@ -4,8 +4,8 @@ use control::config::Endpoint;
 use control::quorum::{AddVoter, ChangeError, RemoveVoter, ReplicaKey, UpdateVoter, Voter, VoterChange};
 use control::record::{BrokerId, DirectoryId};
 use kafka_protocol::messages::{
-    AddRaftVoterRequest, AddRaftVoterResponse, RemoveRaftVoterRequest, RemoveRaftVoterResponse, UpdateRaftVoterRequest,
-    UpdateRaftVoterResponse,
+    AddRaftVoterRequest, AddRaftVoterResponse, RemoveRaftVoterRequest, RemoveRaftVoterResponse,
+    UpdateRaftVoterRequest, UpdateRaftVoterResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 use net::error::ErrorCode;

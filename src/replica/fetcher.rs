@@ -181,12 +181,10 @@ impl Conversation<'_> {
             patience: Duration::from_millis(rules.socket_timeout_ms.into())
                 + Duration::from_millis(rules.fetch_wait_max_ms.into()),
         };
-        let opening = conversation.open_session();
-        let patience = OPENING_PATIENCE;
-        match reactor::timeout(patience, opening).await {
-            Ok(opened) => opened.map(|()| conversation),
-            Err(_) => Err(FetchError::Silent(patience)),
-        }
+        reactor::timeout(OPENING_PATIENCE, conversation.open_session())
+            .await
+            .unwrap_or(Err(FetchError::Silent(OPENING_PATIENCE)))?;
+        Ok(conversation)
     }
 
     /// A fetch of nothing, which is answered at once: the session gets its number before anything is named in it.

@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use futures_util::stream;
 
 use super::Shard;
+use super::new_disk;
 use super::partitions::{LastRun, OPENING_AT_ONCE, Slot};
 use super::place::Place;
 use super::scatter::PartitionKey;
@@ -23,6 +24,7 @@ use crate::topic_config;
 /// coordinators that have something to load load it now.
 pub async fn begin(shard: &Rc<Shard>, image: &ClusterImage, last_run: &impl LastRun) {
     let mut coordinators = Vec::new();
+    let mut begun = Vec::new();
     for topic in image.topics() {
         for (index, partition) in &topic.partitions {
             let key = PartitionKey {
@@ -32,7 +34,12 @@ pub async fn begin(shard: &Rc<Shard>, image: &ClusterImage, last_run: &impl Last
             if shard.owner(&key) != shard.id() || !is_replica(shard, partition) {
                 continue;
             }
-            let place = last_run.place(&topic.name, &key, assigned(shard, partition));
+            let mut place = last_run.place(&topic.name, &key, assigned(shard, partition));
+            if place.is_none() {
+                place = new_disk::begun_anew(shard.node.id, &topic.name, &key, partition, last_run);
+                let dir = place.as_ref().and_then(|place| shard.node.log_dirs.get(place.dir).id());
+                begun.extend(dir.map(|dir| (key, dir)));
+            }
             let is_led = partition.leader == Some(shard.node.id);
             if is_led
                 && &*topic.name == OFFSETS_TOPIC
@@ -44,6 +51,7 @@ pub async fn begin(shard: &Rc<Shard>, image: &ClusterImage, last_run: &impl Last
             follow_leader(shard, key, partition);
         }
     }
+    new_disk::assign(shard, begun);
     stream::iter(coordinators)
         .map(|index| async move {
             if let Err(code) = shard.coordinators.host(shard, index).await {

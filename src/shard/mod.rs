@@ -9,6 +9,7 @@ mod log_directory;
 mod maintenance;
 mod mesh;
 mod moving;
+mod new_disk;
 mod opening;
 mod partitions;
 mod place;

@@ -324,12 +324,17 @@ class Cluster:
         try:
             wait_until(lambda: self.in_sync(*topics, replicas=replicas), "", seconds)
         except AssertionError:
-            asked = next((node for node in self.nodes if node.alive and not node.is_paused), self.nodes[0])
-            partitions = self.metadata(*topics, of=asked).partitions
-            behind = [f"{topic}-{number} leader {found.leader} ISR {found.isr}" for (topic, number), found in sorted(partitions.items())
-                      if found.leader < 0 or len(found.isr) != (replicas or len(self.nodes))]
-            raise AssertionError(f"{len(behind)} of {len(partitions)} partitions not in sync after {seconds} s, says broker {asked.id}: "
-                                 f"{', '.join(behind[:4])}") from None
+            told = []
+            for node in self.nodes:
+                if not node.alive or node.is_paused:
+                    told.append(f"broker {node.id} is {'paused' if node.alive else 'down'}")
+                    continue
+                partitions = self.metadata(*topics, of=node).partitions
+                behind = [f"{topic}-{number} leader {found.leader} ISR {found.isr}" for (topic, number), found in sorted(partitions.items())
+                          if found.leader < 0 or len(found.isr) != (replicas or len(self.nodes))]
+                if behind or not partitions:
+                    told.append(f"broker {node.id} says {len(behind)} of {len(partitions)} partitions: {', '.join(behind[:3])}")
+            raise AssertionError(f"not in sync after {seconds} s: {'; '.join(told)}") from None
         return time.monotonic() - began
 
 

@@ -46,6 +46,25 @@ pub fn run(arguments: &[String]) -> Done {
                 .args(["--", "planted"])
                 .env("SEEDS", "3000"),
         )?;
+        shell::step("planted bugs: the simulation of the quorum, or a schedule of it, finds each");
+        let hunt = ["test", "--quiet", "-p", "control", "--features", "planted-bugs", "--lib"];
+        shell::run(shell::cargo().args(hunt).args(["--", "planted_bugs_are_found"]))?;
+    }
+    if !only {
+        let clusters = [
+            "test",
+            "--quiet",
+            "--profile",
+            "simulation",
+            "--features",
+            "planted-bugs",
+            "--test",
+            "cluster_simulation",
+        ];
+        shell::step("whole clusters on simulated machines");
+        shell::run(shell::cargo().args(clusters))?;
+        shell::step("planted bugs: the simulation of clusters finds each");
+        shell::run(shell::cargo().args(clusters).args(["--", "planted"]))?;
     }
     install::all()?;
     dataset::run()?;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use engine::planted::{self, Bug};
+
 use super::decider::{Controller, Decision};
 use super::elections::{self, Candidates, ElectionConfigs, Found};
 use super::error::{ApiError, ErrorCode};
@@ -94,7 +96,7 @@ fn check<'a>(
     if partition.leader != Some(leader) {
         return refuse(ErrorCode::INVALID_REQUEST);
     }
-    if item.partition_epoch < partition.partition_epoch {
+    if item.partition_epoch < partition.partition_epoch && !planted::is(Bug::PartitionEpochNotChecked) {
         return refuse(ErrorCode::INVALID_UPDATE_VERSION);
     }
     let members: BTreeSet<BrokerId> = item.new_isr.iter().map(|(member, _)| *member).collect();
@@ -110,9 +112,10 @@ fn check<'a>(
         return refuse(ErrorCode::INVALID_REQUEST);
     }
     for (member, epoch) in &item.new_isr {
-        let is_eligible = image
-            .broker(*member)
-            .is_some_and(|broker| broker.is_active() && (epoch.0 == -1 || broker.epoch == *epoch));
+        let is_eligible = image.broker(*member).is_some_and(|broker| {
+            broker.is_active()
+                && (epoch.0 == -1 || broker.epoch == *epoch || planted::is(Bug::IsrEpochsNotChecked))
+        });
         if !is_eligible {
             return refuse(ErrorCode::INELIGIBLE_REPLICA);
         }

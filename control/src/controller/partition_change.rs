@@ -12,6 +12,7 @@
 //! A partition's only replica never leaves the ISR: nobody else has or will have the records, so being eligible could tell
 //! nothing that its place in the ISR does not.
 
+use engine::planted::{self, Bug};
 use uuid::Uuid;
 
 use super::directories::DirectoryChoice;
@@ -203,7 +204,9 @@ impl<'a> PartitionChange<'a> {
 
     fn elect(&self, eligible: &[BrokerId], may_lead: &impl Fn(BrokerId) -> bool) -> Elected {
         let has_records = |replica: BrokerId| {
-            self.isr.contains(&replica) || self.isr.is_empty() && eligible.contains(&replica)
+            planted::is(Bug::UncleanElection)
+                || self.isr.contains(&replica)
+                || self.isr.is_empty() && eligible.contains(&replica)
         };
         let is_fit = |replica: &BrokerId| has_records(*replica) && may_lead(*replica);
         let safely = |leader: BrokerId| Elected {

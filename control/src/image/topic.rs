@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use engine::planted::{self, Bug};
 use engine::types::LeaderEpoch;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -154,7 +155,9 @@ impl PartitionImage {
         }
         if change.leader != LEADER_UNCHANGED {
             next.leader = leader(change.leader);
-            next.leader_epoch = LeaderEpoch(self.leader_epoch.0.saturating_add(1));
+            if !planted::is(Bug::LeaderEpochNotBumped) {
+                next.leader_epoch = LeaderEpoch(self.leader_epoch.0.saturating_add(1));
+            }
         }
         if change.leader_recovery_state != RECOVERY_STATE_UNCHANGED {
             next.leader_recovery = LeaderRecovery::from_wire(change.leader_recovery_state);

@@ -370,7 +370,13 @@ impl Core {
     pub fn endpoint_of(&self, id: BrokerId) -> Option<Endpoint> {
         let learned = self.leader_endpoint.clone().filter(|_| self.leader == Some(id));
         let listed = || self.voters().get(id).map(|voter| voter.endpoint.clone());
-        let first = || self.log.voters.up_front().get(id).map(|voter| voter.endpoint.clone());
+        let first = || {
+            self.log
+                .voters
+                .up_front()
+                .get(id)
+                .map(|voter| voter.endpoint.clone())
+        };
         learned.or_else(listed).or_else(first)
     }
 }

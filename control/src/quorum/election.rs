@@ -37,8 +37,7 @@ impl Core {
 
     fn decide_vote(&mut self, now: Instant, request: &VoteRequest) -> bool {
         let own = (self.log.last_epoch(), self.log.end());
-        let up_to_date =
-            (request.last_epoch, request.end_offset) >= own || planted::is(Bug::LogNotCompared);
+        let up_to_date = (request.last_epoch, request.end_offset) >= own || planted::is(Bug::LogNotCompared);
         let granted = up_to_date
             && if request.pre_vote {
                 self.would_replace_leader(now)
@@ -66,10 +65,9 @@ impl Core {
                         .heard
                         .is_none_or(|heard| now.saturating_since(heard) >= self.timers.fetch)
             }
-            Role::Unattached { .. }
-            | Role::Prospective(_)
-            | Role::Candidate(_)
-            | Role::Resigned { .. } => true,
+            Role::Unattached { .. } | Role::Prospective(_) | Role::Candidate(_) | Role::Resigned { .. } => {
+                true
+            }
         }
     }
 
@@ -84,7 +82,9 @@ impl Core {
     fn give_way(&mut self, now: Instant) {
         let later = now + self.timers.election + self.chance.duration_below(self.timers.election);
         match &mut self.role {
-            Role::Unattached { deadline, .. } | Role::Resigned { deadline } => *deadline = later.max(*deadline),
+            Role::Unattached { deadline, .. } | Role::Resigned { deadline } => {
+                *deadline = later.max(*deadline)
+            }
             Role::Follower(following) => following.deadline = later,
             Role::Prospective(campaign) => campaign.deadline = later,
             Role::Candidate(_) | Role::Leader(_) => {}

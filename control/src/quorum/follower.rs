@@ -324,7 +324,8 @@ impl Core {
         if let Role::Follower(following) = &mut self.role {
             if let (Fetching::Writing(_), None) = (following.fetching, pending) {
                 following.fetching = Fetching::Due(now);
-                following.deadline = now + self.timers.fetch + self.chance.duration_below(self.timers.fetch / 4);
+                following.deadline =
+                    now + self.timers.fetch + self.chance.duration_below(self.timers.fetch / 4);
             }
         } else {
             self.advance_high_watermark(now);

@@ -359,7 +359,10 @@ impl Core {
             _ => return,
         };
         if heard + check_quorum <= now {
-            tracing::warn!(epoch = self.epoch.0, "no majority of the voters asks for the log; resigning");
+            tracing::warn!(
+                epoch = self.epoch.0,
+                "no majority of the voters asks for the log; resigning"
+            );
             self.resign(now);
         } else if is_begin_due {
             self.tell_voters(now);
@@ -382,16 +385,17 @@ impl Core {
             .collect();
         times.sort();
         let index = times.len().checked_sub(voters.majority());
-        index
-            .and_then(|index| times.get(index).copied())
-            .unwrap_or(now)
+        index.and_then(|index| times.get(index).copied()).unwrap_or(now)
     }
 
     /// Tells those voters who leads that do not ask.
     fn tell_voters(&mut self, now: Instant) {
         let interval = self.timers.begin_epoch();
         let others: Vec<ReplicaKey> = self.other_voters().collect();
-        let endpoint = self.voters().get(self.node.id).map(|voter| voter.endpoint.clone());
+        let endpoint = self
+            .voters()
+            .get(self.node.id)
+            .map(|voter| voter.endpoint.clone());
         let Role::Leader(leading) = &mut self.role else {
             return;
         };

@@ -173,7 +173,10 @@ impl Core {
             .latest_offset()
             .is_none_or(|offset| offset < high_watermark);
         if self.is_leader() && is_settled && !self.is_voter() {
-            tracing::info!(epoch = self.epoch.0, "this node is not a voter any more; resigning");
+            tracing::info!(
+                epoch = self.epoch.0,
+                "this node is not a voter any more; resigning"
+            );
             self.resign(now);
         }
     }

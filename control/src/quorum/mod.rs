@@ -50,6 +50,5 @@ pub use replica::ReplicaKey;
 pub use timers::Timers;
 pub use voters::{Voter, VoterSet, VotersTextError};
 
-
 #[cfg(test)]
 mod sim;

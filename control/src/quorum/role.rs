@@ -34,7 +34,9 @@ pub(super) enum Role {
     Candidate(Campaign),
     Leader(Box<Leading>),
     /// Led this epoch, and does not any more.
-    Resigned { deadline: Instant },
+    Resigned {
+        deadline: Instant,
+    },
 }
 
 #[derive(Clone, Debug)]

@@ -28,7 +28,7 @@ use crate::config::BrokerConfig;
 use crate::controller::Controller;
 use crate::image::{ApplyError, ClusterImage, TransactionError};
 use crate::record::{BrokerEpoch, DirectoryId};
-use crate::store::{LeadError, Member, MetaLog, OpenError, Opened, ReadError, StoreConfig};
+use crate::store::{AppendError, LeadError, Member, MetaLog, OpenError, Opened, ReadError, StoreConfig};
 
 pub struct ServiceConfig {
     pub broker: Arc<BrokerConfig>,
@@ -127,7 +127,6 @@ pub(super) enum Command {
 pub(super) struct Prepared<P> {
     pub(super) runner: Runner<P>,
     membership: Rc<Membership>,
-    remote: Option<(Rc<RemoteCalls>, Box<dyn FnOnce(Rc<RemoteCalls>)>)>,
 }
 
 pub(super) async fn prepare<P: Publish>(
@@ -143,19 +142,16 @@ pub(super) async fn prepare<P: Publish>(
         network = Some(opened);
     }
     let Opened { log, cluster_id } = MetaLog::open(&config.store, &member).await?;
-    let Replayed {
-        image,
-        next,
-        assembler,
-    } = replay(&log, &cluster_id).await?;
-    if is_alone {
-        admission::check(member.id, &log.voters(), &image)?;
-    }
     let timing = &config.broker.cluster;
     let session_timeout = Duration::from_millis(timing.session_timeout_ms);
     let heartbeat_every = Duration::from_millis(timing.heartbeat_interval_ms);
     let controller = Controller::new(Arc::clone(&config.broker));
-    let board = Rc::new(Board::new(member, log, image.clone(), config.figures));
+    let board = Rc::new(Board::new(
+        member,
+        log,
+        ClusterImage::empty(&cluster_id),
+        config.figures,
+    ));
     let queue = Rc::new(Queue::default());
     let watch = Rc::new(Watch::new(board.clone(), controller, timing));
     let peers: Option<Rc<dyn Peers>> = network.as_ref().map(|network| network.peers.clone());
@@ -172,10 +168,21 @@ pub(super) async fn prepare<P: Publish>(
         session_timeout,
         heartbeat_every,
     ));
-    let remote = network.zip(peers).map(|(network, peers)| {
+    if let Some((network, peers)) = network.zip(peers) {
         let calls = RemoteCalls::new(board.clone(), front.clone(), watch.clone(), peers);
-        (Rc::new(calls), network.serve)
-    });
+        // Before the log is known: a quorum finds out about it by being asked.
+        (network.serve)(Rc::new(calls));
+    }
+    board.log.caught_up().await.map_err(AppendError::from).map_err(ServiceFault::from)?;
+    let Replayed {
+        image,
+        next,
+        assembler,
+    } = replay(&board.log, &cluster_id).await?;
+    if is_alone {
+        admission::check(board.me.id, &board.log.voters(), &image)?;
+    }
+    board.set_image(Arc::new(image.clone()));
     let mut runner = Runner {
         board,
         front,
@@ -194,11 +201,7 @@ pub(super) async fn prepare<P: Publish>(
         let epoch = runner.board.log.lead(None).await?;
         runner.take_over(epoch, None).await?;
     }
-    Ok(Prepared {
-        runner,
-        membership,
-        remote,
-    })
+    Ok(Prepared { runner, membership })
 }
 
 pub(super) async fn serve<P: Publish>(
@@ -210,18 +213,16 @@ pub(super) async fn serve<P: Publish>(
     let Prepared {
         mut runner,
         membership,
-        remote,
     } = prepared;
     runner.has_shards = true;
     for mailbox in mailboxes {
         reactor::spawn(runner.front.clone().serve(mailbox)).detach();
     }
-    if let Some((calls, serve)) = remote {
-        serve(calls);
+    let is_alone = runner.is_alone;
+    if !is_alone {
         let board = runner.board.clone();
         reactor::spawn(async move { board.follow_controller().await }).detach();
     }
-    let is_alone = runner.is_alone;
     reactor::spawn(async move {
         while let Some(command) = ordered.recv().await {
             let membership = membership.clone();

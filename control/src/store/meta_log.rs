@@ -219,6 +219,15 @@ impl MetaLog {
         })
     }
 
+    /// Waits until the log's end is one that the cluster had after this member opened it. What lies in this broker's directories
+    /// must not be judged by an earlier state of the cluster: topics that it does not know would be taken for deleted.
+    pub async fn caught_up(&self) -> Result<(), LogFault> {
+        match self {
+            MetaLog::Embedded(_) | MetaLog::Shared(_) => Ok(()),
+            MetaLog::Quorum(log) => log.caught_up().await,
+        }
+    }
+
     /// The controller, as far as this member knows.
     pub fn controller(&self) -> Option<Leadership> {
         match self {

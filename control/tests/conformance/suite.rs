@@ -69,7 +69,7 @@ async fn appends_are_read_in_order(place: &Place) {
         assert_eq!(found.len(), 1, "from {from}");
         assert!((found[0].base_offset.0..=found[0].last_offset.0).contains(&from));
     }
-    assert_eq!(log.read(next, 1).await.expect("reads"), []);
+    assert!(log.read(next, 1).await.expect("reads").is_empty());
     assert!(matches!(
         log.read(next.next(), 1).await,
         Err(ReadError::PastEnd { .. })
@@ -139,7 +139,7 @@ async fn a_snapshot_stands_for_what_is_behind_it(place: &Place) {
         };
         let mut all: Vec<Record> = (0..=round).map(|number| topic(2000 + number)).collect();
         // larger than a chunk of any store
-        all.extend((0..20_000).map(|number| topic(10_000 + number)));
+        all.extend((0..40_000).map(|number| topic(10_000 + number)));
         let image = image(&all, position);
         let id = soon(log.write_snapshot(image.clone())).await.expect("snapshot");
         assert_eq!((id.end_offset, id.epoch), (appended.last_offset.next(), epoch));

@@ -90,11 +90,31 @@ pub struct DataDirectory {
     _lock: DirLock,
 }
 
+/// Makes a directory and those above it as far as they are missing, so that the loss of power does not take it away again
+/// with everything acknowledged that lies in it.
+fn create_durably(path: &Path) -> Result<(), DirectoryError> {
+    let missing = path.ancestors().take_while(|above| !disk::exists(above)).count();
+    disk::create_dir_all(path).map_err(|error| io_error("create", path, error))?;
+    // why also one that was there: an earlier start may have made it and ended before this
+    for parent in path.ancestors().skip(1).take(missing.max(1)) {
+        let parent = match parent.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => parent,
+        };
+        match disk::sync_dir(parent) {
+            // somebody else's directory, who made ours in it
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && missing == 0 => {}
+            synced => synced.map_err(|error| io_error("sync", parent, error))?,
+        }
+    }
+    Ok(())
+}
+
 impl DataDirectory {
     /// Makes the directory if need be, locks it, reads its checkpoints, removes what deleted partitions left, and takes the
     /// clean-stop marker away: from now on a crash is a crash.
     pub fn open(path: &Path) -> Result<DataDirectory, DirectoryError> {
-        disk::create_dir_all(path).map_err(|error| io_error("create", path, error))?;
+        create_durably(path)?;
         let lock = disk::lock(path).map_err(|error| match error.kind() {
             io::ErrorKind::WouldBlock => DirectoryError::InUse { dir: path.to_owned() },
             _ => io_error("lock", path, error),

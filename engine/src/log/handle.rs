@@ -19,6 +19,7 @@ use super::state::State;
 use super::time_lookup::TimestampOffset;
 use super::trash;
 use crate::batch::{self, BatchError, BatchInfo, InnerCheck, Limits, Origin, TimestampRule};
+use crate::planted::{self, Bug};
 use crate::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 /// One partition's log. Cheap to clone; all clones are the same log. Belongs to one shard: not `Send`.
@@ -125,7 +126,10 @@ impl Log {
         batch: BytesMut,
         now: Timestamp,
     ) -> Result<Appended, FollowerAppendError> {
-        let info = batch::validate(&batch, &REPLICATED)?;
+        let mut info = batch::validate(&batch, &REPLICATED)?;
+        if planted::is(Bug::ProducersNotFollowed) {
+            info.producer = None;
+        }
         let context = AppendContext {
             leader_epoch: LeaderEpoch::NONE,
             origin: Origin::Replication,

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use reactor::Instant;
 
+use crate::planted::{self, Bug};
 use crate::types::{LeaderEpoch, Offset};
 
 /// What a follower must know of its log.
@@ -65,7 +66,11 @@ pub struct FetchPosition {
 impl FetchPosition {
     pub fn of(log: &impl FollowerLog) -> FetchPosition {
         FetchPosition {
-            offset: log.durable_offset(),
+            offset: if planted::is(Bug::FollowerNotDurable) {
+                log.end_offset()
+            } else {
+                log.durable_offset()
+            },
             last_epoch: log.latest_epoch().unwrap_or(LeaderEpoch::NONE),
             log_start: log.start_offset(),
         }
@@ -171,7 +176,7 @@ impl Follower {
     pub fn handle_fetched(&mut self, now: Instant, fetched: &FetchedPartition, log: &impl FollowerLog) {
         debug_assert_eq!(self.state, FollowerState::Fetching);
         let action = match fetched.refusal {
-            None => match fetched.diverging {
+            None => match fetched.diverging.filter(|_| !planted::is(Bug::DivergenceIgnored)) {
                 None => Some(FollowerAction::Append {
                     high_watermark: fetched.high_watermark,
                     log_start: fetched.log_start,
@@ -183,6 +188,7 @@ impl Follower {
                 {
                     Some(FollowerAction::TruncateTo(log.end_offset()))
                 }
+                Some(_) if planted::is(Bug::TruncateByHighWatermark) => cut(fetched.high_watermark, log),
                 Some(diverging) => cut(parting(diverging, log), log),
             },
             Some(Refusal::OffsetOutOfRange) if fetched.log_start > log.end_offset() => {

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use reactor::Instant;
 
+use crate::planted::{self, Bug};
 use crate::types::{BrokerEpoch, LeaderEpoch, Offset, PartitionEpoch, ReplicaId};
 
 /// The own log, as it is at the moment of an event.
@@ -55,7 +56,7 @@ impl PartitionState {
     }
 
     pub fn is_under_min_isr(&self) -> bool {
-        self.isr.len() < self.min_insync()
+        !planted::is(Bug::MinInsyncIgnored) && self.isr.len() < self.min_insync()
     }
 }
 
@@ -166,6 +167,7 @@ impl Follower {
         let Some(fetched) = self.fetched else { return false };
         self.broker.is_active
             && (fetched.broker_epoch == BrokerEpoch::NONE
+                || planted::is(Bug::BrokerEpochNotChecked)
                 || self.broker.broker_epoch == Some(fetched.broker_epoch))
     }
 }
@@ -248,6 +250,7 @@ impl Leader {
         self.followers.iter().any(|follower| {
             follower.broker.id == replica
                 && (broker_epoch == BrokerEpoch::NONE
+                    || planted::is(Bug::BrokerEpochNotChecked)
                     || follower
                         .broker
                         .broker_epoch
@@ -427,6 +430,14 @@ impl Leader {
 
     /// Whether the high watermark waits for a replica because it is, or may be, in the ISR.
     fn counts(&self, id: ReplicaId) -> bool {
+        if planted::is(Bug::PendingMembersNotCounted) {
+            return self.state.isr.contains(&id);
+        }
+        if planted::is(Bug::ShrinkWithoutAnswer)
+            && let Some(isr) = &self.pending
+        {
+            return isr.contains(&id);
+        }
         self.state.isr.contains(&id) || self.pending.as_ref().is_some_and(|isr| isr.contains(&id))
     }
 
@@ -442,7 +453,11 @@ impl Leader {
             return;
         }
         let mut offset = self.log.durable;
+        let last = self.followers.last().map(|follower| follower.broker.id);
         for follower in &self.followers {
+            if planted::is(Bug::OneMemberNotCounted) && Some(follower.broker.id) == last {
+                continue;
+            }
             if follower.offset() < offset
                 && (self.counts(follower.broker.id) || self.is_joining(now, follower))
             {
@@ -468,7 +483,9 @@ impl Leader {
     /// It keeps up and may become a member: the high watermark waits for it as if it were. Otherwise a leader alone in the ISR would
     /// be ahead of its followers by a disk write for ever, and none could join.
     fn is_joining(&self, now: Instant, follower: &Follower) -> bool {
-        follower.is_eligible() && follower.is_caught_up(now, self.log.end, self.lag_max)
+        !planted::is(Bug::PendingMembersNotCounted)
+            && follower.is_eligible()
+            && follower.is_caught_up(now, self.log.end, self.lag_max)
     }
 
     fn expand(&mut self, now: Instant) {

@@ -197,7 +197,12 @@ impl World {
             55..80 => self.deliver(),
             80..94 => self.learn(broker),
             94..96 => self.look_for_lag(broker),
-            96..98 => self.set_active(broker),
+            96..98 => {
+                // Seldom enough that ISRs grow again.
+                if self.below(3) == 0 {
+                    self.set_active(broker);
+                }
+            }
             _ => {
                 if self.below(4) == 0 {
                     self.crash(broker);
@@ -596,6 +601,6 @@ fn acknowledged_records_survive() {
     }
     // Otherwise nothing was tested.
     assert!(acknowledged > 3000, "{acknowledged} acknowledged");
-    assert!(elections > 3000, "{elections} elections");
-    assert!(expansions > 1000, "{expansions} expansions");
+    assert!(elections > 1000, "{elections} elections");
+    assert!(expansions > 300, "{expansions} expansions");
 }

@@ -105,7 +105,10 @@ const FETCH_SNAPSHOT: &[Field] = &[
                 Structs(&[
                     field("Partition", I32),
                     field("CurrentLeaderEpoch", I32),
-                    field("SnapshotId", Struct(&[field("EndOffset", I64), field("Epoch", I32)])),
+                    field(
+                        "SnapshotId",
+                        Struct(&[field("EndOffset", I64), field("Epoch", I32)]),
+                    ),
                     field("Position", I64),
                     field("ReplicaDirectoryId", Uuid).since(1).tagged(0),
                 ]),
@@ -136,7 +139,10 @@ const UPDATE_RAFT_VOTER: &[Field] = &[
     field("Listeners", Structs(ENDPOINT)),
     field(
         "KRaftVersionFeature",
-        Struct(&[field("MinSupportedVersion", I16), field("MaxSupportedVersion", I16)]),
+        Struct(&[
+            field("MinSupportedVersion", I16),
+            field("MaxSupportedVersion", I16),
+        ]),
     ),
 ];
 

@@ -40,6 +40,17 @@ pub(crate) fn current_process() -> Option<ProcessId> {
     current_place().map(|place| place.process)
 }
 
+/// Writes a line into the trace of the world this thread is in, with the name of the thread: for logs.
+pub fn trace_line(line: &str) {
+    let named = core::with(|core| {
+        let place = core.filling.sim()?.place()?.clone();
+        Some((place.net, core.name.clone()))
+    });
+    if let Some((net, name)) = named.flatten() {
+        net.line(|| format!("{name}: {line}"));
+    }
+}
+
 /// How long a helper thread takes to get to a job, on a simulated machine.
 pub(crate) fn helper_delay() -> Option<Duration> {
     let latency_ns = current_disk()?.machine().take_latency_ns();

@@ -54,6 +54,7 @@ mod world;
 pub use chance::Chance;
 pub use config::{Faults, Halt, HaltAfter, Latency, SimConfig};
 pub use disk::SimDisk;
+pub use driver::trace_line;
 pub use machine::Counts;
 pub use net::{HostId, LinkSpeed, NetConfig, NetCounts, ProcessId};
 pub use run::{Outcome, run};

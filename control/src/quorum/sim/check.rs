@@ -77,10 +77,7 @@ impl Checker {
     /// Log matching.
     pub(super) fn appended(&mut self, entry: &Entry, before: ControllerEpoch) -> Result<(), String> {
         let key = (entry.base_offset, entry.epoch);
-        let (known, known_before) = self
-            .written
-            .entry(key)
-            .or_insert_with(|| (entry.clone(), before));
+        let (known, known_before) = self.written.entry(key).or_insert_with(|| (entry.clone(), before));
         if known == entry && *known_before == before {
             return Ok(());
         }

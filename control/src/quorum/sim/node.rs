@@ -106,7 +106,10 @@ impl Disk {
             start: self.start,
             snapshot: self.snapshot.as_ref().map(|snapshot| snapshot.id),
             end: self.end(),
-            snapshot_voters: self.snapshot.as_ref().and_then(|snapshot| snapshot.voters.clone()),
+            snapshot_voters: self
+                .snapshot
+                .as_ref()
+                .and_then(|snapshot| snapshot.voters.clone()),
             ..StartingLog::default()
         };
         let snapshot_end = log.snapshot.map_or(Offset::ZERO, |id| id.end_offset);

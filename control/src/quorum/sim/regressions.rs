@@ -13,18 +13,37 @@ use crate::record::{BrokerId, ControllerEpoch, DirectoryId};
 use crate::store::SnapshotId;
 
 /// All of them, for the planted bugs.
+#[cfg(feature = "planted-bugs")]
 pub(super) const SCHEDULES: &[(&str, fn())] = &[
-    ("a vote is on the disk before it is given", vote_is_persisted_first),
+    (
+        "a vote is on the disk before it is given",
+        vote_is_persisted_first,
+    ),
     ("a refused vote is none", refused_vote_is_none),
-    ("an older epoch's record is not committed by counting", older_epoch_waits_for_own),
+    (
+        "an older epoch's record is not committed by counting",
+        older_epoch_waits_for_own,
+    ),
     ("a quorum of one goes on where it was", quorum_of_one_restarts),
-    ("a higher epoch with a shorter log keeps nobody from leading", pre_vote_does_not_deadlock),
+    (
+        "a higher epoch with a shorter log keeps nobody from leading",
+        pre_vote_does_not_deadlock,
+    ),
     ("a snapshot brings its voters", snapshot_brings_its_voters),
     ("cut off voters are none", cut_off_voters_are_none),
     ("voters change one at a time", voters_change_one_at_a_time),
-    ("a restarted leader leads a new epoch", restarted_leader_leads_anew),
-    ("an earlier epoch's Fetch acknowledges nothing", stale_fetch_counts_nothing),
-    ("a leader that removed itself leads once more", removed_leader_leads_once_more),
+    (
+        "a restarted leader leads a new epoch",
+        restarted_leader_leads_anew,
+    ),
+    (
+        "an earlier epoch's Fetch acknowledges nothing",
+        stale_fetch_counts_nothing,
+    ),
+    (
+        "a leader that removed itself leads once more",
+        removed_leader_leads_once_more,
+    ),
     ("a follower with a leader keeps it", pre_vote_needs_silence),
 ];
 
@@ -234,9 +253,9 @@ fn fetches(actions: &[Action]) -> Vec<FetchRequest> {
 }
 
 fn granted(actions: &[Action]) -> bool {
-    actions.iter().any(|action| {
-        matches!(action, Action::Answer { response: Response::Vote(vote), .. } if vote.granted)
-    })
+    actions
+        .iter()
+        .any(|action| matches!(action, Action::Answer { response: Response::Vote(vote), .. } if vote.granted))
 }
 
 fn vote_of(id: i32, at: i32, last: i32, end: i64, pre_vote: bool) -> Request {
@@ -299,7 +318,10 @@ fn quorum_of_one_restarts() {
     lab.wait();
     assert!(lab.core.is_leader());
     lab.written();
-    assert_eq!((lab.core.epoch(), lab.core.high_watermark()), (epoch(2), Offset(4)));
+    assert_eq!(
+        (lab.core.epoch(), lab.core.high_watermark()),
+        (epoch(2), Offset(4))
+    );
 }
 
 /// openraft #1796: who has a higher epoch, and too short a log to lead, refused all others for ever.

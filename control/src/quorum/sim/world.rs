@@ -93,11 +93,35 @@ pub(super) fn hard(seed: u64) -> Plan {
 
 /// What happens at some time.
 enum Happening {
-    Tick { node: BrokerId, number: u64 },
-    Ask { from: BrokerId, incarnation: u64, to: BrokerId, request: Request },
-    Answer { from: BrokerId, to: BrokerId, incarnation: u64, request: Request, response: Response },
-    NoAnswer { from: BrokerId, incarnation: u64, to: BrokerId, request: Request, why: NoAnswer },
-    Written { node: BrokerId, incarnation: u64, write: u64 },
+    Tick {
+        node: BrokerId,
+        number: u64,
+    },
+    Ask {
+        from: BrokerId,
+        incarnation: u64,
+        to: BrokerId,
+        request: Request,
+    },
+    Answer {
+        from: BrokerId,
+        to: BrokerId,
+        incarnation: u64,
+        request: Request,
+        response: Response,
+    },
+    NoAnswer {
+        from: BrokerId,
+        incarnation: u64,
+        to: BrokerId,
+        request: Request,
+        why: NoAnswer,
+    },
+    Written {
+        node: BrokerId,
+        incarnation: u64,
+        write: u64,
+    },
     Chore,
 }
 
@@ -227,7 +251,13 @@ impl World {
             self.nodes
                 .values()
                 .filter_map(|node| node.core.as_ref())
-                .map(|core| (core.node().id, core.epoch(), core.leader(), core.high_watermark(), core.log().end()))
+                .map(|core| (
+                    core.node().id,
+                    core.epoch(),
+                    core.leader(),
+                    core.high_watermark(),
+                    core.log().end()
+                ))
                 .collect::<Vec<_>>()
         ))
     }
@@ -264,7 +294,9 @@ impl World {
 
     pub(super) fn leader(&self) -> Option<&Core> {
         let cores = self.nodes.values().filter_map(|node| node.core.as_ref());
-        cores.filter(|core| core.is_ready()).max_by_key(|core| core.epoch())
+        cores
+            .filter(|core| core.is_ready())
+            .max_by_key(|core| core.epoch())
     }
 
     pub(super) fn turn(&mut self) -> Result<(), String> {
@@ -338,7 +370,13 @@ impl World {
         }
     }
 
-    fn asked(&mut self, from: BrokerId, incarnation: u64, to: BrokerId, request: Request) -> Result<(), String> {
+    fn asked(
+        &mut self,
+        from: BrokerId,
+        incarnation: u64,
+        to: BrokerId,
+        request: Request,
+    ) -> Result<(), String> {
         let is_up = self.nodes.get(&to).is_some_and(Node::is_up);
         if !is_up {
             let open = !self.blocked.contains(&(to, from)) && !self.blocked.contains(&(from, to));
@@ -449,7 +487,11 @@ impl World {
     fn act_one(&mut self, id: BrokerId, action: Action) -> Result<(), String> {
         self.note(|| format!("{id} -> {action:?}"));
         let now = self.now;
-        let longest_sync = if self.calm { Duration::from_millis(2) } else { self.plan.sync };
+        let longest_sync = if self.calm {
+            Duration::from_millis(2)
+        } else {
+            self.plan.sync
+        };
         let sync = Duration::from_micros(50 + self.chance.below(longest_sync.as_micros() as u64));
         let node = self.nodes.get_mut(&id).expect("there");
         match action {
@@ -557,7 +599,11 @@ impl World {
                     Some((known, stored)) if *known == snapshot && stored.len() as u64 == position => {
                         stored.extend_from_slice(&bytes);
                     }
-                    other => return Err(format!("node {id} stores {snapshot:?} at {position} behind {other:?}")),
+                    other => {
+                        return Err(format!(
+                            "node {id} stores {snapshot:?} at {position} behind {other:?}"
+                        ));
+                    }
                 }
             }
             Action::InstallSnapshot { id: snapshot } => {
@@ -641,7 +687,11 @@ impl World {
         }
         let copies = 1 + u64::from(self.one_in(self.plan.double));
         for _ in 0..copies {
-            let longest = if self.calm { Duration::from_millis(2) } else { self.plan.delay };
+            let longest = if self.calm {
+                Duration::from_millis(2)
+            } else {
+                self.plan.delay
+            };
             let delay = Duration::from_micros(50 + self.chance.below(longest.as_micros() as u64));
             self.at(self.now + delay, message(&()));
         }
@@ -662,7 +712,10 @@ impl World {
             ));
         }
         if core.high_watermark() < node.applied.0 {
-            return Err(format!("node {id}: the high watermark went back from {}", node.applied.0));
+            return Err(format!(
+                "node {id}: the high watermark went back from {}",
+                node.applied.0
+            ));
         }
         let mut applied = node.applied;
         while applied.0 < core.high_watermark() {
@@ -701,9 +754,16 @@ impl World {
             seed,
         };
         let snapshot = node.disk.snapshot.as_ref();
-        node.applied = snapshot.map_or((Offset::ZERO, 0), |snapshot| (snapshot.id.end_offset, snapshot.state));
+        node.applied = snapshot.map_or((Offset::ZERO, 0), |snapshot| {
+            (snapshot.id.end_offset, snapshot.state)
+        });
         node.incarnation += 1;
-        let mut core = Core::new(own_now, config, node.disk.election.clone(), node.disk.starting_log());
+        let mut core = Core::new(
+            own_now,
+            config,
+            node.disk.election.clone(),
+            node.disk.starting_log(),
+        );
         let actions = core.step(own_now, Event::Tick);
         node.core = Some(core);
         self.act(id, |_| actions)
@@ -745,7 +805,8 @@ impl World {
         let batch = Bytes::from(self.proposed.to_le_bytes().to_vec());
         let last = base.saturating_add(count - 1);
         self.act(id, |core| {
-            core.propose(own_now, epoch, base, last, batch).unwrap_or_default()
+            core.propose(own_now, epoch, base, last, batch)
+                .unwrap_or_default()
         })
     }
 
@@ -772,7 +833,11 @@ impl World {
             voters: core.log().voters_at(end).cloned(),
         };
         self.checker.snapshot(id, &snapshot)?;
-        let kept = node.disk.snapshot.as_ref().map_or(Offset::ZERO, |older| older.id.end_offset);
+        let kept = node
+            .disk
+            .snapshot
+            .as_ref()
+            .map_or(Offset::ZERO, |older| older.id.end_offset);
         let log_start = if self.chance.below(2) == 0 { end } else { kept };
         node.disk.snapshot = Some(snapshot);
         node.disk.forget_behind(log_start);

@@ -89,6 +89,29 @@ impl QuorumMetaLog {
         Ok((log, cluster_id))
     }
 
+    /// Waits until this replica knows everything that was committed before it was opened: until a record of the present leader's epoch
+    /// is committed here. Before that its end may be any earlier one, even the log's beginning.
+    pub async fn caught_up(&self) -> Result<(), LogFault> {
+        let host = self.host();
+        loop {
+            let changed = host.changed.notified();
+            if let Some(fault) = &*host.fault.borrow() {
+                return Err(fault.clone());
+            }
+            {
+                let committed = host.committed();
+                let core = host.core.borrow();
+                if core.leader().is_some()
+                    && committed > core.log().start_offset()
+                    && core.log().epoch_before(committed) == core.epoch()
+                {
+                    return Ok(());
+                }
+            }
+            changed.await;
+        }
+    }
+
     pub(super) fn host(&self) -> &Host {
         &self.0.host
     }

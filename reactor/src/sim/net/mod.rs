@@ -199,6 +199,14 @@ impl Net {
         self.with(|state| state.trace.beside())
     }
 
+    /// A line for people, which the hash does not know of.
+    pub(crate) fn line(&self, line: impl FnOnce() -> String) {
+        self.with(|state| {
+            let now_ns = state.now_ns;
+            state.trace.line(|| format!("{:>10}us {}", now_ns / 1000, line()));
+        });
+    }
+
     /// Takes something that is nobody's operation into the trace: a fault, a note.
     pub(super) fn note(&self, text: &str) {
         self.with(|state| {

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::task::Waker;
 use std::time::Duration;
 
+use engine::planted::{self, Bug};
+
 use reactor::Instant;
 
 use super::LIMITS;
@@ -194,7 +196,7 @@ impl World {
         if steps.len() > LIMITS.steps || steps.iter().any(too_large) {
             return Outcome::Rejected(Rejection::TooLarge);
         }
-        if !steps.iter().all(|step| self.is_as_expected(step)) {
+        if !steps.iter().all(|step| self.is_as_expected(step)) && !planted::is(Bug::FenceNotChecked) {
             return Outcome::Refused;
         }
         for step in steps {

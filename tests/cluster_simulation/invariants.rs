@@ -1,0 +1,36 @@
+//! What must hold, by name.
+
+use std::fmt;
+
+/// A record that was acknowledged with acks=all is in the log for ever, at its offset, with its bytes.
+pub const ACKNOWLEDGED: &str = "acknowledged records survive";
+/// What a reader was given below the high watermark is what every later reader is given.
+pub const COMMITTED: &str = "committed records do not change";
+/// Nothing is read that nobody sent, and nothing sent once is stored twice by an idempotent producer, nor out of its order.
+pub const EXACTLY_ONCE: &str = "idempotent records are stored once and in order";
+/// Of one leader epoch of a partition there is one leader.
+pub const ONE_LEADER: &str = "one leader per epoch";
+/// The high watermark that a reader is told never goes back.
+pub const HIGH_WATERMARK: &str = "the high watermark never goes back";
+/// Up to the high watermark all replicas have the same bytes.
+pub const REPLICAS_AGREE: &str = "replicas agree up to the high watermark";
+/// Controller epochs only grow along the metadata log.
+pub const DEPOSED: &str = "a deposed controller writes nothing";
+/// When nothing is broken any more, every partition takes writes within ten seconds.
+pub const LIVENESS: &str = "a leader everywhere within ten seconds";
+/// No task of a broker panics.
+pub const NO_PANIC: &str = "nothing panics";
+/// The same seed is the same run.
+pub const DETERMINISM: &str = "the same seed is the same run";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    pub invariant: &'static str,
+    pub text: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VIOLATED: {}: {}", self.invariant, self.text)
+    }
+}

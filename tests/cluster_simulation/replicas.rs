@@ -1,0 +1,122 @@
+//! The logs of the replicas, as they lie on the disks.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use engine::batch::Batches;
+use reactor::sim::SimDisk;
+
+use crate::access::TOPIC;
+use crate::cluster::Cluster;
+use crate::invariants::{LIVENESS, REPLICAS_AGREE, Violation};
+
+/// How long replicas may take to catch up when nothing is broken.
+const CATCH_UP_MAX: Duration = Duration::from_secs(10);
+
+/// One replica: its batches by base offset, and the offset behind each.
+type Log = BTreeMap<i64, (i64, Vec<u8>)>;
+
+/// Waits until every replica has what is below the high watermark, then compares them.
+pub fn check(cluster: &mut Cluster) -> Result<(), Violation> {
+    let deadline = cluster.world.now() + CATCH_UP_MAX;
+    for partition in 0..cluster.plan.partitions {
+        let end = cluster.model.with(|state| state.end_of(partition));
+        loop {
+            let logs = logs(cluster, partition);
+            let wanted = cluster.brokers.len().min(3);
+            let whole = logs.iter().filter(|(_, log)| end_of(log) >= end).count();
+            if whole >= wanted {
+                compare(partition, end, &logs)?;
+                break;
+            }
+            if cluster.world.now() >= deadline {
+                compare(partition, end, &logs)?;
+                let ends: Vec<(usize, i64)> =
+                    logs.iter().map(|(broker, log)| (*broker, end_of(log))).collect();
+                return Err(Violation {
+                    invariant: LIVENESS,
+                    text: format!("partition {partition} is committed up to {end}, replicas end at {ends:?}"),
+                });
+            }
+            cluster.start_missing();
+            let ran = cluster.world.run_for(Duration::from_millis(100));
+            ran.map_err(|stuck| Violation {
+                invariant: LIVENESS,
+                text: stuck.to_string(),
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn end_of(log: &Log) -> i64 {
+    log.last_key_value().map_or(0, |(_, (end, _))| *end)
+}
+
+/// Of the brokers that have a replica, by number.
+fn logs(cluster: &Cluster, partition: usize) -> Vec<(usize, Log)> {
+    let mut logs = Vec::new();
+    for (index, broker) in cluster.brokers.iter().enumerate() {
+        let disk = cluster.world.disk(broker.host);
+        let dir = format!("/data/{TOPIC}-{partition}");
+        let log = read(&disk, Path::new(&dir));
+        if !log.is_empty() {
+            logs.push((index + 1, log));
+        }
+    }
+    logs
+}
+
+fn read(disk: &SimDisk, dir: &Path) -> Log {
+    let mut log = Log::new();
+    for name in disk.names(dir) {
+        if !name.ends_with(".log") {
+            continue;
+        }
+        let bytes = disk.cached(&dir.join(&name)).unwrap_or_default();
+        for batch in Batches::new(&bytes) {
+            let Ok(batch) = batch else { break }; // what is reserved behind the end
+            let end = batch.next_offset().0;
+            log.insert(batch.base_offset().0, (end, batch.bytes().to_vec()));
+        }
+    }
+    log
+}
+
+/// Whatever two of them have below the high watermark must be the same.
+fn compare(partition: usize, end: i64, logs: &[(usize, Log)]) -> Result<(), Violation> {
+    let Some(((first, reference), others)) = logs.split_first() else {
+        return Ok(());
+    };
+    for (broker, log) in others {
+        let shared_end = end.min(end_of(reference)).min(end_of(log));
+        let below = |log: &Log| {
+            let batches = log.iter().filter(|(_, (end, _))| *end <= shared_end);
+            batches
+                .map(|(base, (end, bytes))| (*base, *end, bytes.clone()))
+                .collect::<Vec<_>>()
+        };
+        let (ours, theirs) = (below(reference), below(log));
+        let differing = ours.iter().zip(&theirs).find(|(a, b)| a != b);
+        if let Some(((base, ..), (other_base, ..))) = differing {
+            return Err(Violation {
+                invariant: REPLICAS_AGREE,
+                text: format!(
+                    "partition {partition}: brokers {first} and {broker} differ at {base} and {other_base}, committed up to {end}"
+                ),
+            });
+        }
+        if ours.len() != theirs.len() {
+            return Err(Violation {
+                invariant: REPLICAS_AGREE,
+                text: format!(
+                    "partition {partition}: below {shared_end} broker {first} has {} batches, {broker} has {}",
+                    ours.len(),
+                    theirs.len()
+                ),
+            });
+        }
+    }
+    Ok(())
+}
