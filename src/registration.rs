@@ -37,12 +37,14 @@ pub fn of(node: &Node, directories: &Directories) -> Registration {
         features: FEATURE_RANGES
             .into_iter()
             .chain([(FEATURE, 0, FEATURE_LEVEL)])
-            .map(|(name, min_supported_version, max_supported_version)| FeatureRange {
-                name: name.to_owned(),
-                min_supported_version,
-                max_supported_version,
-                ..FeatureRange::default()
-            })
+            .map(
+                |(name, min_supported_version, max_supported_version)| FeatureRange {
+                    name: name.to_owned(),
+                    min_supported_version,
+                    max_supported_version,
+                    ..FeatureRange::default()
+                },
+            )
             .collect(),
         rack: node.config.rack.clone(),
         log_dirs: directories.online_ids(),

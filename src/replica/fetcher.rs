@@ -299,6 +299,7 @@ struct Appended<C> {
     epoch: LeaderEpoch,
     high_watermark: Offset,
     log_start: Offset,
+    bytes: usize,
     commit: C,
 }
 
@@ -314,6 +315,7 @@ async fn take(shard: &Rc<Shard>, fetcher: &Rc<Fetcher>, answer: ReplicaFetchResp
             continue;
         };
         let verdict = judge(&fetched);
+        let bytes = fetched.records.len();
         let told = fetcher.with_asked(&key, |follower| {
             follower.handle_fetched(reactor::now(), &verdict, &partition.log);
             (follower.poll_action(), follower.leader_epoch())
@@ -331,6 +333,7 @@ async fn take(shard: &Rc<Shard>, fetcher: &Rc<Fetcher>, answer: ReplicaFetchResp
             }) => match append(&partition, epoch, fetched.records) {
                 Ok(end) => appended.push(Appended {
                     key,
+                    bytes,
                     epoch,
                     high_watermark,
                     log_start,
@@ -449,6 +452,7 @@ where
         epoch,
         high_watermark,
         log_start,
+        bytes,
         commit,
     } = done;
     let result = commit.await;
@@ -456,6 +460,9 @@ where
         partition.follow_watermarks(epoch, high_watermark, log_start);
     }
     committed(shard, fetcher, &key, &partition, result);
+    if let Some(until) = shard.copies_not_before(&partition, bytes, high_watermark) {
+        fetcher.with(&key, |follower| follower.handle_throttled(until));
+    }
 }
 
 /// What the log has is on the disk now, or the disk has failed.

@@ -21,6 +21,7 @@ mod role;
 mod serve;
 mod session;
 mod signal;
+mod throttles;
 
 pub use acknowledgements::{Acknowledgements, Unacknowledged};
 pub use fetchers::Fetchers;
@@ -29,6 +30,7 @@ pub use part::{Part, Parts};
 pub use role::{Role, RoleChange, RoleFacts};
 pub use serve::{FollowerCall, answer};
 pub use session::FollowerSessions;
+pub use throttles::Throttles;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -44,6 +46,7 @@ pub struct Replication {
     /// Of followers that follow partitions of this shard.
     pub parts: Parts,
     pub fetchers: Fetchers,
+    pub throttles: Throttles,
 }
 
 /// Starts what runs as long as the shard does.

@@ -13,6 +13,7 @@ use engine::planted::{self, Bug};
 use engine::replica::FollowerFetch;
 use engine::types::{BrokerEpoch, LeaderEpoch, Offset, ReplicaId};
 use net::error::ErrorCode;
+use reactor::Instant;
 
 use super::signal::Signal;
 use crate::fetch_read::PartitionRead;
@@ -66,6 +67,8 @@ pub struct Part {
     news: RefCell<VecDeque<PartitionKey>>,
     /// The follower's metadata is ahead of ours, or behind: what to say is known when they meet.
     held: RefCell<HashSet<PartitionKey>>,
+    /// Wait for the throttle of moves; then all of them are ready.
+    throttled: RefCell<HashSet<PartitionKey>>,
     /// Were in the last answer with something that a follower acts upon.
     answered: RefCell<Vec<PartitionKey>>,
     is_closed: Cell<bool>,
@@ -135,6 +138,7 @@ impl Parts {
             ready: RefCell::default(),
             news: RefCell::default(),
             held: RefCell::default(),
+            throttled: RefCell::default(),
             answered: RefCell::default(),
             is_closed: Cell::new(false),
             is_prompt,
@@ -178,6 +182,9 @@ impl Part {
 
     /// The partition has something for this follower.
     pub fn ready(&self, key: &PartitionKey) {
+        if self.throttled.borrow().contains(key) {
+            return;
+        }
         if let Some(followed) = self.followed.borrow_mut().get_mut(key)
             && !followed.is_ready
         {
@@ -334,6 +341,7 @@ impl Part {
                 Looked::Held => {
                     self.held.borrow_mut().insert(key);
                 }
+                Looked::Throttled { until } => self.wait(key, until),
                 Looked::Found(read) => {
                     left = left.saturating_sub(read.bytes);
                     self.tell(&key, &read);
@@ -348,6 +356,22 @@ impl Part {
             self.take_news(shard, &mut answers);
         }
         answers
+    }
+
+    /// The partition is ready again when the throttle opens, and not before. One task waits for all of them.
+    fn wait(self: &Rc<Part>, key: PartitionKey, until: Instant) {
+        let is_waiting = !self.throttled.borrow().is_empty();
+        self.throttled.borrow_mut().insert(key);
+        if is_waiting {
+            return;
+        }
+        let part = self.clone();
+        reactor::spawn(async move {
+            reactor::sleep(until.saturating_since(reactor::now())).await;
+            let throttled = std::mem::take(&mut *part.throttled.borrow_mut());
+            throttled.iter().for_each(|key| part.ready(key));
+        })
+        .detach();
     }
 
     fn unready(&self, key: &PartitionKey) -> Option<Position> {
@@ -433,6 +457,11 @@ impl Part {
                 return Looked::Found(PartitionRead { code, ..read });
             }
         }
+        if Offset(position.offset) < partition.log.end_offset()
+            && let Some(until) = shard.sends_not_before(&partition, self.replica)
+        {
+            return Looked::Throttled { until };
+        }
         let max_bytes = left.min(u32::try_from(position.max_bytes).unwrap_or(0));
         let end = partition.log.end_offset();
         match partition.log.read(Offset(position.offset), max_bytes, end, true) {
@@ -441,6 +470,7 @@ impl Part {
                 if slice.bytes == 0 && !moved {
                     return Looked::Nothing;
                 }
+                shard.sent(&partition, slice.bytes);
                 read.records = slice.pieces;
                 read.bytes = slice.bytes;
             }
@@ -461,6 +491,7 @@ impl Part {
 enum Looked {
     Nothing,
     Held,
+    Throttled { until: Instant },
     Found(PartitionRead),
 }
 

@@ -154,7 +154,9 @@ impl State {
     /// With acks=all.
     pub fn acknowledged(&mut self, partition: usize, base_offset: i64, records: &[Record]) {
         self.figures.acknowledged += records.len() as u64;
-        reactor::sim::trace_line(&format!("acknowledged: partition {partition} from {base_offset}: {records:?}"));
+        reactor::sim::trace_line(&format!(
+            "acknowledged: partition {partition} from {base_offset}: {records:?}"
+        ));
         for (offset, record) in (base_offset..).zip(records) {
             let entry = &mut self.partitions[partition];
             let old = entry.acknowledged.insert(offset, *record);

@@ -5,7 +5,6 @@ use std::time::Duration;
 use engine::types::Offset;
 use reactor::Instant;
 
-use reactor::Chance;
 use super::event::{Action, Event, NoAnswer, RequestId};
 use super::log_view::LogView;
 use super::message::{LeaderView, Request, Response};
@@ -17,6 +16,7 @@ use super::voters::{VoterHistory, VoterSet};
 use crate::config::Endpoint;
 use crate::record::{BrokerId, ControllerEpoch};
 use crate::store::SnapshotId;
+use reactor::Chance;
 
 #[derive(Clone, Debug)]
 pub struct CoreConfig {

@@ -59,19 +59,11 @@ impl<P: Publish> Runner<P> {
         }
         let mut bootstrap = self.watch.controller().bootstrap(&self.seen.image);
         if !bootstrap.is_empty()
-            && let Some(formatted) = self
-                .board
-                .log
-                .bootstrap_records()
-                .map_err(not_ours)?
+            && let Some(formatted) = self.board.log.bootstrap_records().map_err(not_ours)?
         {
             bootstrap = formatted;
         }
-        let (image, delta) = self
-            .seen
-            .image
-            .apply(&bootstrap)
-            .map_err(not_ours)?;
+        let (image, delta) = self.seen.image.apply(&bootstrap).map_err(not_ours)?;
         first.extend(bootstrap);
         let mut offset = Offset(self.seen.next.0 - 1);
         if !first.is_empty() {
@@ -81,7 +73,8 @@ impl<P: Publish> Runner<P> {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.appended(MetadataPosition { offset, epoch }, image, delta).await;
+        self.appended(MetadataPosition { offset, epoch }, image, delta)
+            .await;
         self.watch.took_over(&self.seen.image, predecessor);
         tracing::info!(
             epoch = epoch.0,
@@ -267,7 +260,8 @@ impl<P: Publish> Runner<P> {
         }
         self.board.figures().appended(plan);
         let offset = last.unwrap_or(self.seen.image.position().offset);
-        self.appended(MetadataPosition { offset, epoch }, image, delta).await;
+        self.appended(MetadataPosition { offset, epoch }, image, delta)
+            .await;
         Ok(())
     }
 }

@@ -5,7 +5,7 @@
 //!                      TruncateTo(x)   the leader's log and ours part
 //!                      StartOverAt(x)  all that we have is older than all that the leader has
 //!                      Commit          we led, and what we wrote last is not on our disk: the answer knows nothing of it
-//!             error--> Paused until
+//!  error or throttle--> Paused until
 //! ```
 //! After each action the shard tells where the log is now ([`Follower::handle_log`]); nothing is fetched in between.
 //!
@@ -232,6 +232,13 @@ impl Follower {
         self.pause(now);
     }
 
+    /// Nothing is to be fetched before `until`: what may be copied in this time has been.
+    pub fn handle_throttled(&mut self, until: Instant) {
+        if self.state == FollowerState::Fetching {
+            self.state = FollowerState::Paused { until };
+        }
+    }
+
     fn pause(&mut self, now: Instant) {
         self.state = FollowerState::Paused {
             until: now + self.pause,
@@ -391,14 +398,21 @@ mod tests {
         let mut log = sketch(0, 5, &[(0, 0)]);
         log.durable = 2;
         let mut follower = Follower::new(LeaderEpoch(1), Duration::from_secs(1), FetchPosition::of(&log));
-        assert_eq!(follower.position().offset, Offset(2), "what counts is on the disk");
+        assert_eq!(
+            follower.position().offset,
+            Offset(2),
+            "what counts is on the disk"
+        );
         follower.handle_fetched(Instant::default(), &answer(), &log);
         assert_eq!(follower.poll_action(), Some(FollowerAction::Commit));
         assert_eq!(follower.to_fetch(), None);
         log.durable = 5;
         follower.handle_log(&log);
         follower.handle_fetched(Instant::default(), &diverging(0, 2), &log);
-        assert_eq!(follower.poll_action(), Some(FollowerAction::TruncateTo(Offset(2))));
+        assert_eq!(
+            follower.poll_action(),
+            Some(FollowerAction::TruncateTo(Offset(2)))
+        );
     }
 
     /// Breaks in production: a follower that was away for longer than retention asks for what is gone, for ever.

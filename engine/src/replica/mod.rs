@@ -1,7 +1,8 @@
 //! The rules by which the replicas of a partition agree: pure, no clock, no network, no disk.
 //!
 //! [`Leader`] is the leader's side: it knows how far each follower is, moves the high watermark, and asks for changes of the ISR.
-//! [`Follower`] is the other side: from where to fetch, and what to do when its log and the leader's part.
+//! [`Follower`] is the other side: from where to fetch, and what to do when its log and the leader's part. [`Throttle`] bounds what
+//! moves of partitions take of the network.
 //!
 //! Contract with the shard:
 //! - tell the peer what happened (`handle_*`), then do what [`Leader::poll_action`] or [`Follower::poll_action`] says until it says
@@ -17,11 +18,13 @@ mod follower;
 mod leader;
 #[cfg(test)]
 mod model;
+mod throttle;
 
 pub use follower::{
     Diverging, FetchPosition, FetchedPartition, Follower, FollowerAction, FollowerLog, FollowerState, Refusal,
 };
 pub use leader::{
-    ASK_AGAIN_AFTER, AlterIsr, AlterRefusal, FollowerFetch, FollowerView, Leader, LeaderAction, LogEnds, PartitionState,
-    Replica,
+    ASK_AGAIN_AFTER, AlterIsr, AlterRefusal, FollowerFetch, FollowerView, Leader, LeaderAction, LogEnds,
+    PartitionState, Replica,
 };
+pub use throttle::Throttle;

@@ -122,7 +122,11 @@ mod tests {
         assert_eq!(throttle.opens_at(at(0)), Some(at(0)));
         throttle.charge(at(0), 3_500);
         let opens = throttle.opens_at(at(0)).unwrap();
-        assert!(!throttle.clone().is_open(Instant::from_nanos(opens.as_nanos() - 1)));
+        assert!(
+            !throttle
+                .clone()
+                .is_open(Instant::from_nanos(opens.as_nanos() - 1))
+        );
         assert!(throttle.is_open(opens));
         assert_eq!(opens.as_nanos() / MS, 2_500);
     }
@@ -156,7 +160,10 @@ mod tests {
         let mut throttle = Throttle::new(at(0), 1_000);
         throttle.charge(at(0), 11_000);
         throttle.set_rate(at(0), 5_000);
-        assert_eq!(throttle.opens_at(at(0)).map(|opens| opens.as_nanos() / MS), Some(2_000));
+        assert_eq!(
+            throttle.opens_at(at(0)).map(|opens| opens.as_nanos() / MS),
+            Some(2_000)
+        );
         throttle.set_rate(at(0), 1_000);
         assert!(!throttle.is_open(at(9_000)));
         // and what was saved up at a high rate is not spent at a low one

@@ -101,6 +101,7 @@ pub fn journal(chance: &mut Chance) -> Option<JournalConfig> {
         checkpoint_bytes: chance.pick(&[8, 30, 1 << 20]) << 10,
         checkpoint_every: Duration::from_millis(chance.pick(&[5, 50, 5_000])),
         unwritten_bytes_max: chance.pick(&[4 << 10, 64 << 10, 16 << 20]),
+        ..JournalConfig::default()
     })
 }
 

@@ -68,13 +68,11 @@ pub(super) const SECTION: Section = Section {
             .default("9223372036854775807")
             .at_least(0)
             .dynamic_only()
-            .no_effect(reason::ONE_REPLICA)
             .doc("Bytes per second that throttled replicas may be sent by their leaders."),
         long("follower.replication.throttled.rate")
             .default("9223372036854775807")
             .at_least(0)
             .dynamic_only()
-            .no_effect(reason::ONE_REPLICA)
             .doc("Bytes per second that throttled replicas may fetch."),
         long("replica.alter.log.dirs.io.max.bytes.per.second")
             .default("9223372036854775807")

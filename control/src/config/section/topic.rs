@@ -73,12 +73,10 @@ pub(super) const SECTION: Section = Section {
         list("follower.replication.throttled.replicas")
             .default("")
             .throttled_replicas()
-            .no_effect(reason::ONE_REPLICA)
             .doc("Replicas whose fetching is throttled, as partition:broker, or * for all."),
         list("leader.replication.throttled.replicas")
             .default("")
             .throttled_replicas()
-            .no_effect(reason::ONE_REPLICA)
             .doc("Replicas whose leaders are throttled, as partition:broker, or * for all."),
         int("index.interval.bytes")
             .default("4096")

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use engine::types::Offset;
 use reactor::Instant;
 
-use reactor::Chance;
 use crate::quorum::{Core, ElectionState, Entry, ReplicaKey, Request, RequestId, StartingLog, VoterSet};
 use crate::record::{BrokerId, ControllerEpoch};
 use crate::store::SnapshotId;
+use reactor::Chance;
 
 /// What stands for a snapshot's records.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,6 @@ use uuid::Uuid;
 use super::check::{Checker, hash};
 use super::node::{Disk, Node, Snapshot, Waiting};
 use crate::config::Endpoint;
-use reactor::Chance;
 use crate::quorum::{
     Action, AddVoter, Core, CoreConfig, Event, FetchOutcome, FetchResponse, FetchSnapshotResponse, NoAnswer,
     Refusal, RemoveVoter, ReplicaKey, Request, RequestId, Response, SnapshotPart, Timers, UpdateVoter, Voter,
@@ -20,6 +19,7 @@ use crate::quorum::{
 };
 use crate::record::{BrokerId, DirectoryId};
 use crate::store::SnapshotId;
+use reactor::Chance;
 
 /// The busiest schedules take about 20,000.
 const TURNS_MAX: u64 = 200_000;
