@@ -254,6 +254,12 @@ impl State {
         }
     }
 
+    /// The latest that any client was told of.
+    pub fn latest_epoch(&self, partition: usize) -> i32 {
+        let of_it = self.leaders.range((partition, i32::MIN)..=(partition, i32::MAX));
+        of_it.last().map_or(-1, |((_, epoch), _)| *epoch)
+    }
+
     /// Behind the last record that a reader was given.
     pub fn end_of(&self, partition: usize) -> i64 {
         let last = self.partitions[partition].read.last_key_value();

@@ -48,6 +48,13 @@ impl Reader {
         self.refresh().await;
         for partition in 0..self.next.len() {
             loop {
+                let known = self.access.model.with(|state| state.latest_epoch(partition));
+                if self.leaders.of(partition).is_some_and(|(_, epoch)| epoch < known) {
+                    // a deposed leader that has not heard of it gives what was committed up to then, as Kafka's
+                    pause().await;
+                    self.refresh().await;
+                    continue;
+                }
                 match self.read(partition).await {
                     Some(high_watermark) if self.next[partition] >= high_watermark => {
                         self.access
