@@ -60,7 +60,7 @@ pub async fn begin(shard: &Rc<Shard>, image: &ClusterImage, last_run: &impl Last
                 tracing::error!(
                     partition = index,
                     ?code,
-                    "the groups of this partition are not served, for now"
+                    "the groups of this partition are not served; they are loaded again when they are asked for"
                 );
             }
         })
@@ -192,7 +192,7 @@ fn change_coordinator(shard: &Rc<Shard>, key: &PartitionKey, partition: &Partiti
                 tracing::warn!(
                     partition = index,
                     ?code,
-                    "the groups of this partition are not served, for now"
+                    "the groups of this partition are not served; they are loaded again when they are asked for"
                 );
             }
         })

@@ -105,7 +105,7 @@ pub(super) async fn open_behind(shard: Rc<Shard>, key: PartitionKey, gate: Rc<Ga
         Err(error) => {
             let image = shard.image();
             let topic = image.topic(key.topic_id).map_or("?", |topic| &*topic.name);
-            tracing::error!(topic, partition = key.index, %error, "the partition cannot be served, for now");
+            tracing::error!(topic, partition = key.index, %error, "the partition cannot be served; it is opened again when it is asked for");
             shard.partitions.opening_failed(&key, &gate);
         }
     }
