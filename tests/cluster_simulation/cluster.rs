@@ -139,7 +139,8 @@ impl Cluster {
             "message.max.bytes=65536".to_owned(),
             "socket.request.max.bytes=1048576".to_owned(),
             format!("default.replication.factor={replication}"),
-            format!("min.insync.replicas={}", replication.div_ceil(2)),
+            format!("min.insync.replicas={}", self.plan.min_insync),
+            format!("replica.lag.time.max.ms={}", self.plan.lag_max.as_millis()),
             match self.plan.store {
                 StoreKind::Embedded => "ringlog.store=embedded".to_owned(),
                 StoreKind::Memory => "ringlog.store=etcd://store:2379".to_owned(),

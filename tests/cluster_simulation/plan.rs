@@ -32,6 +32,9 @@ pub struct Plan {
     /// Mean time between two faults.
     pub fault_every: Duration,
     pub kinds: Vec<Kind>,
+    /// `replica.lag.time.max.ms`. Short: who is slow for a moment leaves the ISR and comes back.
+    pub lag_max: Duration,
+    pub min_insync: usize,
 }
 
 impl Plan {
@@ -66,6 +69,8 @@ impl Plan {
             trouble: Duration::from_millis(1_000 + chance.below(4_000)),
             fault_every: Duration::from_millis(chance.pick(&[100, 300, 1000])),
             kinds,
+            lag_max: Duration::from_millis(chance.pick(&[30_000, 1_000, 300])),
+            min_insync: chance.pick(&[1, brokers.min(3).div_ceil(2)]),
         }
     }
 }
