@@ -24,7 +24,7 @@ use net::header::RequestHeader;
 use net::shape::ShapeError;
 use uuid::Uuid;
 
-use super::fetchers::Fetcher;
+use super::fetchers::{FetchNumber, Fetcher};
 use super::link::{Link, LinkError};
 use super::repair::repair;
 use super::session::is_at_home;
@@ -108,13 +108,13 @@ async fn session(shard: &Rc<Shard>, fetcher: &Rc<Fetcher>) -> Result<(), FetchEr
         conversation.send_if_due().await?;
         match conversation.next_event().await? {
             Event::Changed => {}
-            Event::Answer(answer) => take(shard, fetcher, answer).await,
+            Event::Answer(fetch, answer) => take(shard, fetcher, fetch, answer).await,
         }
     }
 }
 
 enum Event {
-    Answer(ReplicaFetchResponse),
+    Answer(FetchNumber, ReplicaFetchResponse),
     Changed,
 }
 
@@ -132,6 +132,8 @@ struct Conversation<'a> {
     header: RequestHeader,
     fetch: ReplicaFetch,
     in_flight: Option<InFlight>,
+    sent: FetchNumber,
+    answered: FetchNumber,
     patience: Duration,
 }
 
@@ -178,6 +180,8 @@ impl Conversation<'_> {
                 session_epoch: 0,
             },
             in_flight: None,
+            sent: FetchNumber::default(),
+            answered: FetchNumber::default(),
             patience: Duration::from_millis(rules.socket_timeout_ms.into())
                 + Duration::from_millis(rules.fetch_wait_max_ms.into()),
         };
@@ -209,7 +213,8 @@ impl Conversation<'_> {
             return Ok(());
         }
         let max_bytes = wire(self.shard.node.config.replication.fetch_max_bytes);
-        let (named, forgotten) = self.fetcher.changes(reactor::now(), max_bytes);
+        let next = FetchNumber(self.sent.0 + 1);
+        let (named, forgotten) = self.fetcher.changes(reactor::now(), next, max_bytes);
         let says_nothing = named.is_empty() && forgotten.is_empty();
         let waits_for_nothing = !self.fetcher.has_session_partitions();
         if says_nothing && (waits_for_nothing || self.in_flight.is_some()) {
@@ -229,6 +234,7 @@ impl Conversation<'_> {
         self.link.send(frame).await?;
         let first = self.in_flight.map_or(id, |in_flight| in_flight.first);
         self.in_flight = Some(InFlight { first, last: id });
+        self.sent.0 += 1;
         self.fetch.session_epoch = match self.fetch.session_epoch {
             i32::MAX => 1,
             epoch => epoch + 1,
@@ -261,7 +267,8 @@ impl Conversation<'_> {
         let Some(frame) = event else {
             return Ok(Event::Changed);
         };
-        Ok(Event::Answer(self.accept(in_flight, frame)?))
+        let answer = self.accept(in_flight, frame)?;
+        Ok(Event::Answer(self.answered, answer))
     }
 
     /// The answer to the oldest fetch that has none.
@@ -277,6 +284,7 @@ impl Conversation<'_> {
             first: in_flight.last,
             last: in_flight.last,
         });
+        self.answered.0 += 1;
         if !answer.error.is_ok() {
             return Err(FetchError::Refused(answer.error));
         }
@@ -304,19 +312,19 @@ struct Appended<C> {
 }
 
 /// Takes over all that an answer brings. When it returns, what was appended is on the disk.
-async fn take(shard: &Rc<Shard>, fetcher: &Rc<Fetcher>, answer: ReplicaFetchResponse) {
+async fn take(shard: &Rc<Shard>, fetcher: &Rc<Fetcher>, fetch: FetchNumber, answer: ReplicaFetchResponse) {
     let mut appended = Vec::new();
     for fetched in answer.partitions {
         let key = PartitionKey {
             topic_id: fetched.topic_id,
             index: fetched.index,
         };
-        let Some(partition) = open(shard, fetcher, &key, &fetched).await else {
+        let Some(partition) = open(shard, fetcher, fetch, &key, &fetched).await else {
             continue;
         };
         let verdict = judge(&fetched);
         let bytes = fetched.records.len();
-        let told = fetcher.with_asked(&key, |follower| {
+        let told = fetcher.with_asked(&key, fetch, |follower| {
             follower.handle_fetched(reactor::now(), &verdict, &partition.log);
             (follower.poll_action(), follower.leader_epoch())
         });
@@ -372,6 +380,7 @@ async fn take(shard: &Rc<Shard>, fetcher: &Rc<Fetcher>, answer: ReplicaFetchResp
 async fn open(
     shard: &Rc<Shard>,
     fetcher: &Rc<Fetcher>,
+    fetch: FetchNumber,
     key: &PartitionKey,
     fetched: &ReplicaFetchedPartition,
 ) -> Option<Rc<Partition>> {
@@ -384,7 +393,7 @@ async fn open(
     let is_told_only =
         fetched.error.is_ok() && fetched.records.is_empty() && fetched.diverging_epoch.is_none();
     let has_more_to_delete = fetcher
-        .with_asked(key, |follower| {
+        .with_asked(key, fetch, |follower| {
             fetched.log_start_offset > follower.position().log_start.0
         })
         .unwrap_or(false);
