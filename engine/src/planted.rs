@@ -127,7 +127,7 @@ impl Bug {
         Bug::DeposedAcknowledges,
     ];
 
-    /// Those it has not found within 400 seeds: it lacks the schedule, or another rule stands in for the one that is left out.
+    /// Those it has not found within 600 seeds: it lacks the schedule, or another rule stands in for the one that is left out.
     pub const UNSEEN_OF_CLUSTERS: &[Bug] = &[
         Bug::PendingMembersNotCounted,
         Bug::BrokerEpochNotChecked,
