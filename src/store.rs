@@ -70,11 +70,25 @@ pub fn configured(
                 key: ReplicaKey::of(BrokerId(*id)),
                 endpoint: endpoint.clone(),
             })),
-            timers: Timers::default(),
+            timers: timers(config),
             network: Arc::new(WireNetwork { meeting }),
         })),
         #[cfg(not(all(feature = "etcd", feature = "zookeeper")))]
         other => Err(StoreConfigError::NotBuilt(other.scheme())),
+    }
+}
+
+fn timers(config: &BrokerConfig) -> Timers {
+    let timing = &config.quorum;
+    let fetch = Duration::from_millis(timing.fetch_ms);
+    Timers {
+        election: Duration::from_millis(timing.election_ms),
+        fetch,
+        // a leader is heard of several times before it is given up
+        fetch_wait: fetch / 5,
+        request: Duration::from_millis(timing.request_ms),
+        retry: Duration::from_millis(timing.retry_ms),
+        ..Timers::default()
     }
 }
 

@@ -38,7 +38,7 @@ PARTITIONS = 9
 INTERVALS_US = {"java": 5_000, "librdkafka": 10_000}
 LOADS = ["java", "librdkafka"]
 SETTLE_S = 2
-IMPATIENT = {"java": {"producer.request.timeout.ms": 1000}, "librdkafka": {"producer.socket.timeout.ms": 1000}}
+IMPATIENT = {"java": {"producer.request.timeout.ms": 500}, "librdkafka": {"producer.socket.timeout.ms": 500}}
 
 
 class Figures:
@@ -251,7 +251,7 @@ def gap_of_a_pause(session, target, cluster, topic, window, config=None, how="cl
 
 
 def gap_of_an_impatient_pause(session, target, cluster, topic, window):
-    gap_of_a_pause(session, target, cluster, topic, window, IMPATIENT, "request timeout 1 s", "< 2")
+    gap_of_a_pause(session, target, cluster, topic, window, IMPATIENT, "request timeout 0.5 s", "< 2")
 
 
 def gap_of_the_stores_leader(session, target, cluster, topic, window):

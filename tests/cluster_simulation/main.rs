@@ -7,6 +7,7 @@
 
 mod access;
 mod cluster;
+mod flapping;
 mod invariants;
 mod logs;
 mod metadata;
@@ -45,6 +46,10 @@ fn main() -> ExitCode {
             true => ExitCode::SUCCESS,
             false => ExitCode::FAILURE,
         };
+    }
+    if std::env::args().any(|argument| argument == "flapping") {
+        flapping::measure(number("SEED").unwrap_or(1));
+        return ExitCode::SUCCESS;
     }
     match number("SEED") {
         Some(seed) => replay(seed),

@@ -37,6 +37,7 @@ pub struct BrokerConfig {
     pub topics: TopicDefaults,
     pub fetch: FetchLimits,
     pub cluster: ClusterTiming,
+    pub quorum: QuorumTiming,
     pub groups: GroupLimits,
     pub offsets: OffsetsTopic,
     pub log: LogUpkeep,
@@ -128,6 +129,15 @@ pub struct ClusterTiming {
     /// `None`: leaders stay where they are.
     pub leader_balance_interval_ms: Option<u64>,
     pub unclean_election_interval_ms: u64,
+}
+
+/// Of the members of a quorum, in milliseconds.
+#[derive(Clone, Debug)]
+pub struct QuorumTiming {
+    pub election_ms: u64,
+    pub fetch_ms: u64,
+    pub request_ms: u64,
+    pub retry_ms: u64,
 }
 
 /// Bounds of classic groups.
@@ -324,6 +334,12 @@ fn read(settings: Settings) -> BrokerConfig {
                 is_enabled.then(|| interval.saturating_mul(1000))
             },
             unclean_election_interval_ms: reader.amount("unclean.leader.election.interval.ms"),
+        },
+        quorum: QuorumTiming {
+            election_ms: reader.amount("controller.quorum.election.timeout.ms"),
+            fetch_ms: reader.amount("controller.quorum.fetch.timeout.ms"),
+            request_ms: reader.amount("controller.quorum.request.timeout.ms"),
+            retry_ms: reader.amount("controller.quorum.retry.backoff.ms"),
         },
         groups: GroupLimits {
             session_min_ms: reader.count("group.min.session.timeout.ms"),

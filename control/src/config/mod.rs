@@ -44,7 +44,7 @@ mod view;
 pub use alter::{Change, Resource, Write};
 pub use broker::{
     BrokerConfig, ClusterTiming, CoreList, FetchLimits, GroupLimits, IoBackend, JournalLimits, LogUpkeep,
-    OffsetsTopic, Replication, RequestLimits, StoreAccess, TopicDefaults,
+    OffsetsTopic, QuorumTiming, Replication, RequestLimits, StoreAccess, TopicDefaults,
 };
 pub use broker_dynamic::BrokerDynamic;
 pub use describe::{ConfigRow, ConfigSource, ConfigSynonym, Detail};

@@ -198,8 +198,8 @@ const FAMILIES: [(&str, &str); 9] = [
     ("rlmm.config.", reason::NO_TIERED),
     ("share.", reason::NO_SHARE_GROUPS),
     ("group.share.", reason::NO_SHARE_GROUPS),
-    ("controller.quorum.", reason::NO_QUORUM),
-    ("zookeeper.", reason::NO_QUORUM),
+    ("controller.quorum.", reason::VOTERS_IN_STORE),
+    ("zookeeper.", reason::ZOOKEEPER_IN_STORE),
 ];
 
 /// What the operator may have meant: the broker property behind a topic's name, or a name that differs by one

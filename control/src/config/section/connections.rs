@@ -59,12 +59,12 @@ pub(super) const SECTION: Section = Section {
         long("socket.connection.setup.timeout.ms")
             .default("10000")
             .ms()
-            .no_effect(reason::SINGLE_NODE)
+            .no_effect(reason::OWN_BOUNDS)
             .doc("Time to wait for a connection to another broker."),
         long("socket.connection.setup.timeout.max.ms")
             .default("30000")
             .ms()
-            .no_effect(reason::SINGLE_NODE)
+            .no_effect(reason::OWN_BOUNDS)
             .doc("Longest time to wait for a connection to another broker after repeated failures."),
         int("queued.max.requests")
             .default("500")
@@ -93,7 +93,7 @@ pub(super) const SECTION: Section = Section {
             .default("30000")
             .ms()
             .high()
-            .no_effect(reason::SINGLE_NODE)
+            .no_effect(reason::OWN_BOUNDS)
             .doc("Time this broker waits for an answer of another one."),
     ],
 };

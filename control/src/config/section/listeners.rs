@@ -35,7 +35,7 @@ pub(super) const SECTION: Section = Section {
         string("security.inter.broker.protocol")
             .default("PLAINTEXT")
             .one_of(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"])
-            .no_effect(reason::SINGLE_NODE)
+            .no_effect(reason::NO_TLS)
             .doc("Security protocol used between brokers."),
         list("early.start.listeners")
             .high()

@@ -28,7 +28,7 @@ pub(super) const SECTION: Section = Section {
             .at_least(1)
             .ms()
             .low()
-            .no_effect(reason::SINGLE_NODE)
+            .no_effect(reason::DIRECTORY_FAILURES)
             .doc(
                 "Time after which a broker stops when it cannot tell the controller about a failed \
                  directory.",

@@ -45,7 +45,7 @@ pub(super) const SECTION: Section = Section {
             .at_least(0)
             .ms()
             .low()
-            .no_effect(reason::NO_QUORUM)
+            .no_effect(reason::NO_IDLE_RECORDS)
             .doc("How often the active controller writes a no-op record when it is idle."),
         long("metadata.max.retention.bytes")
             .default("104857600")

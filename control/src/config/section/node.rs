@@ -36,7 +36,7 @@ pub(super) const SECTION: Section = Section {
         int("initial.broker.registration.timeout.ms")
             .default("60000")
             .ms()
-            .no_effect(reason::SINGLE_NODE)
+            .no_effect(reason::PATIENT_START)
             .doc("How long a starting broker waits for the controller to accept its registration."),
         int("broker.heartbeat.interval.ms")
             .default("100")
@@ -59,7 +59,7 @@ pub(super) const SECTION: Section = Section {
             ),
         boolean("controlled.shutdown.enable")
             .default("true")
-            .no_effect(reason::SINGLE_NODE)
+            .no_effect(reason::ALWAYS_CONTROLLED)
             .doc("Move leaders away before stopping."),
         list("controller.listener.names")
             .default("")
@@ -72,57 +72,56 @@ pub(super) const SECTION: Section = Section {
         list("controller.quorum.bootstrap.servers")
             .default("")
             .high()
-            .no_effect(reason::NO_QUORUM)
+            .no_effect(reason::VOTERS_IN_STORE)
             .doc("Addresses at which a node finds the controller quorum."),
         list("controller.quorum.voters")
             .default("")
             .high()
-            .no_effect(reason::NO_QUORUM)
+            .no_effect(reason::VOTERS_IN_STORE)
             .doc("Fixed list of the voters of the controller quorum, as id@host:port."),
         boolean("controller.quorum.auto.join.enable")
             .default("false")
             .low()
-            .no_effect(reason::NO_QUORUM)
+            .no_effect(reason::VOTERS_BY_HAND)
             .doc("Let a controller join the set of voters by itself."),
         int("controller.quorum.election.timeout.ms")
-            .default("1000")
-            .at_least(0)
+            .default("150")
+            .at_least(10)
             .ms()
             .high()
-            .no_effect(reason::NO_QUORUM)
-            .doc("Time without a leader after which a voter starts an election."),
+            .kafka_default("1000", "members of one cluster answer within milliseconds")
+            .doc("Quorum only: how long an election may last before a voter tries another one, after a wait of once to twice this."),
         int("controller.quorum.election.backoff.max.ms")
             .default("1000")
             .at_least(0)
             .ms()
             .high()
-            .no_effect(reason::NO_QUORUM)
+            .no_effect(reason::ELECTION_LOTS)
             .doc("Longest pause before a voter tries another election."),
         int("controller.quorum.fetch.timeout.ms")
-            .default("2000")
-            .at_least(0)
+            .default("500")
+            .at_least(20)
             .ms()
             .high()
-            .no_effect(reason::NO_QUORUM)
-            .doc("Time without a successful fetch after which a voter becomes a candidate."),
+            .kafka_default("2000", "a controller that hangs is to be replaced within a second")
+            .doc("Quorum only: time without an answer of the leader after which a voter becomes a candidate."),
         int("controller.quorum.append.linger.ms")
             .default("25")
             .at_least(0)
             .ms()
-            .no_effect(reason::NO_QUORUM)
+            .no_effect(reason::APPENDED_TOGETHER)
             .doc("Time the quorum leader waits for more records before it writes a batch."),
         int("controller.quorum.request.timeout.ms")
-            .default("2000")
-            .at_least(0)
+            .default("400")
+            .at_least(10)
             .ms()
-            .no_effect(reason::NO_QUORUM)
-            .doc("Time a node waits for an answer of another quorum member."),
+            .kafka_default("2000", "less than controller.quorum.fetch.timeout.ms")
+            .doc("Quorum only: time a member waits for an answer of another one."),
         int("controller.quorum.retry.backoff.ms")
             .default("20")
-            .at_least(0)
+            .at_least(1)
             .ms()
             .low()
-            .no_effect(reason::NO_QUORUM)
-            .doc("Pause before a failed request to a quorum member is repeated."),
+            .doc("Quorum only: pause before a failed request to a member is repeated."),
     ],
 };

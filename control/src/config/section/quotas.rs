@@ -38,14 +38,14 @@ pub(super) const SECTION: Section = Section {
             .default("11")
             .at_least(1)
             .low()
-            .no_effect(reason::ONE_REPLICA)
+            .no_effect(reason::NO_SAMPLES)
             .doc("Samples kept for replication quotas."),
         int("replication.quota.window.size.seconds")
             .default("1")
             .at_least(1)
             .seconds()
             .low()
-            .no_effect(reason::ONE_REPLICA)
+            .no_effect(reason::NO_SAMPLES)
             .doc("Length of one sample for replication quotas."),
         int("alter.log.dirs.replication.quota.window.num")
             .default("11")

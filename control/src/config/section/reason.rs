@@ -1,11 +1,26 @@
 //! Why a property of Kafka does nothing here.
 
-pub(in crate::config) const SINGLE_NODE: &str = "the cluster is this one node";
-pub(in crate::config) const ONE_REPLICA: &str = "a cluster of one node has one replica of everything";
 pub(in crate::config) const FETCHERS: &str = "each core follows each other broker through one connection";
 pub(in crate::config) const MOVES: &str = "each core moves one partition at a time, as fast as the disks go";
-pub(in crate::config) const NO_QUORUM: &str =
-    "the controller runs in this process on the embedded store, without a quorum";
+pub(in crate::config) const OWN_BOUNDS: &str =
+    "calls between brokers have bounds of their own, of seconds, and are repeated";
+pub(in crate::config) const DIRECTORY_FAILURES: &str =
+    "every heartbeat tells of directories that cannot be used";
+pub(in crate::config) const NO_IDLE_RECORDS: &str = "the metadata log needs no records to be alive";
+pub(in crate::config) const PATIENT_START: &str =
+    "a broker waits for its store and its controller as long as it takes";
+pub(in crate::config) const ALWAYS_CONTROLLED: &str =
+    "a broker that stops always hands its leaders over first";
+pub(in crate::config) const VOTERS_IN_STORE: &str =
+    "ringlog.store=quorum://ID@HOST:PORT,... names the voters";
+pub(in crate::config) const ZOOKEEPER_IN_STORE: &str =
+    "ringlog.store=zookeeper://HOST:PORT,... names the servers";
+pub(in crate::config) const VOTERS_BY_HAND: &str =
+    "voters are added by AddRaftVoter (kafka-metadata-quorum add-controller)";
+pub(in crate::config) const ELECTION_LOTS: &str = "the pause is drawn by lot within the election's timeout";
+pub(in crate::config) const APPENDED_TOGETHER: &str =
+    "what waits while an append is under way shares the next one";
+pub(in crate::config) const NO_SAMPLES: &str = "throttles count bytes, not samples";
 pub(in crate::config) const METADATA_DIR: &str = "the metadata log lies in the first of log.dirs";
 pub(in crate::config) const METADATA_SIZE: &str = "the embedded metadata log is cut by snapshots alone";
 pub(in crate::config) const THREADS: &str = "one thread per core does everything; see ringlog.cores";

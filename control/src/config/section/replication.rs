@@ -91,7 +91,7 @@ pub(super) const SECTION: Section = Section {
         int("controller.socket.timeout.ms")
             .default("30000")
             .ms()
-            .no_effect(reason::SINGLE_NODE)
+            .no_effect(reason::OWN_BOUNDS)
             .doc("Time the controller waits for an answer of a broker."),
     ],
 };
