@@ -5,10 +5,12 @@ import threading
 import time
 from collections import Counter
 
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 DELIVERY_MS = 600_000
 READ_S = 90
+# what a broker answers that leads no more, or not yet
+CHANGING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.FENCED_LEADER_EPOCH}
 
 
 class Load:
@@ -108,6 +110,17 @@ class Load:
 
     # -- reading ------------------------------------------------------------------------------------------------
 
+    def end_of(self, client, partition):
+        """librdkafka asks the leader that it knows; while leaders change, the one it knows may be no more."""
+        until = time.monotonic() + 60
+        while True:
+            try:
+                return client.get_watermark_offsets(TopicPartition(self.topic, partition), timeout=60)[1]
+            except KafkaException as late:
+                if time.monotonic() > until or not (late.args[0].retriable() or late.args[0].code() in CHANGING):
+                    raise
+                time.sleep(0.1)
+
     def follow(self):
         """Reads while it may, then on to the end that the log has at that time."""
         client = Consumer({"group.id": "drill", "enable.auto.commit": False, "auto.offset.reset": "error", "check.crcs": True,
@@ -117,8 +130,7 @@ class Load:
         with open(self.words["reads"], "w") as reads:
             while True:
                 if not self.reading and ends is None:
-                    ends = [client.get_watermark_offsets(TopicPartition(self.topic, partition), timeout=60)[1]
-                            for partition in range(self.partitions)]
+                    ends = [self.end_of(client, partition) for partition in range(self.partitions)]
                     until = time.monotonic() + READ_S
                 if ends is not None and all(at >= end for at, end in zip(position, ends)):
                     break
