@@ -83,6 +83,9 @@ pub struct Partition {
     low_watermark_moved: Notify,
     usage: Usage,
     works: Cell<u32>,
+    /// A follower's log is being cut; then [`Self::uncut`] is told.
+    is_cut: Cell<bool>,
+    uncut: Notify,
     /// What the log was like when it was opened as the last close had left it.
     as_found: Option<Extent>,
 }
@@ -101,6 +104,16 @@ pub struct AtWork<'a>(&'a Cell<u32>);
 impl Drop for AtWork<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
+    }
+}
+
+/// See [`Partition::cut`].
+pub struct Cut<'a>(&'a Partition);
+
+impl Drop for Cut<'_> {
+    fn drop(&mut self) {
+        self.0.is_cut.set(false);
+        self.0.uncut.notify_waiters();
     }
 }
 
@@ -186,6 +199,8 @@ impl Partition {
                 idle_since: Cell::new(reactor::now()),
             },
             works: Cell::new(0),
+            is_cut: Cell::new(false),
+            uncut: Notify::new(),
             as_found: None,
         }
     }
@@ -234,6 +249,23 @@ impl Partition {
     pub fn work_on(&self) -> AtWork<'_> {
         self.works.set(self.works.get() + 1);
         AtWork(&self.works)
+    }
+
+    /// The log is cut as long as this is kept: whoever follows another leader, or leads, waits for it ([`Self::until_uncut`]). Otherwise
+    /// what the next leader gives would be cut off with what the last one did not have.
+    pub fn cut(&self) -> Cut<'_> {
+        self.is_cut.set(true);
+        Cut(self)
+    }
+
+    pub async fn until_uncut(&self) {
+        loop {
+            let uncut = self.uncut.notified();
+            if !self.is_cut.get() {
+                return;
+            }
+            uncut.await;
+        }
     }
 
     pub fn is_worked_on(&self) -> bool {
@@ -628,7 +660,7 @@ impl Partition {
     }
 
     /// More of the own log is on stable storage.
-    fn advance(&self) {
+    pub fn advance(&self) {
         let ends = self.ends();
         let alone = match &mut *self.role.borrow_mut() {
             Role::Leader(leader) if leader.is_alone() => Some(leader.handle_durable_alone(ends)),

@@ -3,14 +3,15 @@
 //! ```text
 //! fetch (what moved) --> answer --> append all --> commit all (one write of the journal) --> fetch (acknowledges them)
 //! ```
-//! While a fetch waits at the leader a second one may be sent, when partitions come or go: the leader then answers the first at
-//! once. Otherwise a new leader would wait half a second for its followers.
+//! One fetch is on its way at a time: a connection's requests begin one after the other, so a second one would only say early what is old
+//! when it is read, and be given again what the first one's answer brings.
 
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use control::record::{BrokerEpoch, BrokerId};
 use engine::batch::Batch;
 use engine::log::{DiskFault, FollowerAppendError};
 use engine::replica::{Diverging, FetchedPartition, FollowerAction, Refusal};
@@ -48,6 +49,8 @@ enum FetchError {
     NoAddress,
     #[error("this broker is not registered yet")]
     NotRegistered,
+    #[error("the leader has registered anew")]
+    LeaderRestarted,
 }
 
 /// Pause before the leader is tried again; it doubles up to the maximum, and ends when partitions come or go.
@@ -105,6 +108,14 @@ async fn session(shard: &Rc<Shard>, fetcher: &Rc<Fetcher>) -> Result<(), FetchEr
         if is_over || fetcher.is_stopped() {
             return Ok(());
         }
+        // The leader counts the fetches of one registration; in a new one they are told anew.
+        if shard.node.session.broker_epoch().map(|epoch| epoch.0) != Some(conversation.fetch.broker_epoch) {
+            return Err(FetchError::NotRegistered);
+        }
+        // Its earlier life answers no more, and need not have said good-bye.
+        if registration_of(shard, fetcher.leader) != Some(conversation.leader) {
+            return Err(FetchError::LeaderRestarted);
+        }
         conversation.send_if_due().await?;
         match conversation.next_event().await? {
             Event::Changed => {}
@@ -118,20 +129,16 @@ enum Event {
     Changed,
 }
 
-/// Correlation ids that are not answered yet, oldest first: `first..=last`.
-#[derive(Clone, Copy)]
-struct InFlight {
-    first: i32,
-    last: i32,
-}
-
 struct Conversation<'a> {
     shard: &'a Rc<Shard>,
     fetcher: &'a Rc<Fetcher>,
     link: Link,
+    /// The life of the leader's broker that the link leads to.
+    leader: BrokerEpoch,
     header: RequestHeader,
     fetch: ReplicaFetch,
-    in_flight: Option<InFlight>,
+    /// Correlation id of the fetch that is not answered yet.
+    in_flight: Option<i32>,
     sent: FetchNumber,
     answered: FetchNumber,
     patience: Duration,
@@ -148,6 +155,7 @@ impl Conversation<'_> {
             .session
             .broker_epoch()
             .ok_or(FetchError::NotRegistered)?;
+        let leader = registration_of(shard, fetcher.leader).ok_or(FetchError::NoAddress)?;
         let (host, port) = {
             let image = shard.image();
             let broker = image.broker(fetcher.leader).ok_or(FetchError::NoAddress)?;
@@ -164,6 +172,7 @@ impl Conversation<'_> {
             shard,
             fetcher,
             link,
+            leader,
             header: RequestHeader {
                 api_key: FETCH,
                 api_version: REPLICA_FETCH_VERSION,
@@ -203,21 +212,16 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    /// One fetch is always on its way; a second one only to say something.
+    /// One fetch is always on its way, as long as there is something to follow.
     async fn send_if_due(&mut self) -> Result<(), FetchError> {
-        let is_due = match self.in_flight {
-            None => self.fetcher.has_changes() || self.fetcher.has_session_partitions(),
-            Some(in_flight) => in_flight.first == in_flight.last && self.fetcher.has_changes(),
-        };
-        if !is_due {
+        let is_due = self.fetcher.has_changes() || self.fetcher.has_session_partitions();
+        if self.in_flight.is_some() || !is_due {
             return Ok(());
         }
         let max_bytes = wire(self.shard.node.config.replication.fetch_max_bytes);
         let next = FetchNumber(self.sent.0 + 1);
         let (named, forgotten) = self.fetcher.changes(reactor::now(), next, max_bytes);
-        let says_nothing = named.is_empty() && forgotten.is_empty();
-        let waits_for_nothing = !self.fetcher.has_session_partitions();
-        if says_nothing && (waits_for_nothing || self.in_flight.is_some()) {
+        if named.is_empty() && forgotten.is_empty() && !self.fetcher.has_session_partitions() {
             return Ok(());
         }
         self.send(&named, &forgotten).await
@@ -232,8 +236,7 @@ impl Conversation<'_> {
         let id = self.header.correlation_id;
         let frame = self.fetch.to_frame(&self.header, named, forgotten);
         self.link.send(frame).await?;
-        let first = self.in_flight.map_or(id, |in_flight| in_flight.first);
-        self.in_flight = Some(InFlight { first, last: id });
+        self.in_flight = Some(id);
         self.sent.0 += 1;
         self.fetch.session_epoch = match self.fetch.session_epoch {
             i32::MAX => 1,
@@ -271,19 +274,16 @@ impl Conversation<'_> {
         Ok(Event::Answer(self.answered, answer))
     }
 
-    /// The answer to the oldest fetch that has none.
-    fn accept(&mut self, in_flight: InFlight, frame: BytesMut) -> Result<ReplicaFetchResponse, FetchError> {
+    /// The answer to the fetch that has none.
+    fn accept(&mut self, expected: i32, frame: BytesMut) -> Result<ReplicaFetchResponse, FetchError> {
         let answer = ReplicaFetchResponse::parse(frame)?;
-        if answer.correlation_id != in_flight.first {
+        if answer.correlation_id != expected {
             return Err(FetchError::OutOfOrder {
-                expected: in_flight.first,
+                expected,
                 found: answer.correlation_id,
             });
         }
-        self.in_flight = (in_flight.first != in_flight.last).then_some(InFlight {
-            first: in_flight.last,
-            last: in_flight.last,
-        });
+        self.in_flight = None;
         self.answered.0 += 1;
         if !answer.error.is_ok() {
             return Err(FetchError::Refused(answer.error));
@@ -294,6 +294,10 @@ impl Conversation<'_> {
         self.fetch.session_id = answer.session_id;
         Ok(answer)
     }
+}
+
+fn registration_of(shard: &Shard, broker: BrokerId) -> Option<BrokerEpoch> {
+    shard.image().broker(broker).map(|broker| broker.epoch)
 }
 
 fn wire(amount: u32) -> i32 {
@@ -358,16 +362,22 @@ async fn take(shard: &Rc<Shard>, fetcher: &Rc<Fetcher>, fetch: FetchNumber, answ
                 let result = partition.log.commit(partition.log.end_offset()).await;
                 committed(shard, fetcher, &key, &partition, result);
             }
+            // On its own: it may wait for who works on the log, and the other partitions must not wait with it.
             Some(action) => {
-                let repaired = repair(shard, &partition, action).await;
-                if let Err(error) = &repaired {
-                    tracing::error!(topic = %partition.id.topic, partition = key.index, %error, "cutting a follower's log");
-                    shard.disk_failed(&partition);
-                }
-                fetcher.with(&key, |follower| match repaired {
-                    Ok(()) => follower.handle_log(&partition.log),
-                    Err(_) => follower.handle_failed(reactor::now()),
-                });
+                let (shard, fetcher) = (shard.clone(), fetcher.clone());
+                reactor::spawn(async move {
+                    let repaired = repair(&shard, &partition, epoch, action).await;
+                    if let Err(error) = &repaired {
+                        tracing::error!(topic = %partition.id.topic, partition = key.index, %error, "cutting a follower's log");
+                        shard.disk_failed(&partition);
+                    }
+                    fetcher.with(&key, |follower| match repaired {
+                        Ok(()) => follower.handle_log(&partition.log),
+                        Err(_) => follower.handle_failed(reactor::now()),
+                    });
+                    fetcher.wake.notify_one();
+                })
+                .detach();
             }
         }
     }
@@ -483,7 +493,11 @@ fn committed(
     result: Result<(), DiskFault>,
 ) {
     match result {
-        Ok(()) => fetcher.with(key, |follower| follower.handle_log(&partition.log)),
+        Ok(()) => {
+            // it may lead by now
+            partition.advance();
+            fetcher.with(key, |follower| follower.handle_log(&partition.log));
+        }
         Err(fault) => {
             tracing::error!(topic = %partition.id.topic, partition = key.index, %fault, "commit of replicated records");
             shard.disk_failed(partition);

@@ -71,6 +71,13 @@ impl Fetchers {
         self.leader_of.borrow().get(key) == Some(&leader)
     }
 
+    /// Brokers have come, gone, or come back: whoever waits for one of them looks whether it is still the same.
+    pub fn brokers_changed(&self) {
+        for fetcher in self.by_leader.borrow().values() {
+            fetcher.wake.notify_one();
+        }
+    }
+
     /// The broker stops: nothing is fetched any more.
     pub fn stop(&self) {
         self.is_stopped.set(true);
@@ -132,8 +139,7 @@ struct Entry {
 struct Told {
     epoch: LeaderEpoch,
     position: FetchPosition,
-    /// The fetch that said so. What answers an earlier one is about another position, even if it comes later: two fetches may be on
-    /// their way.
+    /// The fetch that said so. What answers an earlier one is about another position.
     fetch: FetchNumber,
 }
 

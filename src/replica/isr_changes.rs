@@ -119,6 +119,7 @@ async fn ask(shard: &Rc<Shard>, asked: &[(PartitionKey, AlterIsr)]) -> bool {
             Some(Ok(_)) => continue,
             Some(Err(error)) => match error.code {
                 ControlCode::INELIGIBLE_REPLICA => AlterRefusal::Ineligible,
+                ControlCode::NOT_CONTROLLER => AlterRefusal::Unavailable,
                 _ => AlterRefusal::Stale,
             },
             None => AlterRefusal::Stale,

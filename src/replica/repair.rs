@@ -11,6 +11,7 @@ use std::time::Duration;
 use engine::directory::{PartitionCheckpoint, TopicPartition};
 use engine::log::TruncateError;
 use engine::replica::FollowerAction;
+use engine::types::LeaderEpoch;
 
 use crate::log_dirs::DirectoryError;
 use crate::partition::Partition;
@@ -27,10 +28,13 @@ pub enum RepairError {
 /// How often it is looked whether compaction or a copy has let go of the log.
 const WORK_LOOK: Duration = Duration::from_millis(10);
 
-/// Cuts the log as the follower's rules say. The caller appends nothing meanwhile.
+/// Cuts the log as the rules of a follower in `epoch` say. Does nothing if this broker has another role by the time the log may be cut:
+/// what was to be cut off may be another leader's by then. From there to the end of the cut no role is taken
+/// ([`Partition::until_uncut`]).
 pub async fn repair(
     shard: &Rc<Shard>,
     partition: &Rc<Partition>,
+    epoch: LeaderEpoch,
     action: FollowerAction,
 ) -> Result<(), RepairError> {
     let key = partition.id.key();
@@ -39,7 +43,11 @@ pub async fn repair(
     while partition.is_worked_on() {
         reactor::sleep(WORK_LOOK).await;
     }
+    if partition.leads() || partition.leader_epoch() != epoch.0 {
+        return Ok(());
+    }
     let _at_work = partition.work_on();
+    let _no_new_role = partition.cut();
     let log = &partition.log;
     let (end, high_watermark) = (log.end_offset(), log.high_watermark());
     let cut_at = match action {

@@ -165,6 +165,7 @@ async fn change_partition(
     }
     // One that is not open learns of it when it is.
     if let Some(opened) = shard.partitions.opened(&key) {
+        opened.until_uncut().await;
         let minimum = opened.config().min_insync_replicas;
         // Somebody else may have led in between, and written what this coordinator does not know.
         if partition.leader_epoch.0 > opened.leader_epoch() + 1 && &*topic.name == OFFSETS_TOPIC {
@@ -202,6 +203,7 @@ fn change_coordinator(shard: &Rc<Shard>, key: &PartitionKey, partition: &Partiti
 
 /// Brokers were fenced, or came back: who may be in sync goes by that.
 fn brokers_changed(shard: &Rc<Shard>, image: &ClusterImage, delta: &Delta) {
+    shard.replication.fetchers.brokers_changed();
     for opened in shard.partitions.all_opened() {
         let key = opened.id.key();
         let Some(partition) = image.partition(key.topic_id, PartitionIndex(key.index)) else {
