@@ -92,7 +92,9 @@ impl Shared {
             if let Some((leadership, _)) = &seen.controller {
                 let is_own = leadership.controller == self.member.id;
                 if !is_own && Some(leadership.epoch) != predecessor {
-                    return Err(LeadError::Taken(leadership.clone()));
+                    let taken = LeadError::Taken(leadership.clone());
+                    self.saw_successor(seen);
+                    return Err(taken);
                 }
             }
             let next = seen.epochs.current().0.checked_add(1);
@@ -114,6 +116,21 @@ impl Shared {
                 Settled::Rejected(rejection) => return Err(refusal(rejection, &entry.value).into()),
             }
         }
+    }
+
+    /// Somebody else leads: told at once, not when the watch gets there. Who goes on believing in the one before would campaign against each
+    /// successor as it comes.
+    fn saw_successor(&self, seen: Seen) {
+        {
+            let mut state = self.state.borrow_mut();
+            if seen.epochs.current() < state.epochs.current() {
+                return; // a server that answers from the past
+            }
+            state.saw_epochs(seen.epochs);
+            state.controller = seen.controller;
+            state.generation += 1;
+        }
+        self.changed.notify_waiters();
     }
 
     fn take_over_transaction(&self, seen: &Seen, epoch: &Epoch) -> Result<(Transaction, Entry), AppendError> {
