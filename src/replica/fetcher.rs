@@ -25,7 +25,7 @@ use net::header::RequestHeader;
 use net::shape::ShapeError;
 use uuid::Uuid;
 
-use super::fetchers::{FetchNumber, Fetcher};
+use super::fetchers::Fetcher;
 use super::link::{Link, LinkError};
 use super::repair::repair;
 use super::session::is_at_home;
@@ -119,13 +119,13 @@ async fn session(shard: &Rc<Shard>, fetcher: &Rc<Fetcher>) -> Result<(), FetchEr
         conversation.send_if_due().await?;
         match conversation.next_event().await? {
             Event::Changed => {}
-            Event::Answer(fetch, answer) => take(shard, fetcher, fetch, answer).await,
+            Event::Answer(answer) => take(shard, fetcher, answer).await,
         }
     }
 }
 
 enum Event {
-    Answer(FetchNumber, ReplicaFetchResponse),
+    Answer(ReplicaFetchResponse),
     Changed,
 }
 
@@ -139,8 +139,6 @@ struct Conversation<'a> {
     fetch: ReplicaFetch,
     /// Correlation id of the fetch that is not answered yet.
     in_flight: Option<i32>,
-    sent: FetchNumber,
-    answered: FetchNumber,
     patience: Duration,
 }
 
@@ -189,8 +187,6 @@ impl Conversation<'_> {
                 session_epoch: 0,
             },
             in_flight: None,
-            sent: FetchNumber::default(),
-            answered: FetchNumber::default(),
             patience: Duration::from_millis(rules.socket_timeout_ms.into())
                 + Duration::from_millis(rules.fetch_wait_max_ms.into()),
         };
@@ -219,8 +215,7 @@ impl Conversation<'_> {
             return Ok(());
         }
         let max_bytes = wire(self.shard.node.config.replication.fetch_max_bytes);
-        let next = FetchNumber(self.sent.0 + 1);
-        let (named, forgotten) = self.fetcher.changes(reactor::now(), next, max_bytes);
+        let (named, forgotten) = self.fetcher.changes(reactor::now(), max_bytes);
         if named.is_empty() && forgotten.is_empty() && !self.fetcher.has_session_partitions() {
             return Ok(());
         }
@@ -237,7 +232,6 @@ impl Conversation<'_> {
         let frame = self.fetch.to_frame(&self.header, named, forgotten);
         self.link.send(frame).await?;
         self.in_flight = Some(id);
-        self.sent.0 += 1;
         self.fetch.session_epoch = match self.fetch.session_epoch {
             i32::MAX => 1,
             epoch => epoch + 1,
@@ -270,8 +264,7 @@ impl Conversation<'_> {
         let Some(frame) = event else {
             return Ok(Event::Changed);
         };
-        let answer = self.accept(in_flight, frame)?;
-        Ok(Event::Answer(self.answered, answer))
+        Ok(Event::Answer(self.accept(in_flight, frame)?))
     }
 
     /// The answer to the fetch that has none.
@@ -284,7 +277,6 @@ impl Conversation<'_> {
             });
         }
         self.in_flight = None;
-        self.answered.0 += 1;
         if !answer.error.is_ok() {
             return Err(FetchError::Refused(answer.error));
         }
@@ -316,19 +308,19 @@ struct Appended<C> {
 }
 
 /// Takes over all that an answer brings. When it returns, what was appended is on the disk.
-async fn take(shard: &Rc<Shard>, fetcher: &Rc<Fetcher>, fetch: FetchNumber, answer: ReplicaFetchResponse) {
+async fn take(shard: &Rc<Shard>, fetcher: &Rc<Fetcher>, answer: ReplicaFetchResponse) {
     let mut appended = Vec::new();
     for fetched in answer.partitions {
         let key = PartitionKey {
             topic_id: fetched.topic_id,
             index: fetched.index,
         };
-        let Some(partition) = open(shard, fetcher, fetch, &key, &fetched).await else {
+        let Some(partition) = open(shard, fetcher, &key, &fetched).await else {
             continue;
         };
         let verdict = judge(&fetched);
         let bytes = fetched.records.len();
-        let told = fetcher.with_asked(&key, fetch, |follower| {
+        let told = fetcher.with_asked(&key, |follower| {
             follower.handle_fetched(reactor::now(), &verdict, &partition.log);
             (follower.poll_action(), follower.leader_epoch())
         });
@@ -390,7 +382,6 @@ async fn take(shard: &Rc<Shard>, fetcher: &Rc<Fetcher>, fetch: FetchNumber, answ
 async fn open(
     shard: &Rc<Shard>,
     fetcher: &Rc<Fetcher>,
-    fetch: FetchNumber,
     key: &PartitionKey,
     fetched: &ReplicaFetchedPartition,
 ) -> Option<Rc<Partition>> {
@@ -403,7 +394,7 @@ async fn open(
     let is_told_only =
         fetched.error.is_ok() && fetched.records.is_empty() && fetched.diverging_epoch.is_none();
     let has_more_to_delete = fetcher
-        .with_asked(key, fetch, |follower| {
+        .with_asked(key, |follower| {
             fetched.log_start_offset > follower.position().log_start.0
         })
         .unwrap_or(false);

@@ -130,22 +130,9 @@ pub struct Fetcher {
 struct Entry {
     follower: Follower,
     /// What the leader's session has of it.
-    told: Option<Told>,
+    told: Option<(LeaderEpoch, FetchPosition)>,
     is_listed: bool,
 }
-
-/// Where a follower said that it is.
-#[derive(Clone, Copy)]
-struct Told {
-    epoch: LeaderEpoch,
-    position: FetchPosition,
-    /// The fetch that said so. What answers an earlier one is about another position.
-    fetch: FetchNumber,
-}
-
-/// Counts the fetches of a session, and with it their answers, which come in the same order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct FetchNumber(pub(super) u64);
 
 impl Fetcher {
     fn new(leader: BrokerId) -> Fetcher {
@@ -240,7 +227,6 @@ impl Fetcher {
     pub(super) fn changes(
         &self,
         now: Instant,
-        fetch: FetchNumber,
         max_bytes: i32,
     ) -> (Vec<ReplicaFetchPartition>, Vec<(Uuid, i32)>) {
         let listed = std::mem::take(&mut *self.listed.borrow_mut());
@@ -264,16 +250,10 @@ impl Fetcher {
                 }
                 continue;
             };
-            let is_known = |told: Told| (told.epoch, told.position) == (epoch, position);
-            if entry.told.is_some_and(is_known) {
+            if entry.told == Some((epoch, position)) {
                 continue;
             }
-            let told = Told {
-                epoch,
-                position,
-                fetch,
-            };
-            if entry.told.replace(told).is_none() {
+            if entry.told.replace((epoch, position)).is_none() {
                 self.session_count.set(self.session_count.get() + 1);
             }
             named.push(ReplicaFetchPartition {
@@ -326,19 +306,17 @@ impl Fetcher {
         if due.is_empty() { earliest } else { Some(now) }
     }
 
-    /// Tells the partition's rules something, if the leader's answer to `fetch` is one to what they asked last.
+    /// Tells the partition's rules something, if the leader's answer is to what they asked last.
     pub(super) fn with_asked<T>(
         &self,
         key: &PartitionKey,
-        fetch: FetchNumber,
         tell: impl FnOnce(&mut Follower) -> T,
     ) -> Option<T> {
         let mut entries = self.entries.borrow_mut();
         let entry = entries.get_mut(key)?;
         let asked = (entry.follower.leader_epoch(), entry.follower.position());
         let is_fetching = entry.follower.state() == FollowerState::Fetching;
-        let is_about_it = |told: Told| (told.epoch, told.position) == asked && told.fetch <= fetch;
-        (is_fetching && entry.told.is_some_and(is_about_it)).then(|| tell(&mut entry.follower))
+        (is_fetching && entry.told == Some(asked)).then(|| tell(&mut entry.follower))
     }
 
     /// Tells the rules what came of their action, if they still follow in that epoch.

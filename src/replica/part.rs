@@ -263,7 +263,8 @@ impl Part {
     }
 
     fn name(self: &Rc<Part>, shard: &Rc<Shard>, key: PartitionKey, position: Position) {
-        tracing::trace!(replica = %self.replica, broker_epoch = ?self.broker_epoch, topic_id = %key.topic_id, partition = key.index, ?position, "a follower is at");
+        tracing::trace!(replica = %self.replica, broker_epoch = ?self.broker_epoch, topic_id = %key.topic_id,
+            partition = key.index, ?position, "a follower is at");
         {
             let mut followed = self.followed.borrow_mut();
             let entry = followed.entry(key).or_insert(Followed {

@@ -110,7 +110,10 @@ pub(super) enum Next {
 const CONCURRENT_BYTES_MIN: usize = 32 << 10;
 
 impl Shared {
-    pub(super) fn new(config: JournalConfig, files: Files, file_system: FileSystem) -> Shared {
+    pub(super) fn new(mut config: JournalConfig, files: Files, file_system: FileSystem) -> Shared {
+        // a group that no file takes would never be written
+        let frame_bytes_max = usize::try_from(files.frame_bytes_max()).unwrap_or(usize::MAX);
+        config.group_bytes_max = config.group_bytes_max.min(frame_bytes_max);
         Shared {
             journal_id: files.layout.journal_id,
             file_system,
@@ -149,10 +152,9 @@ impl Shared {
             .back()
             .is_some_and(|group| group.has_room(body.len()))
         {
-            // one that no file takes would never be written
-            let frame_bytes_max = usize::try_from(state.files.frame_bytes_max()).unwrap_or(usize::MAX);
-            let bytes_max = self.config.group_bytes_max.min(frame_bytes_max);
-            state.groups.push_back(Group::new(bytes_max, body.len()));
+            state
+                .groups
+                .push_back(Group::new(self.config.group_bytes_max, body.len()));
         }
         if let Some(group) = state.groups.back_mut() {
             group.push(header, body);

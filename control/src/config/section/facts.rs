@@ -54,6 +54,10 @@ fn known_difference(fact: &str) -> Option<&'static str> {
         "listeners" | "listener.security.protocol.map" => Some("read-only here"),
         "authorizer.class.name" => Some("non-null string"),
         "controller.quorum.voters" | "controller.quorum.bootstrap.servers" => Some("non-empty list"),
+        "controller.quorum.election.timeout.ms"
+        | "controller.quorum.fetch.timeout.ms"
+        | "controller.quorum.request.timeout.ms"
+        | "controller.quorum.retry.backoff.ms" => Some("0 would elect and ask without a pause"),
         "remote.log.storage.manager.class.name" | "remote.log.metadata.manager.class.name" => {
             Some("non-empty string")
         }
