@@ -17,6 +17,8 @@ pub const HIGH_WATERMARK: &str = "the high watermark never goes back";
 pub const REPLICAS_AGREE: &str = "replicas agree up to the high watermark";
 /// Controller epochs only grow along the metadata log.
 pub const DEPOSED: &str = "a deposed controller writes nothing";
+/// Who slept and wakes deposes no controller.
+pub const STEADY: &str = "whoever slept deposes nobody";
 /// When nothing is broken any more, every partition takes writes within ten seconds.
 pub const LIVENESS: &str = "a leader everywhere within ten seconds";
 /// No task of a broker panics.

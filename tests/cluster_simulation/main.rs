@@ -21,6 +21,7 @@ mod reader;
 mod repeatable;
 mod replicas;
 mod seed;
+mod sleeper;
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -53,10 +54,16 @@ fn main() -> ExitCode {
     }
     match number("SEED") {
         Some(seed) => replay(seed),
-        None => run_many(
-            number("FIRST_SEED").unwrap_or(0),
-            number("SEEDS").unwrap_or(SEEDS),
-        ),
+        None => {
+            if let Err(violation) = (0..10).try_for_each(sleeper::check) {
+                println!("{violation}");
+                return ExitCode::FAILURE;
+            }
+            run_many(
+                number("FIRST_SEED").unwrap_or(0),
+                number("SEEDS").unwrap_or(SEEDS),
+            )
+        }
     }
 }
 

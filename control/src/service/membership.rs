@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::types::Offset;
 use reactor::sync::Notify;
 use reactor::{Instant, oneshot};
 
@@ -176,14 +177,18 @@ impl Membership {
     /// Heartbeats for the rest of this process's life.
     async fn keep(self: Rc<Self>) {
         self.heard.set(reactor::now());
+        let mut due = reactor::now();
         loop {
             if self.board.is_stopping() || self.registration.borrow().is_none() {
                 return;
             }
             let sent = reactor::now();
+            self.excuse_if_late(due);
             let controller = self.board.controller();
             if self.beat(sent).await == Some(true) {
                 self.register_again().await;
+            } else {
+                self.excuse_if_late(sent + self.silent_max());
             }
             if let Some(controller) = controller
                 && controller.controller != self.board.me.id
@@ -199,8 +204,18 @@ impl Membership {
             let next = self
                 .heartbeat_every
                 .saturating_sub(reactor::now().saturating_since(sent));
+            due = reactor::now() + next;
             let changed = self.changed.notified();
             let _changed_or_due = reactor::timeout(next, changed).await;
+        }
+    }
+
+    /// Whoever runs long after it was due was asleep itself (SIGSTOP, a suspended machine): the silence was not the controller's.
+    fn excuse_if_late(&self, due: Instant) {
+        let late = reactor::now().saturating_since(due);
+        if late > self.silent_max() / 2 {
+            tracing::info!(ms = late.as_millis(), "this process did not run for a while");
+            self.heard.set(reactor::now());
         }
     }
 
@@ -225,7 +240,7 @@ impl Membership {
             Ok(decided) => {
                 self.heard.set(reactor::now());
                 if let Response::BrokerHeartbeat(status) = decided.response {
-                    self.told(sent, status);
+                    self.told(sent, status, decided.offset).await;
                 }
                 Some(false)
             }
@@ -236,17 +251,27 @@ impl Membership {
                         || error.code == ErrorCode::BROKER_ID_NOT_REGISTERED,
                 )
             }
+            Err(CallError::Busy) => {
+                self.heard.set(reactor::now());
+                None
+            }
             Err(_) => None,
         }
     }
 
-    fn told(&self, sent: Instant, status: BrokerStatus) {
+    async fn told(&self, sent: Instant, status: BrokerStatus, offset: Offset) {
         if !status.is_fenced {
             let margin = self.session_timeout * SESSION_MARGIN_PERCENT / 100;
             self.session
                 .extend(sent + self.session_timeout.saturating_sub(margin));
         }
-        if self.session.is_fenced() != status.is_fenced {
+        // Trusted with partitions it is only where its shards know that; the next heartbeat says it again.
+        let knows = async || {
+            reactor::timeout(self.silent_max(), self.board.reached(offset))
+                .await
+                .is_ok()
+        };
+        if self.session.is_fenced() != status.is_fenced && (status.is_fenced || knows().await) {
             match status.is_fenced {
                 true => tracing::warn!("the controller has fenced this broker"),
                 false => tracing::info!("the controller trusts this broker with partitions"),

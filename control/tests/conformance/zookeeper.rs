@@ -8,6 +8,7 @@ use control::config::Endpoint;
 use control::store::StoreConfig;
 use control::store::kv::zookeeper::ZooKeeperConfig;
 use control::store::shared::SharedConfig;
+use engine::types::Offset;
 
 use crate::contention::duel;
 use crate::place::{Place, batches, lead, run, see_controller, topic};
@@ -120,5 +121,30 @@ fn zookeeper_is_killed_and_comes_back() {
         let records: Vec<_> = found.into_iter().flat_map(|batch| batch.records).collect();
         assert_eq!(records, (0..200).map(topic).collect::<Vec<_>>());
         assert_eq!(see_controller(&follower, 1).await.epoch, epoch);
+
+        // Told of each, or of some together, and not of all at once when it looks for itself every few seconds: the watch is on the new
+        // connection, too.
+        const MORE: u64 = 60;
+        let end = Offset(follower.end_offset().0 + MORE as i64);
+        let telling = reactor::spawn({
+            let follower = follower.clone();
+            async move {
+                let mut times = 0;
+                while follower.end_offset() < end {
+                    follower.wait_past(follower.end_offset()).await.expect("no fault");
+                    times += 1;
+                }
+                times
+            }
+        });
+        for number in 0..MORE {
+            leader
+                .append(epoch, &[topic(1000 + number)])
+                .await
+                .expect("goes on");
+            reactor::sleep(Duration::from_millis(20)).await;
+        }
+        let times = telling.await;
+        assert!(times > 10, "told {times} times of {MORE} changes");
     });
 }

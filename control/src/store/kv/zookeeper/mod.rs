@@ -9,7 +9,7 @@
 //! | range | the children of a znode, read one by one |
 //! | unknown | connection lost, session expired or no answer while a multi is on its way |
 //!
-//! Persistent watches lose events when the connection is made anew (ZOOKEEPER-4698), so every such event, and every few seconds, count
+//! Persistent watches lose events when the connection is made anew (ZOOKEEPER-4698): each is begun again then, and that, as every few seconds, counts
 //! as a change. A read is preceded by a sync, which brings the server that we ask up to what the leader had committed.
 
 mod session;

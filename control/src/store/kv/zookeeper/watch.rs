@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reactor::mailbox::Sender;
-use zookeeper_client::{AddWatchMode, EventType, SessionState};
+use zookeeper_client::{AddWatchMode, Client, EventType, PersistentWatcher, SessionState};
 
 use super::session::Session;
 use super::{folder_of, store_error, within};
@@ -28,10 +28,7 @@ pub(super) async fn run(session: Arc<Session>, range: KeyRange, mut events: Send
 async fn follow(session: &Session, range: &KeyRange, events: &mut Sender<WatchEvent>) -> Result<(), String> {
     let client = session.client().await.map_err(|error| error.to_string())?;
     let root = folder_of(&range.from);
-    let watching = within(CALL_MAX, client.watch(root, AddWatchMode::PersistentRecursive)).await;
-    let mut watcher = watching
-        .and_then(|watching| watching.map_err(store_error))
-        .map_err(|error| error.to_string())?;
+    let mut watcher = begin(&client, root).await?;
     let _ = events.try_send(WatchEvent::Touched);
     let mut look = tokio::time::interval(LOOK_INTERVAL);
     let mut closed = tokio::time::interval(CLOSED_INTERVAL);
@@ -42,7 +39,13 @@ async fn follow(session: &Session, range: &KeyRange, events: &mut Sender<WatchEv
                     EventType::Session if event.session_state.is_terminated() => {
                         return Err(event.session_state.to_string());
                     }
-                    EventType::Session => event.session_state == SessionState::SyncConnected,
+                    EventType::Session => {
+                        let is_back = event.session_state == SessionState::SyncConnected;
+                        if is_back {
+                            watcher = begin(&client, root).await?;
+                        }
+                        is_back
+                    }
                     EventType::NodeCreated
                     | EventType::NodeDeleted
                     | EventType::NodeDataChanged
@@ -63,4 +66,13 @@ async fn follow(session: &Session, range: &KeyRange, events: &mut Sender<WatchEv
             }
         }
     }
+}
+
+/// Asked for again after each reconnection: zookeeper-client 0.11 tells the next server of one-time watches only (`SetWatches`, where
+/// persistent ones need `SetWatches2`).
+async fn begin(client: &Client, root: &str) -> Result<PersistentWatcher, String> {
+    let watching = within(CALL_MAX, client.watch(root, AddWatchMode::PersistentRecursive)).await;
+    watching
+        .and_then(|watching| watching.map_err(store_error))
+        .map_err(|error| error.to_string())
 }
