@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::log::{AbortedTransaction, ReadError, ReadSlice};
+use engine::log::{AbortedTransaction, Absent, Reach, ReadError, ReadSlice};
 use engine::planted::{self, Bug};
 use engine::types::{LeaderEpoch, Offset};
 use net::error::ErrorCode;
@@ -170,16 +170,31 @@ async fn read_once(
 
 type Ask = (FetchSpec, FetchBounds, Option<Arc<FetchWaiter>>);
 
+/// Pages that are fetched for one read before the shard waits for the disk after all: an index and a header need a few, more only if
+/// the page cache has no room left.
+const ABSENT_MAX: u32 = 32;
+
 async fn read_partition(shard: Rc<Shard>, key: PartitionKey, (spec, bounds, waiter): Ask) -> PartitionRead {
-    match shard.partition(&key).await {
-        Ok(partition) => {
-            let closer = bounds
-                .rack
-                .as_deref()
-                .and_then(|rack| closest_replica(&shard, &partition, rack, Offset(spec.fetch_offset)));
-            read_here(&partition, &spec, &bounds, waiter, closer)
+    let mut tries = 0;
+    loop {
+        let partition = match shard.partition(&key).await {
+            Ok(partition) => partition,
+            Err(code) => return PartitionRead::refused(code),
+        };
+        let closer = bounds
+            .rack
+            .as_deref()
+            .and_then(|rack| closest_replica(&shard, &partition, rack, Offset(spec.fetch_offset)));
+        let reach = if tries < ABSENT_MAX {
+            Reach::Memory
+        } else {
+            Reach::Disk
+        };
+        match read_here(&partition, &spec, &bounds, waiter.clone(), closer, reach) {
+            Ok(read) => return read,
+            Err(absent) => absent.fetch().await,
         }
-        Err(code) => PartitionRead::refused(code),
+        tries += 1;
     }
 }
 
@@ -190,10 +205,11 @@ fn read_here(
     bounds: &FetchBounds,
     waiter: Option<Arc<FetchWaiter>>,
     closer: Option<i32>,
-) -> PartitionRead {
+    reach: Reach,
+) -> Result<PartitionRead, Absent> {
     let ours = partition.leader_epoch();
     if let Err(code) = locate::check_leader_epoch(spec.current_leader_epoch, ours) {
-        return PartitionRead::refused(code);
+        return Ok(PartitionRead::refused(code));
     }
     let log = &partition.log;
     let mut read = PartitionRead {
@@ -205,12 +221,12 @@ fn read_here(
     let last_epoch = LeaderEpoch(spec.last_fetched_epoch);
     match diverging_from(partition, last_epoch, Offset(spec.fetch_offset)) {
         Ok(None) => {}
-        Ok(diverging) => return PartitionRead { diverging, ..read },
-        Err(code) => return PartitionRead { code, ..read },
+        Ok(diverging) => return Ok(PartitionRead { diverging, ..read }),
+        Err(code) => return Ok(PartitionRead { code, ..read }),
     }
     if closer.is_some() {
         read.preferred_replica = closer;
-        return read;
+        return Ok(read);
     }
     let below = if bounds.read_committed {
         log.last_stable_offset()
@@ -227,9 +243,9 @@ fn read_here(
             Some(waiter) => partition.watch(waiter),
             None => read.withhold(),
         }
-        return read;
+        return Ok(read);
     }
-    let slice = partition.read(from, max_bytes, below).and_then(|slice| {
+    let slice = partition.read(reach, from, max_bytes, below).and_then(|slice| {
         let aborted = if bounds.read_committed && slice.bytes > 0 {
             log.aborted_transactions(from, slice.next_offset)?
         } else {
@@ -249,6 +265,7 @@ fn read_here(
                 }
             }
         }
+        Err(ReadError::Absent(absent)) => return Err(absent),
         Err(ReadError::OffsetOutOfRange { .. }) => read.code = ErrorCode::OffsetOutOfRange,
         Err(error) => {
             tracing::error!(topic = %partition.id.topic, partition = partition.id.index, %error, "read");
@@ -260,7 +277,7 @@ fn read_here(
             };
         }
     }
-    read
+    Ok(read)
 }
 
 /// A new leader does not know yet how far its predecessor's records were committed. Who stands at the end of what it knows waits until

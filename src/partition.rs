@@ -13,7 +13,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use control::config::TopicConfig;
 use engine::batch::{self, BatchError, BatchInfo};
-use engine::log::{AppendContext, Appended, DiskFault, FollowerAppendError, Log, ReadError, ReadSlice};
+use engine::log::{
+    AppendContext, Appended, DiskFault, FollowerAppendError, Log, Reach, ReadError, ReadSlice,
+};
 use engine::replica::{AlterIsr, AlterRefusal, FollowerFetch, Leader, LeaderAction, LogEnds};
 use engine::types::{BrokerEpoch, LeaderEpoch, Offset, ReplicaId, Timestamp};
 use net::error::ErrorCode;
@@ -696,8 +698,14 @@ impl Partition {
     }
 
     /// Reads whole batches below `below`, at least one if there is any. What it reads counts as sent.
-    pub fn read(&self, from: Offset, max_bytes: u32, below: Offset) -> Result<ReadSlice, ReadError> {
-        let slice = self.log.read(from, max_bytes, below, true)?;
+    pub fn read(
+        &self,
+        reach: Reach,
+        from: Offset,
+        max_bytes: u32,
+        below: Offset,
+    ) -> Result<ReadSlice, ReadError> {
+        let slice = self.log.read_within(reach, from, max_bytes, below, true)?;
         add(&self.figures.bytes_out, u64::from(slice.bytes));
         add(
             &self.figures.messages_out,

@@ -26,6 +26,9 @@ use crate::task::{Task, spawn};
 /// 1 MiB from one partition overlaps reading and sending.
 pub(crate) const READ_BYTES: usize = 512 * 1024;
 
+/// While synced writes wait behind it; see [`crate::device`].
+const SHORT_READ_BYTES: usize = READ_BYTES / 2;
+
 /// How long a peer may leave read bytes waiting while other readers wait for the budget. A guess, above the round
 /// trips of a continent.
 pub(crate) const STALL_MAX: Duration = Duration::from_millis(100);
@@ -137,13 +140,21 @@ pub(crate) fn is_contended() -> bool {
 
 /// Of a slice of a file, the part to read first: it ends at a block, so that the next begins at one.
 pub(crate) fn window(offset: u64, len: usize) -> usize {
+    let is_written_to = core::with(|core| core.device.is_written_to()).unwrap_or(false);
+    let most = if is_written_to {
+        SHORT_READ_BYTES
+    } else {
+        READ_BYTES
+    };
     let skip = (offset % crate::BLOCK_BYTES as u64) as usize;
-    len.min(READ_BYTES - skip)
+    len.min(most - skip)
 }
 
 fn start(file: OsFile, offset: u64, len: usize, reservation: Reservation) -> Started {
     core::with(|core| Counters::add(&core.counters.cold_reads, 1));
     Started(spawn(async move {
+        let place = core::current().device.place();
+        let _place = place.await;
         let bytes = match file.around_cache() {
             Some(direct) => direct.read(offset, len).await?,
             None => background(move || read_up_to(&file, offset, len)).await?,

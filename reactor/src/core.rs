@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use crate::device::DeviceQueue;
 use crate::filling::Filling;
 use crate::follow::Following;
 use crate::metrics::Counters;
@@ -43,6 +44,7 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
     pub(crate) cold: Budget,
     pub(crate) following: Following,
+    pub(crate) device: DeviceQueue,
     tasks: RefCell<Slab<Slot>>,
     ready: RefCell<VecDeque<Key>>,
     closing: Cell<bool>,
@@ -139,6 +141,7 @@ impl Core {
             counters: Counters::default(),
             cold,
             following: Following::default(),
+            device: DeviceQueue::default(),
             tasks: RefCell::new(Slab::new()),
             ready: RefCell::new(VecDeque::new()),
             closing: Cell::new(false),

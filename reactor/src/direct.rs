@@ -154,6 +154,13 @@ impl Direct {
     }
 
     async fn write_synced(&self, buf: AlignedBuf, offset: u64) -> (AlignedBuf, io::Result<()>) {
+        let write = core::current().device.begin_write();
+        let written = self.write_all_synced(buf, offset).await;
+        core::with(|core| core.device.end_write(write));
+        written
+    }
+
+    async fn write_all_synced(&self, buf: AlignedBuf, offset: u64) -> (AlignedBuf, io::Result<()>) {
         let filling = core::current().filling.clone();
         let mut buf = buf;
         let mut done = 0;

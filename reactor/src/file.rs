@@ -85,6 +85,21 @@ impl File {
         }
     }
 
+    /// [`File::read_at`], as far as the page cache has it: never waits for the disk, unless the file system cannot tell.
+    ///
+    /// # Errors
+    /// `WouldBlock` if what lies at `offset` is not in the page cache.
+    pub fn read_resident_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        match &self.kind {
+            Kind::Os(os) => match sys::file::read_resident_at(os, buf, offset) {
+                Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP) => os.read_at(buf, offset),
+                other => other,
+            },
+            Kind::Sim(file) if file.is_resident() => file.read_at(buf, offset),
+            Kind::Sim(_) => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
     /// Opens a file to be read once, from one end to the other: nothing is read ahead of [`File::read_once_at`].
     pub fn open_once(path: &Path) -> io::Result<File> {
         let file = File::open(path, OpenMode::Read)?;

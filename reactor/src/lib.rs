@@ -17,6 +17,7 @@ mod clock;
 mod cold;
 mod config;
 mod core;
+mod device;
 mod direct;
 pub mod disk;
 mod epoll;

@@ -215,7 +215,8 @@ impl Conversation<'_> {
             return Ok(());
         }
         let max_bytes = wire(self.shard.node.config.replication.fetch_max_bytes);
-        let (named, forgotten) = self.fetcher.changes(reactor::now(), max_bytes);
+        let closed_until = |key: &PartitionKey| self.shard.copying_closed_until(key);
+        let (named, forgotten) = self.fetcher.changes(reactor::now(), max_bytes, closed_until);
         if named.is_empty() && forgotten.is_empty() && !self.fetcher.has_session_partitions() {
             return Ok(());
         }
@@ -471,7 +472,7 @@ where
     }
     committed(shard, fetcher, &key, &partition, result);
     if let Some(until) = shard.copies_not_before(&partition, bytes, high_watermark) {
-        fetcher.with(&key, |follower| follower.handle_throttled(until));
+        fetcher.throttle(&key, until);
     }
 }
 

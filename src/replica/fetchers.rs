@@ -132,6 +132,8 @@ struct Entry {
     /// What the leader's session has of it.
     told: Option<(LeaderEpoch, FetchPosition)>,
     is_listed: bool,
+    /// Its pause, if it has one, is the throttle's.
+    is_throttled: bool,
 }
 
 impl Fetcher {
@@ -154,6 +156,7 @@ impl Fetcher {
             follower: Follower::new(epoch, pause, position),
             told: None,
             is_listed: false,
+            is_throttled: false,
         };
         let before = self.entries.borrow_mut().insert(key, entry);
         if before.is_some_and(|before| before.told.is_some()) {
@@ -223,11 +226,13 @@ impl Fetcher {
         keys.iter().for_each(|key| self.list(key));
     }
 
-    /// What the next fetch says: partitions that have moved or are new, and those that are not fetched any more.
+    /// What the next fetch says: partitions that have moved or are new, and those that are not fetched any more. `closed_until` asks
+    /// the throttle again where a pause of its has ended.
     pub(super) fn changes(
         &self,
         now: Instant,
         max_bytes: i32,
+        closed_until: impl Fn(&PartitionKey) -> Option<Instant>,
     ) -> (Vec<ReplicaFetchPartition>, Vec<(Uuid, i32)>) {
         let listed = std::mem::take(&mut *self.listed.borrow_mut());
         let mut forgotten = std::mem::take(&mut *self.forgotten.borrow_mut());
@@ -239,6 +244,12 @@ impl Fetcher {
             };
             entry.is_listed = false;
             entry.follower.handle_timer(now);
+            if entry.is_throttled && entry.follower.state() == FollowerState::Fetching {
+                match closed_until(&key) {
+                    Some(until) => entry.follower.handle_throttled(until),
+                    None => entry.is_throttled = false,
+                }
+            }
             let epoch = entry.follower.leader_epoch();
             let Some(position) = entry.follower.to_fetch() else {
                 if entry.told.take().is_some() {
@@ -317,6 +328,15 @@ impl Fetcher {
         let asked = (entry.follower.leader_epoch(), entry.follower.position());
         let is_fetching = entry.follower.state() == FollowerState::Fetching;
         (is_fetching && entry.told == Some(asked)).then(|| tell(&mut entry.follower))
+    }
+
+    /// The partition's next fetch waits for the throttle.
+    pub(super) fn throttle(&self, key: &PartitionKey, until: Instant) {
+        if let Some(entry) = self.entries.borrow_mut().get_mut(key) {
+            entry.follower.handle_throttled(until);
+            entry.is_throttled = true;
+        }
+        self.list(key);
     }
 
     /// Tells the rules what came of their action, if they still follow in that epoch.

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use engine::log::ReadError;
+use engine::log::{Absent, Reach, ReadError};
 use engine::planted::{self, Bug};
 use engine::replica::FollowerFetch;
 use engine::types::{BrokerEpoch, LeaderEpoch, Offset, ReplicaId};
@@ -343,6 +343,7 @@ impl Part {
                     self.held.borrow_mut().insert(key);
                 }
                 Looked::Throttled { until } => self.wait(key, until),
+                Looked::Absent(absent) => self.bring(key, absent),
                 Looked::Found(read) => {
                     left = left.saturating_sub(read.bytes);
                     self.tell(&key, &read);
@@ -371,6 +372,16 @@ impl Part {
             reactor::sleep(until.saturating_since(reactor::now())).await;
             let throttled = std::mem::take(&mut *part.throttled.borrow_mut());
             throttled.iter().for_each(|key| part.ready(key));
+        })
+        .detach();
+    }
+
+    /// The partition is ready again when the page that its read lacked has been read.
+    fn bring(self: &Rc<Part>, key: PartitionKey, absent: Absent) {
+        let part = self.clone();
+        reactor::spawn(async move {
+            absent.fetch().await;
+            part.ready(&key);
         })
         .detach();
     }
@@ -465,16 +476,21 @@ impl Part {
         }
         let max_bytes = left.min(u32::try_from(position.max_bytes).unwrap_or(0));
         let end = partition.log.end_offset();
-        match partition.log.read(Offset(position.offset), max_bytes, end, true) {
+        let from = Offset(position.offset);
+        match partition
+            .log
+            .read_within(Reach::Memory, from, max_bytes, end, true)
+        {
             Ok(slice) => {
                 let moved = position.log_start < partition.log.start_offset().0;
                 if slice.bytes == 0 && !moved {
                     return Looked::Nothing;
                 }
-                shard.sent(&partition, slice.bytes);
+                shard.sent(&partition, self.replica, slice.bytes);
                 read.records = slice.pieces;
                 read.bytes = slice.bytes;
             }
+            Err(ReadError::Absent(absent)) => return Looked::Absent(absent),
             Err(ReadError::OffsetOutOfRange { .. }) => read.code = ErrorCode::OffsetOutOfRange,
             Err(error) => {
                 tracing::error!(topic = %partition.id.topic, partition = key.index, %error, "read for a follower");
@@ -492,7 +508,11 @@ impl Part {
 enum Looked {
     Nothing,
     Held,
-    Throttled { until: Instant },
+    Throttled {
+        until: Instant,
+    },
+    /// What the way to it needs must be read first.
+    Absent(Absent),
     Found(PartitionRead),
 }
 

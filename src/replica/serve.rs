@@ -156,29 +156,42 @@ struct Ask<'a> {
 impl Ask<'_> {
     /// Tells the shards what the fetch says, and takes what they have. Shards that it says nothing to are asked if they have something.
     async fn fetch(&self, changes: Vec<Changes>) -> Result<Answers, ErrorCode> {
-        let asked = changes.into_iter().enumerate().filter_map(|(index, changes)| {
+        let mut asked: Vec<_> = changes.into_iter().enumerate().collect();
+        asked.retain(|(index, changes)| {
             let says_nothing = changes.named.is_empty() && changes.forgotten.is_empty();
-            let is_asked = !says_nothing || self.session.signal.is_raised_by(index);
-            is_asked.then(|| self.ask(index, Some(changes), News::WithRecords))
+            !says_nothing || self.session.signal.is_raised_by(*index)
         });
+        let max_bytes = self.share_of(asked.len());
+        let asked = asked
+            .into_iter()
+            .map(|(index, changes)| self.ask(index, Some(changes), max_bytes, News::WithRecords));
         join(join_all(asked).await)
     }
 
     async fn collect(&self, news: News) -> Result<Answers, ErrorCode> {
-        let asked = (0..self.shard.router.shard_count())
-            .filter(|index| news == News::Anyway || self.session.signal.is_raised_by(*index))
-            .map(|index| self.ask(index, None, news));
+        let mut asked: Vec<_> = (0..self.shard.router.shard_count()).collect();
+        asked.retain(|index| news == News::Anyway || self.session.signal.is_raised_by(*index));
+        let max_bytes = self.share_of(asked.len());
+        let asked = asked
+            .into_iter()
+            .map(|index| self.ask(index, None, max_bytes, news));
         join(join_all(asked).await)
+    }
+
+    /// Of what the answer may hold, what each of so many shards may add to it.
+    fn share_of(&self, shards: usize) -> u32 {
+        let shards = u32::try_from(shards.max(1)).unwrap_or(u32::MAX);
+        self.max_bytes.div_ceil(shards)
     }
 
     fn ask(
         &self,
         index: usize,
         changes: Option<Changes>,
+        max_bytes: u32,
         news: News,
     ) -> impl Future<Output = Result<Answers, ErrorCode>> + use<> {
-        let (name, id, max_bytes): (Arc<FetcherName>, i32, u32) =
-            (self.session.name.clone(), self.session.id, self.max_bytes);
+        let (name, id): (Arc<FetcherName>, i32) = (self.session.name.clone(), self.session.id);
         let asked = self.shard.on(ShardId(index), move |shard: Rc<Shard>| async move {
             let part = shard
                 .replication

@@ -13,7 +13,7 @@ use engine::types::{Offset, ReplicaId};
 use reactor::Instant;
 
 use crate::partition::Partition;
-use crate::shard::Shard;
+use crate::shard::{PartitionKey, Shard};
 
 /// The throttles of one shard.
 #[derive(Default)]
@@ -57,29 +57,26 @@ impl Shard {
         if !self.is_leader_throttled(partition) {
             return None;
         }
-        let is_in_sync = partition.leading(|leader| {
-            let mut followers = leader.followers();
-            followers.any(|view| view.id == follower && view.is_in_sync)
-        });
-        if is_in_sync == Some(true) {
+        if is_in_sync(partition, follower) {
             return None;
         }
-        let rate = self.part_of(self.dynamic().leader_throttled_bytes_per_second);
         let throttles = &self.replication.throttles;
-        throttles.leader.closed_until(reactor::now(), rate)
+        throttles.leader.closed_until(reactor::now(), self.leader_rate())
     }
 
-    pub(super) fn sent(&self, partition: &Partition, bytes: u32) {
-        if bytes > 0 && self.is_leader_throttled(partition) {
-            let (now, rate) = (
-                reactor::now(),
-                self.part_of(self.dynamic().leader_throttled_bytes_per_second),
-            );
-            let throttles = &self.replication.throttles;
-            throttles
-                .leader
-                .with(now, rate, |throttle| throttle.charge(now, bytes.into()));
+    /// Counts what a follower is given.
+    pub(super) fn sent(&self, partition: &Partition, follower: ReplicaId, bytes: u32) {
+        if bytes == 0 || !self.is_leader_throttled(partition) {
+            return;
         }
+        let now = reactor::now();
+        let is_bound = !is_in_sync(partition, follower);
+        self.replication
+            .throttles
+            .leader
+            .with(now, self.leader_rate(), |throttle| {
+                throttle.charge(now, bytes.into(), is_bound)
+            });
     }
 
     /// Counts records that a follower of this shard has copied. Until when it must not ask for more; `None`: not at all.
@@ -89,22 +86,15 @@ impl Shard {
         bytes: usize,
         high_watermark: Offset,
     ) -> Option<Instant> {
-        let index = PartitionId(partition.id.index);
-        if bytes == 0
-            || !partition
-                .config()
-                .follower_throttled
-                .contains(index, self.node.id)
-        {
+        if bytes == 0 || !self.is_follower_throttled(partition) {
             return None;
         }
-        let (now, rate) = (
-            reactor::now(),
-            self.part_of(self.dynamic().follower_throttled_bytes_per_second),
-        );
+        let (now, rate) = (reactor::now(), self.follower_rate());
         let lane = &self.replication.throttles.follower;
-        lane.with(now, rate, |throttle| throttle.charge(now, bytes as u64));
         let is_behind = partition.log.end_offset() < high_watermark;
+        lane.with(now, rate, |throttle| {
+            throttle.charge(now, bytes as u64, is_behind)
+        });
         if is_behind {
             lane.closed_until(now, rate)
         } else {
@@ -112,13 +102,45 @@ impl Shard {
         }
     }
 
+    /// The same for a follower that has waited.
+    pub(super) fn copying_closed_until(&self, key: &PartitionKey) -> Option<Instant> {
+        let partition = self.partitions.opened(key)?;
+        if !self.is_follower_throttled(&partition) {
+            return None;
+        }
+        let lane = &self.replication.throttles.follower;
+        lane.closed_until(reactor::now(), self.follower_rate())
+    }
+
+    fn is_follower_throttled(&self, partition: &Partition) -> bool {
+        let index = PartitionId(partition.id.index);
+        let config = partition.config();
+        config.follower_throttled.contains(index, self.node.id)
+    }
+
     fn is_leader_throttled(&self, partition: &Partition) -> bool {
         let index = PartitionId(partition.id.index);
         partition.config().leader_throttled.contains(index, self.node.id)
+    }
+
+    fn leader_rate(&self) -> u64 {
+        self.part_of(self.dynamic().leader_throttled_bytes_per_second)
+    }
+
+    fn follower_rate(&self) -> u64 {
+        self.part_of(self.dynamic().follower_throttled_bytes_per_second)
     }
 
     /// This shard's part of the broker's rate. A little is never nothing.
     fn part_of(&self, bytes_per_second: u64) -> u64 {
         bytes_per_second.div_ceil(self.router.shard_count().max(1) as u64)
     }
+}
+
+fn is_in_sync(partition: &Partition, follower: ReplicaId) -> bool {
+    let found = partition.leading(|leader| {
+        let mut followers = leader.followers();
+        followers.any(|view| view.id == follower && view.is_in_sync)
+    });
+    found == Some(true)
 }

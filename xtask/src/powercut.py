@@ -22,6 +22,8 @@ PRODUCERS = [
     ("large", 50_000, 400_000, {"linger.ms": 5, "batch.size": 900_000}),
     ("packed", 50, 3000, {"linger.ms": 20, "compression.codec": "lz4", "batch.num.messages": 500}),
 ]
+# of each producer: a hundred rounds fit the image, where a full disk would end the load
+BYTES_PER_SECOND = 12_000_000
 NO_DELIVERY_GIVEN_UP = 3_600_000
 FLUSH_S = 120
 READ_S = 120
@@ -97,7 +99,7 @@ def produce_as(me, at, topic, size_min, size_max, config):
             sequence[partition] += 1
         except BufferError:
             producer.poll(0.02)
-        producer.poll(0)
+        producer.poll(len(value) / BYTES_PER_SECOND)
         if chance.random() < 0.05:
             producer.poll(0.01)
 

@@ -4,9 +4,11 @@
 //! the half of one would otherwise hide records (offsets), or let consumers by time skip them and retention take them too
 //! early (timestamps).
 
+use std::io;
 use std::path::Path;
 
 use super::offset_index::IndexEntry;
+use super::reach::{Absent, Reach};
 use super::segment::Segment;
 use super::state::State;
 use super::time_index::TimeEntry;
@@ -16,19 +18,19 @@ use crate::types::Timestamp;
 impl State {
     /// Where to begin a search in the active segment by an entry of its index; its begin, which is always right, if there is
     /// no such batch. Entries behind what the file has were made by this process and are not asked.
-    pub(crate) fn active_floor(&mut self, entry: Option<IndexEntry>) -> u64 {
-        let Some(entry) = entry else { return 0 };
+    pub(crate) fn active_floor(&mut self, entry: Option<IndexEntry>, reach: Reach) -> io::Result<u64> {
+        let Some(entry) = entry else { return Ok(0) };
         let position = u64::from(entry.position);
         if position >= self.active.tail.written() {
-            return position;
+            return Ok(position);
         }
-        self.active
-            .segment
-            .confirm(&self.dir, Some(entry))
-            .unwrap_or_else(|error| {
+        match self.active.segment.confirm(&self.dir, Some(entry), reach) {
+            Err(error) if Absent::of(&error).is_none() => {
                 tracing::warn!(partition = %self.partition, position, %error, "an index entry is wrong");
-                0
-            })
+                Ok(0)
+            }
+            confirmed => confirmed,
+        }
     }
 
     /// The same by an entry of its time index: the relative offset to begin at.
@@ -40,14 +42,14 @@ impl State {
         if unwritten.is_some_and(|unwritten| offset >= unwritten) {
             return Ok(Some(entry.relative_offset));
         }
-        let Some(place) = self.locate_in(base_offset, offset)? else {
+        let Some(place) = self.locate_in(base_offset, offset, Reach::Disk)? else {
             return Ok(None);
         };
         let end = self.active.tail.written();
         let mut is_confirmed = false;
         self.active
             .segment
-            .find_from(&self.dir, place.position, end, |batch| {
+            .find_from(&self.dir, place.position, end, Reach::Disk, |batch| {
                 is_confirmed =
                     batch.header.base_offset() <= offset && batch.header.max_timestamp() == entry.timestamp;
                 true
@@ -65,7 +67,7 @@ impl Segment {
         entry: TimeEntry,
     ) -> Result<bool, ScanError> {
         let offset = self.base_offset.saturating_add(entry.relative_offset.into());
-        let found = self.find(dir, interval_bytes, offset)?;
+        let found = self.find(dir, interval_bytes, offset, Reach::Disk)?;
         Ok(found.is_some_and(|batch| {
             batch.header.base_offset() <= offset && batch.header.max_timestamp() == entry.timestamp
         }))
@@ -82,9 +84,9 @@ impl Segment {
         if !self.confirms_time(dir, interval_bytes, entry)? {
             return Ok(false);
         }
-        let position = self.floor_by_position(dir, interval_bytes, u64::MAX)?;
+        let position = self.floor_by_position(dir, interval_bytes, u64::MAX, Reach::Disk)?;
         let mut youngest = Timestamp::NONE;
-        self.find_from(dir, position, self.size_bytes, |batch| {
+        self.find_from(dir, position, self.size_bytes, Reach::Disk, |batch| {
             youngest = youngest.max(batch.header.max_timestamp());
             false
         })?;

@@ -13,6 +13,7 @@ use super::append::{AppendContext, AppendError, Appended};
 use super::config::LogConfig;
 use super::fault::{DiskFault, is_shortage};
 use super::file_name::{FileKind, FileName, Suffix};
+use super::reach::Reach;
 use super::read::{ReadError, ReadSlice};
 use super::retention::Retained;
 use super::state::State;
@@ -158,10 +159,23 @@ impl Log {
         below: Offset,
         at_least_one: bool,
     ) -> Result<ReadSlice, ReadError> {
-        self.inner
-            .state
-            .borrow_mut()
-            .read(from, max_bytes, below, at_least_one)
+        self.read_within(Reach::Disk, from, max_bytes, below, at_least_one)
+    }
+
+    /// The same for a thread that should not wait for the disk.
+    ///
+    /// # Errors
+    /// [`ReadError::Absent`] where a header or an index entry on the way is not within reach: fetch it, then read again.
+    pub fn read_within(
+        &self,
+        reach: Reach,
+        from: Offset,
+        max_bytes: u32,
+        below: Offset,
+        at_least_one: bool,
+    ) -> Result<ReadSlice, ReadError> {
+        let mut state = self.inner.state.borrow_mut();
+        state.read(from, max_bytes, below, at_least_one, reach)
     }
 
     /// The first record not older than `timestamp`, from log start on.

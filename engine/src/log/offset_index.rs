@@ -10,6 +10,7 @@
 use std::io;
 use std::path::Path;
 
+use super::reach::{Reach, Within};
 use reactor::{File, OpenMode};
 use thiserror::Error;
 
@@ -187,21 +188,21 @@ impl OffsetIndexFile {
         })
     }
 
-    pub(crate) fn floor(&self, relative_offset: u32) -> io::Result<Option<IndexEntry>> {
-        self.search(|entry| entry.relative_offset <= relative_offset)
+    pub(crate) fn floor(&self, relative_offset: u32, reach: Reach) -> io::Result<Option<IndexEntry>> {
+        self.search(reach, |entry| entry.relative_offset <= relative_offset)
     }
 
-    pub(crate) fn floor_by_position(&self, position: u32) -> io::Result<Option<IndexEntry>> {
-        self.search(|entry| entry.position <= position)
+    pub(crate) fn floor_by_position(&self, position: u32, reach: Reach) -> io::Result<Option<IndexEntry>> {
+        self.search(reach, |entry| entry.position <= position)
     }
 
     /// The last entry for which `before` holds; it holds for all entries up to some point and for none after.
-    fn search(&self, before: impl Fn(&IndexEntry) -> bool) -> io::Result<Option<IndexEntry>> {
+    fn search(&self, reach: Reach, before: impl Fn(&IndexEntry) -> bool) -> io::Result<Option<IndexEntry>> {
         let (mut low, mut high) = (0, self.entry_count);
         let mut found = None;
         while low < high {
             let middle = low + (high - low) / 2;
-            let entry = self.entry(middle)?;
+            let entry = self.entry(middle, reach)?;
             if before(&entry) {
                 found = Some(entry);
                 low = middle + 1;
@@ -212,9 +213,10 @@ impl OffsetIndexFile {
         Ok(found)
     }
 
-    fn entry(&self, index: u64) -> io::Result<IndexEntry> {
+    fn entry(&self, index: u64, reach: Reach) -> io::Result<IndexEntry> {
         let mut bytes = [0; ENTRY_BYTES];
-        self.file.read_exact_at(&mut bytes, index * ENTRY_BYTES as u64)?;
+        let file = &self.file;
+        Within { file, reach }.read_exact_at(&mut bytes, index * ENTRY_BYTES as u64)?;
         decode(&bytes)
             .filter(|entry| u64::from(entry.position) < self.segment_bytes)
             .ok_or_else(|| {

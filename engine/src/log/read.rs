@@ -12,8 +12,9 @@ use thiserror::Error;
 
 use super::fault::DiskFault;
 use super::offset_index::relative;
+use super::reach::{Absent, Reach, Within};
 use super::state::State;
-use super::window::{SCAN_BYTES, ScanError, Window};
+use super::window::{BatchAt, SCAN_BYTES, ScanError, Window};
 use crate::types::Offset;
 
 /// Whole batches, one after the other.
@@ -54,6 +55,9 @@ pub enum ReadError {
         offset: Offset,
         damage: super::damage::DamageAt,
     },
+    /// Of [`Log::read_within`](super::Log::read_within) only.
+    #[error(transparent)]
+    Absent(Absent),
     #[error("{partition} at offset {offset}: {source}")]
     Io {
         partition: Arc<str>,
@@ -125,6 +129,7 @@ impl State {
         max_bytes: u32,
         below: Offset,
         at_least_one: bool,
+        reach: Reach,
     ) -> Result<ReadSlice, ReadError> {
         self.check_online()?;
         if from < self.log_start || from > self.end_offset {
@@ -152,10 +157,10 @@ impl State {
             .tail
             .first_unwritten_offset()
             .map_or(below, |unwritten| below.min(unwritten));
-        if let Some(read) = self.read_beside_damage(from, max_bytes, below, at_least_one) {
+        if let Some(read) = self.read_beside_damage(from, max_bytes, below, at_least_one, reach) {
             return read;
         }
-        let slice = self.slice(from, max_bytes, below, at_least_one);
+        let slice = self.slice(from, max_bytes, below, at_least_one, reach);
         self.limit_open_files();
         slice.map_err(|error| self.read_error(from, error))
     }
@@ -168,10 +173,13 @@ impl State {
                 offset,
                 damage,
             },
-            ScanError::Io(source) => ReadError::Io {
-                partition,
-                offset,
-                source: Arc::new(source),
+            ScanError::Io(source) => match Absent::of(&source) {
+                Some(absent) => ReadError::Absent(absent.clone()),
+                None => ReadError::Io {
+                    partition,
+                    offset,
+                    source: Arc::new(source),
+                },
             },
         }
     }
@@ -182,12 +190,29 @@ impl State {
         max_bytes: u32,
         below: Offset,
         at_least_one: bool,
+        reach: Reach,
     ) -> Result<ReadSlice, ScanError> {
-        let Some(start) = self.locate(from)? else {
+        let Some(start) = self.locate(from, reach)? else {
             // what was behind `from` has been compacted away
             return Ok(ReadSlice::empty(from));
         };
-        let (limit, limit_offset) = self.limit(start.base_offset, below)?;
+        let slice = self.slice_from(start, from, max_bytes, below, at_least_one, reach);
+        if slice.is_err() {
+            self.memos.put(from, start);
+        }
+        slice
+    }
+
+    fn slice_from(
+        &mut self,
+        start: Place,
+        from: Offset,
+        max_bytes: u32,
+        below: Offset,
+        at_least_one: bool,
+        reach: Reach,
+    ) -> Result<ReadSlice, ScanError> {
+        let (limit, limit_offset) = self.limit(start.base_offset, below, reach)?;
         let available = limit.saturating_sub(start.position);
         if available == 0 {
             self.memos.put(from, start);
@@ -196,7 +221,7 @@ impl State {
         let (end, next_offset) = if available <= u64::from(max_bytes) {
             (limit, limit_offset)
         } else {
-            match self.cut(start, limit, max_bytes, at_least_one)? {
+            match self.cut(start, limit, max_bytes, at_least_one, reach)? {
                 Some(cut) => cut,
                 None => return Ok(ReadSlice::empty(from)),
             }
@@ -244,7 +269,7 @@ impl State {
     }
 
     /// Where the first batch starts that ends at or behind `from`; `None` if there is none.
-    pub(crate) fn locate(&mut self, from: Offset) -> Result<Option<Place>, ScanError> {
+    pub(crate) fn locate(&mut self, from: Offset, reach: Reach) -> Result<Option<Place>, ScanError> {
         if let Some(place) = self.memos.take(from)
             && self.segment_id(place.base_offset) == Some(place.segment_id)
             && place.position < self.readable_bytes(place.base_offset)
@@ -253,7 +278,7 @@ impl State {
         }
         let mut base_offset = self.floor_segment(from);
         loop {
-            if let Some(place) = self.locate_in(base_offset, from)? {
+            if let Some(place) = self.locate_in(base_offset, from, reach)? {
                 return Ok(Some(place));
             }
             if base_offset == self.active.segment.base_offset {
@@ -281,23 +306,23 @@ impl State {
         &mut self,
         base_offset: Offset,
         from: Offset,
+        reach: Reach,
     ) -> Result<Option<Place>, ScanError> {
         let interval_bytes = self.config.index_interval_bytes;
         let (segment_id, batch) = if base_offset == self.active.segment.base_offset {
             let floor =
                 relative(base_offset, from).and_then(|offset| self.active.index.offsets.floor(offset));
-            let position = self.active_floor(floor);
+            let position = self.active_floor(floor, reach)?;
             let end = self.active.tail.written();
             let segment = &mut self.active.segment;
-            let found = segment.find_from(&self.dir, position, end, |batch| {
-                batch.header.last_offset() >= from
-            })?;
+            let wanted = |batch: &BatchAt| batch.header.last_offset() >= from;
+            let found = segment.find_from(&self.dir, position, end, reach, wanted)?;
             (segment.id, found)
         } else {
             let Some(segment) = self.closed.get_mut(&base_offset) else {
                 return Ok(None);
             };
-            (segment.id, segment.find(&self.dir, interval_bytes, from)?)
+            (segment.id, segment.find(&self.dir, interval_bytes, from, reach)?)
         };
         Ok(batch.map(|batch| Place {
             base_offset,
@@ -308,7 +333,12 @@ impl State {
 
     /// Where reading stops in a segment: behind its last batch that lies wholly below `below`. With the offset the next
     /// read goes on from.
-    fn limit(&mut self, base_offset: Offset, below: Offset) -> Result<(u64, Offset), ScanError> {
+    fn limit(
+        &mut self,
+        base_offset: Offset,
+        below: Offset,
+        reach: Reach,
+    ) -> Result<(u64, Offset), ScanError> {
         let size_bytes = self.readable_bytes(base_offset);
         let (segment_end, segment_id) = if base_offset == self.active.segment.base_offset {
             (self.end_offset, self.active.segment.id)
@@ -334,13 +364,14 @@ impl State {
         let from = match known {
             Some(bound) => bound.place.position,
             None => self
-                .locate_in(base_offset, below)?
+                .locate_in(base_offset, below, reach)?
                 .map_or(size_bytes, |place| place.position),
         };
         let Some((segment, dir)) = self.segment_mut(base_offset) else {
             return Ok((0, base_offset));
         };
-        let found = segment.find_from(dir, from, size_bytes, |batch| batch.header.last_offset() >= below)?;
+        let wanted = |batch: &BatchAt| batch.header.last_offset() >= below;
+        let found = segment.find_from(dir, from, size_bytes, reach, wanted)?;
         let position = found.map_or(size_bytes, |batch| batch.position);
         let next_offset = found.map_or(below, |batch| batch.header.base_offset().min(below));
         let place = Place {
@@ -364,24 +395,26 @@ impl State {
         limit: u64,
         max_bytes: u32,
         at_least_one: bool,
+        reach: Reach,
     ) -> Result<Option<(u64, Offset)>, ScanError> {
         let interval_bytes = self.config.index_interval_bytes;
         let target = start.position + u64::from(max_bytes);
         let floor = if start.base_offset == self.active.segment.base_offset {
             let position = u32::try_from(target).unwrap_or(u32::MAX);
             let floor = self.active.index.offsets.floor_by_position(position);
-            self.active_floor(floor)
+            self.active_floor(floor, reach)?
         } else {
             match self.closed.get_mut(&start.base_offset) {
-                Some(segment) => segment.floor_by_position(&self.dir, interval_bytes, target)?,
+                Some(segment) => segment.floor_by_position(&self.dir, interval_bytes, target, reach)?,
                 None => 0,
             }
         };
         let Some((segment, dir)) = self.segment_mut(start.base_offset) else {
             return Ok(None);
         };
-        let file = segment.file(dir)?;
-        let mut window = Window::new(&file, limit, SCAN_BYTES);
+        let file = &segment.file(dir)?;
+        let within = Within { file, reach };
+        let mut window = Window::new(&within, limit, SCAN_BYTES);
         let mut end = floor.max(start.position);
         let mut next_offset = None;
         while let Some(batch) = window.header(end)? {

@@ -12,6 +12,7 @@ use super::damage::{Damage, DamageAt};
 use super::file_name::{FileKind, FileName, Suffix};
 use super::offset_index::IndexDamage;
 use super::offset_index::{OffsetIndexFile, damaged, relative};
+use super::reach::{Reach, Within};
 use super::segment_index::{LargestTimestamp, SegmentIndex};
 use super::time_index;
 use super::window::{BULK_BYTES, BatchAt, SCAN_BYTES, ScanError, Window};
@@ -96,10 +97,12 @@ impl Segment {
         dir: &Path,
         interval_bytes: u32,
         from: Offset,
+        reach: Reach,
     ) -> Result<Option<BatchAt>, ScanError> {
-        let position = self.floor(dir, interval_bytes, from)?;
+        let position = self.floor(dir, interval_bytes, from, reach)?;
         let end = self.size_bytes;
-        self.find_from(dir, position, end, |batch| batch.header.last_offset() >= from)
+        let wanted = |batch: &BatchAt| batch.header.last_offset() >= from;
+        self.find_from(dir, position, end, reach, wanted)
     }
 
     /// Walks the batches from a known batch start on, as far as the file has them.
@@ -108,18 +111,27 @@ impl Segment {
         dir: &Path,
         position: u64,
         end: u64,
+        reach: Reach,
         wanted: impl FnMut(&BatchAt) -> bool,
     ) -> Result<Option<BatchAt>, ScanError> {
-        let file = self.file(dir)?;
-        Window::new(&file, end, SCAN_BYTES).find(position, wanted)
+        let file = &self.file(dir)?;
+        Window::new(&Within { file, reach }, end, SCAN_BYTES).find(position, wanted)
     }
 
     /// A batch start at or before the one that holds `from`, by the index file.
-    fn floor(&mut self, dir: &Path, interval_bytes: u32, from: Offset) -> Result<u64, ScanError> {
+    fn floor(
+        &mut self,
+        dir: &Path,
+        interval_bytes: u32,
+        from: Offset,
+        reach: Reach,
+    ) -> Result<u64, ScanError> {
         let Some(relative_offset) = relative(self.base_offset, from) else {
             return Ok(0);
         };
-        self.with_index(dir, interval_bytes, |index| index.floor(relative_offset))
+        self.with_index(dir, interval_bytes, reach, |index| {
+            index.floor(relative_offset, reach)
+        })
     }
 
     /// A batch start at or before `position`, by the index file.
@@ -128,9 +140,12 @@ impl Segment {
         dir: &Path,
         interval_bytes: u32,
         position: u64,
+        reach: Reach,
     ) -> Result<u64, ScanError> {
         let position = u32::try_from(position).unwrap_or(u32::MAX);
-        self.with_index(dir, interval_bytes, |index| index.floor_by_position(position))
+        self.with_index(dir, interval_bytes, reach, |index| {
+            index.floor_by_position(position, reach)
+        })
     }
 
     /// Asks the index file, and believes it only if there is such a batch where it points. A missing or wrong index is
@@ -139,11 +154,12 @@ impl Segment {
         &mut self,
         dir: &Path,
         interval_bytes: u32,
+        reach: Reach,
         ask: impl Fn(&OffsetIndexFile) -> io::Result<Option<super::offset_index::IndexEntry>>,
     ) -> Result<u64, ScanError> {
         for attempt in 0..2 {
             let answer = self.open_index(dir).and_then(|index| ask(&index));
-            match answer.and_then(|entry| self.confirm(dir, entry)) {
+            match answer.and_then(|entry| self.confirm(dir, entry, reach)) {
                 Ok(position) => return Ok(position),
                 Err(error)
                     if attempt == 0
@@ -179,13 +195,17 @@ impl Segment {
         &mut self,
         dir: &Path,
         entry: Option<super::offset_index::IndexEntry>,
+        reach: Reach,
     ) -> io::Result<u64> {
         let Some(entry) = entry else {
             return Ok(0);
         };
         let position = u64::from(entry.position);
-        let file = self.file(dir)?;
-        let batch = Window::new(&file, self.size_bytes, SCAN_BYTES).header(position);
+        let file = &self.file(dir)?;
+        let batch = Window::new(&Within { file, reach }, self.size_bytes, SCAN_BYTES).header(position);
+        if let Err(ScanError::Io(error)) = batch {
+            return Err(error);
+        }
         let agrees = batch.is_ok_and(|batch| {
             batch.is_some_and(|batch| {
                 relative(self.base_offset, batch.header.last_offset()) == Some(entry.relative_offset)

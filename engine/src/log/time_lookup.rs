@@ -3,6 +3,7 @@
 //! Rare, and not cheap: time index, offset index, headers, then the records of one batch, decompressed if need be.
 
 use super::file_name::FileKind;
+use super::reach::Reach;
 use super::read::ReadError;
 use super::segment::read_batch;
 use super::segment_index::LargestTimestamp;
@@ -157,7 +158,7 @@ impl State {
         let quarantine = self.quarantines.get(&base_offset).cloned();
         let place = match quarantine {
             Some(_) => None,
-            None => match self.locate_in(base_offset, from)? {
+            None => match self.locate_in(base_offset, from, Reach::Disk)? {
                 Some(place) => Some(place.position),
                 None => return Ok(None),
             },

@@ -21,6 +21,9 @@ pub struct Throttle {
 /// A byte in nanoseconds of a rate of one byte per second: no fraction is lost however often the bucket is filled.
 const SCALE: i128 = 1_000_000_000;
 
+/// Kafka's `replication.quota.window.num` (11) less the one that is filled, of a second each.
+const UNBOUND_DEBT_S: i128 = 10;
+
 impl Throttle {
     /// Full at first. `u64::MAX`, or Kafka's default of 2^63 - 1, is no bound.
     pub fn new(now: Instant, bytes_per_second: u64) -> Throttle {
@@ -48,11 +51,16 @@ impl Throttle {
         self.credit > 0
     }
 
-    /// `bytes` have passed, allowed or not: also what is not bound by the throttle may be charged to it, as Kafka does with replicas
-    /// that are in sync.
-    pub fn charge(&mut self, now: Instant, bytes: u64) {
+    /// `bytes` have passed. What is not bound by the throttle is charged as well, as Kafka does with replicas that are in sync; but it
+    /// leaves no larger debt than [`UNBOUND_DEBT_S`] bring in, which is what Kafka's quota remembers.
+    pub fn charge(&mut self, now: Instant, bytes: u64, is_bound: bool) {
         self.fill(now);
-        self.credit -= i128::from(bytes) * SCALE;
+        let charged = self.credit - i128::from(bytes) * SCALE;
+        self.credit = if is_bound {
+            charged
+        } else {
+            charged.max(self.credit.min(-self.capacity() * UNBOUND_DEBT_S))
+        };
     }
 
     /// When bytes may pass again; `now` if they may already, `None` if never at this rate.
@@ -102,7 +110,7 @@ mod tests {
             let mut passed = 0;
             for ms in 0..60_000 {
                 if throttle.is_open(at(ms)) {
-                    throttle.charge(at(ms), answer_bytes);
+                    throttle.charge(at(ms), answer_bytes, true);
                     passed += answer_bytes;
                 }
             }
@@ -120,7 +128,7 @@ mod tests {
     fn it_opens_when_it_says() {
         let mut throttle = Throttle::new(at(0), 1_000);
         assert_eq!(throttle.opens_at(at(0)), Some(at(0)));
-        throttle.charge(at(0), 3_500);
+        throttle.charge(at(0), 3_500, true);
         let opens = throttle.opens_at(at(0)).unwrap();
         assert!(
             !throttle
@@ -148,7 +156,7 @@ mod tests {
             let mut throttle = Throttle::new(at(0), rate);
             for year in 0..500 {
                 let now = at(year * 31_556_952_000);
-                throttle.charge(now, 1 << 50);
+                throttle.charge(now, 1 << 50, true);
                 assert!(throttle.is_open(now));
             }
         }
@@ -158,7 +166,7 @@ mod tests {
     #[test]
     fn a_debt_outlives_a_change_of_the_rate() {
         let mut throttle = Throttle::new(at(0), 1_000);
-        throttle.charge(at(0), 11_000);
+        throttle.charge(at(0), 11_000, true);
         throttle.set_rate(at(0), 5_000);
         assert_eq!(
             throttle.opens_at(at(0)).map(|opens| opens.as_nanos() / MS),
@@ -169,7 +177,24 @@ mod tests {
         // and what was saved up at a high rate is not spent at a low one
         let mut throttle = Throttle::new(at(0), 1_000_000);
         throttle.set_rate(at(0), 1_000);
-        throttle.charge(at(0), 1_001);
+        throttle.charge(at(0), 1_001, true);
         assert!(!throttle.is_open(at(0)));
+    }
+
+    /// Breaks in production: replicas in sync take much for an hour, and one that is behind gets nothing for the next hour.
+    #[test]
+    fn what_is_not_bound_is_forgotten_after_a_while() {
+        let mut throttle = Throttle::new(at(0), 1_000);
+        for second in 0..3_600 {
+            throttle.charge(at(second * 1_000), 50_000, false);
+        }
+        assert!(!throttle.is_open(at(3_600_000)));
+        assert!(throttle.is_open(at(3_600_000 + 10_000)));
+        // and does not pay the debt of what is bound
+        let mut throttle = Throttle::new(at(0), 1_000);
+        throttle.charge(at(0), 31_000, true);
+        throttle.charge(at(0), 5_000, false);
+        assert!(!throttle.is_open(at(29_000)));
+        assert!(throttle.is_open(at(30_001)));
     }
 }

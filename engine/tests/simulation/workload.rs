@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engine::batch::{Batches, Origin, validate};
-use engine::log::{AppendContext, AppendError, Durability, Log, ProducerError, ReadError};
+use engine::log::{
+    Absent, AppendContext, AppendError, Durability, Log, ProducerError, Reach, ReadError, ReadSlice,
+};
 use engine::types::{Offset, ProducerId, Sequence, Timestamp};
 
 use crate::boot::Boot;
@@ -13,7 +15,7 @@ use crate::invariants::{
     ACKED_SURVIVES, FAILED_SYNC, LIVENESS, NOTHING_HALF, ONLY_GROWS, SEQUENCES, TYPED_ERRORS, bytes_of,
     is_rightful,
 };
-use crate::model::Entry;
+use crate::model::{Entry, LogModel};
 
 const PRODUCERS: i64 = 3;
 
@@ -328,29 +330,44 @@ async fn commit(boot: Rc<Boot>, number: usize, log: Log, promise: Promise) {
 async fn read_steps(boot: Rc<Boot>) {
     while take_step(&boot) {
         if let Some((number, log)) = any_log(&boot) {
-            read(&boot, number, &log);
+            for _ in 0..ABSENT_MAX {
+                match read(&boot, number, &log) {
+                    Some(absent) => absent.fetch().await,
+                    None => break,
+                }
+            }
         }
         pause(&boot).await;
     }
 }
 
-fn read(boot: &Boot, number: usize, log: &Log) {
+/// Pages fetched for a reader before it gives up.
+const ABSENT_MAX: usize = 8;
+
+/// One look anywhere, as a fetch does it: what the page cache lacks is to be fetched first.
+fn read(boot: &Boot, number: usize, log: &Log) -> Option<Absent> {
     let world = &boot.world;
     let model = world.logs[number].borrow();
     if model.is_frozen {
-        return;
+        return None;
     }
     let (start, below) = (log.start_offset(), log.high_watermark());
     let span = (below.0 - start.0).max(0) as u64;
     let from = Offset(start.0 + world.chance(|chance| chance.below(span + 1)) as i64);
     let max_bytes = world.chance(|chance| chance.pick(&[1, 500, 2000, 1 << 20]));
-    let slice = match log.read(from, max_bytes, below, true) {
-        Ok(slice) => slice,
-        Err(ReadError::Offline(fault)) => return boot.check_fault(&fault.to_string()),
-        Err(ReadError::Io { source, .. }) => return boot.check_fault(&source.to_string()),
-        Err(ReadError::Damaged { .. }) if model.rotted => return,
-        Err(error) => return world.violate(NOTHING_HALF, || error.to_string()),
-    };
+    match log.read_within(Reach::Memory, from, max_bytes, below, true) {
+        Ok(slice) => check_slice(boot, &model, from, below, &slice),
+        Err(ReadError::Absent(absent)) => return Some(absent),
+        Err(ReadError::Offline(fault)) => boot.check_fault(&fault.to_string()),
+        Err(ReadError::Io { source, .. }) => boot.check_fault(&source.to_string()),
+        Err(ReadError::Damaged { .. }) if model.rotted => {}
+        Err(error) => world.violate(NOTHING_HALF, || error.to_string()),
+    }
+    None
+}
+
+fn check_slice(boot: &Boot, model: &LogModel, from: Offset, below: Offset, slice: &ReadSlice) {
+    let world = &boot.world;
     let bytes = match bytes_of(&slice.pieces) {
         Ok(bytes) => bytes,
         Err(error) => return boot.check_fault(&error.to_string()),
@@ -359,7 +376,7 @@ fn read(boot: &Boot, number: usize, log: &Log) {
         let checked = batch.and_then(|batch| batch.verify_crc().map(|()| batch));
         match checked {
             Ok(batch) => {
-                let is_right = is_rightful(&model, &batch, batch.bytes()) && batch.base_offset() < below;
+                let is_right = is_rightful(model, &batch, batch.bytes()) && batch.base_offset() < below;
                 world.require(is_right || model.rotted, NOTHING_HALF, || {
                     format!(
                         "{}: at {} is no batch that was appended there",

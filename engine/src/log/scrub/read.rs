@@ -9,6 +9,7 @@ use super::quarantine::{BadRange, Stretch};
 use crate::log::damage::{Damage, DamageAt};
 use crate::log::file_name::FileKind;
 use crate::log::offset_index::{OffsetIndex, relative};
+use crate::log::reach::Reach;
 use crate::log::read::{ReadError, ReadSlice};
 use crate::log::state::State;
 use crate::log::window::{SCAN_BYTES, ScanError, Window};
@@ -23,6 +24,7 @@ impl State {
         max_bytes: u32,
         below: Offset,
         at_least_one: bool,
+        reach: Reach,
     ) -> Option<Result<ReadSlice, ReadError>> {
         if self.quarantines.is_empty() {
             return None;
@@ -36,7 +38,7 @@ impl State {
             if !self.quarantines.contains_key(&next) {
                 return None;
             }
-            match self.locate_in(base_offset, from) {
+            match self.locate_in(base_offset, from, reach) {
                 Ok(None) => (base_offset, from) = (next, from.max(next)),
                 Ok(Some(_)) => return None,
                 Err(error) => return Some(Err(self.read_error(from, error))),
@@ -54,7 +56,7 @@ impl State {
             // nothing is left of the segment behind `from`
             Ok(None) => {
                 let end = self.end_of_closed(base_offset);
-                Some(self.read(end, max_bytes, below, at_least_one))
+                Some(self.read(end, max_bytes, below, at_least_one, reach))
             }
             Ok(Some(slice)) => Some(Ok(slice)),
             Err(error) => Some(Err(self.read_error(from, error))),
