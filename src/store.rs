@@ -13,6 +13,7 @@ use control::store::kraft::QuorumConfig;
 use control::store::kv::etcd::{EtcdConfig, EtcdTls};
 #[cfg(feature = "zookeeper")]
 use control::store::kv::zookeeper::ZooKeeperConfig;
+#[cfg(any(feature = "etcd", feature = "zookeeper"))]
 use control::store::shared::SharedConfig;
 use control::store::{StoreConfig, StoreUrl};
 
@@ -40,6 +41,7 @@ pub fn configured(
     dir: &Path,
     meeting: Meeting,
 ) -> Result<StoreConfig, StoreConfigError> {
+    #[cfg(any(feature = "etcd", feature = "zookeeper"))]
     let shared = SharedConfig {
         prefix: config.store_prefix.clone(),
         lease: Duration::from_millis(config.store_lease_ms),
@@ -92,12 +94,11 @@ fn timers(config: &BrokerConfig) -> Timers {
     }
 }
 
-const CA: &str = "ringlog.etcd.ca.file";
-const CERTIFICATE: &str = "ringlog.etcd.certificate.file";
-const KEY: &str = "ringlog.etcd.key.file";
-
 #[cfg(feature = "etcd")]
 fn etcd_tls(config: &BrokerConfig) -> Result<Option<EtcdTls>, StoreConfigError> {
+    const CA: &str = "ringlog.etcd.ca.file";
+    const CERTIFICATE: &str = "ringlog.etcd.certificate.file";
+    const KEY: &str = "ringlog.etcd.key.file";
     let access = &config.store_access;
     let read = |property, path: &Path| {
         reactor::disk::read(path).map_err(|source| StoreConfigError::File {

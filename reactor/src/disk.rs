@@ -66,15 +66,31 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// Replaces a file as a whole: after a crash it has either its old content or the new one. Writes `<path>.tmp`
 /// beside it, syncs, renames, syncs the directory.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".tmp");
-    let tmp = PathBuf::from(name);
-    write_synced(&tmp, bytes)?;
-    rename(&tmp, path)?;
+    let staged = staged(path);
+    write_synced(&staged, bytes)?;
+    rename(&staged, path)?;
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => sync_dir(parent),
         _ => sync_dir(Path::new(".")),
     }
+}
+
+/// The first half of [`write_atomic`] for who replaces many files and syncs them all together: writes `<path>.tmp`, unsynced.
+pub fn stage(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = File::open(&staged(path), OpenMode::Create)?;
+    file.set_len(0)?;
+    file.write_all_at(bytes, 0)
+}
+
+/// The second half, once what was staged is on stable storage: renames. The directory is not synced.
+pub fn publish_staged(path: &Path) -> io::Result<()> {
+    rename(&staged(path), path)
+}
+
+fn staged(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".tmp");
+    PathBuf::from(name)
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -1,6 +1,4 @@
-//! What must hold, by name.
-
-use std::fmt;
+//! What must hold, by name; and, of every simulation, [`reactor::sim::seeds::DETERMINISM`].
 
 /// A record that was acknowledged with acks=all is in the log for ever, at its offset, with its bytes.
 pub const ACKNOWLEDGED: &str = "acknowledged records survive";
@@ -23,17 +21,3 @@ pub const STEADY: &str = "whoever slept deposes nobody";
 pub const LIVENESS: &str = "a leader everywhere within ten seconds";
 /// No task of a broker panics.
 pub const NO_PANIC: &str = "nothing panics";
-/// The same seed is the same run.
-pub const DETERMINISM: &str = "the same seed is the same run";
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    pub invariant: &'static str,
-    pub text: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "VIOLATED: {}: {}", self.invariant, self.text)
-    }
-}

@@ -1,9 +1,10 @@
 //! The metadata log, as it lies in the store.
 
 use engine::batch::Batch;
+use reactor::sim::seeds::Violation;
 
 use crate::cluster::Cluster;
-use crate::invariants::{DEPOSED, Violation};
+use crate::invariants::DEPOSED;
 use crate::plan::StoreKind;
 
 /// Along the log offsets are consecutive and controller epochs only grow: whoever was deposed has written nothing since.

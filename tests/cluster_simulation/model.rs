@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use crate::invariants::{ACKNOWLEDGED, COMMITTED, EXACTLY_ONCE, HIGH_WATERMARK, ONE_LEADER, Violation};
+use reactor::sim::seeds::Violation;
+
+use crate::invariants::{ACKNOWLEDGED, COMMITTED, EXACTLY_ONCE, HIGH_WATERMARK, ONE_LEADER};
 
 /// Whoever sent it, and its number among what was sent to that partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use engine::batch::Batches;
 use reactor::sim::SimDisk;
+use reactor::sim::seeds::Violation;
 
 use crate::access::TOPIC;
 use crate::cluster::Cluster;
-use crate::invariants::{LIVENESS, REPLICAS_AGREE, Violation};
+use crate::invariants::{LIVENESS, REPLICAS_AGREE};
 
 /// How long replicas may take to catch up when nothing is broken.
 const CATCH_UP_MAX: Duration = Duration::from_secs(10);

@@ -4,11 +4,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
+use reactor::sim::seeds::{Report, Violation};
 use reactor::sim::{ProcessId, Stuck};
 
 use crate::access::Access;
 use crate::cluster::Cluster;
-use crate::invariants::{LIVENESS, NO_PANIC, Violation};
+use crate::invariants::{LIVENESS, NO_PANIC};
 use crate::metadata;
 use crate::model::Figures;
 use crate::nemesis::Nemesis;
@@ -17,17 +18,10 @@ use crate::producer::{Acks, Producer, create_topic};
 use crate::reader::Reader;
 use crate::replicas;
 
-pub struct Report {
-    pub violation: Option<Violation>,
-    pub figures: Figures,
-    pub trace_hash: u64,
-    pub trace: Vec<String>,
-}
-
 /// When nothing is broken.
 const HEALTHY_MAX: Duration = Duration::from_secs(10);
 
-pub fn run_seed(seed: u64, is_traced: bool) -> Report {
+pub fn run_seed(seed: u64, is_traced: bool) -> Report<Figures> {
     let plan = Plan::of_seed(seed);
     let mut cluster = Cluster::new(seed, plan, is_traced);
     cluster.world.note(&format!("{:?}", cluster.plan));

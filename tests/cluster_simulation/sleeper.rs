@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use reactor::sim::seeds::Violation;
+
 use crate::cluster::Cluster;
-use crate::invariants::{STEADY, Violation};
+use crate::invariants::STEADY;
 use crate::metadata;
 use crate::plan::{Plan, StoreKind};
 
+pub const SEEDS: u64 = 10;
 const ASLEEP: Duration = Duration::from_secs(10);
 const AWAKE: Duration = Duration::from_secs(5);
 

@@ -21,7 +21,6 @@ pub const TYPED_ERRORS: &str = "errors are those of a disk that fails";
 pub const FAILED_SYNC: &str = "after a failed sync nothing is acknowledged";
 pub const NO_PANIC: &str = "no panic";
 pub const COMPACTION: &str = "compaction keeps the last record of every key";
-pub const DETERMINISM: &str = "the same seed gives the same trace";
 pub const LIVENESS: &str = "a healthy log takes appends";
 
 /// Why a log could not be read to its end.

@@ -4,23 +4,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use reactor::sim::seeds::Report;
 use reactor::sim::{Chance, Halt, HaltAfter, Outcome, SimConfig, run};
 
 use crate::boot::{self, BootPlan, DATA};
 use crate::faults::{self, Mix};
 use crate::invariants::{IDEMPOTENT, LIVENESS, NO_PANIC};
 use crate::model::LogModel;
-use crate::world::{Figures, Violation, World};
-
-pub struct Report {
-    pub violation: Option<Violation>,
-    pub trace_hash: u64,
-    pub figures: Figures,
-    pub trace: Vec<String>,
-}
+use crate::world::{Figures, World};
 
 /// Runs one seed.
-pub fn run_seed(seed: u64, trace: bool) -> Report {
+pub fn run_seed(seed: u64, trace: bool) -> Report<Figures> {
     let mut chance = Chance::new(seed);
     let mix = Mix::of(&mut chance);
     let logs = (0..1 + chance.below(3) as i32)

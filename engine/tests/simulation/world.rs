@@ -1,25 +1,12 @@
 //! One seed: a disk, the logs on it and what they must be, and the first thing that was wrong.
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
 
 use engine::journal::JournalConfig;
+use reactor::sim::seeds::Violation;
 use reactor::sim::{Chance, Faults, SimDisk};
 
 use crate::model::LogModel;
-
-/// A named invariant that did not hold.
-#[derive(Clone, Debug)]
-pub struct Violation {
-    pub invariant: &'static str,
-    pub text: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.invariant, self.text)
-    }
-}
 
 pub struct World {
     pub disk: SimDisk,

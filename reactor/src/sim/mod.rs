@@ -5,7 +5,7 @@
 //! files and directories live on a [`SimDisk`], which outlives runs: a crash in one run is followed by recovery in the next.
 //! The same seed on an equal disk gives the same run; [`SimDisk::trace_hash`] proves it. The machine has no network.
 //!
-//! [`World`] runs many hosts side by side, each with its disk, processes and threads, and a network between them.
+//! [`seeds`] runs many of them. [`World`] runs many hosts side by side, each with its disk, processes and threads, and a network between them.
 //!
 //! # The model of the disk
 //!
@@ -46,6 +46,7 @@ mod machine;
 mod namespace;
 mod net;
 mod run;
+pub mod seeds;
 #[cfg(test)]
 mod tests;
 mod trace;

@@ -5,9 +5,6 @@ use reactor::mailbox;
 use super::memory::MemoryWatch;
 use super::{KeyValue, Revision};
 
-/// Messages that may wait for us; beyond it the backend stops reading from the store.
-pub(super) const QUEUE_MAX: usize = 256;
-
 /// A key as it is after a change; `None`: it was deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {

@@ -15,7 +15,6 @@ use etcd_client::{
 use reactor::mailbox;
 
 use super::tokio_thread::TokioThread;
-use super::watch::QUEUE_MAX;
 use super::{
     CALL_MAX, Found, KeepAlive, KeyRange, KeyValue, LeaseId, Limits, Order, Outcome, Rejection, Revision,
     Step, StoreError, Transaction, Version, WatchEvent,
@@ -34,6 +33,9 @@ pub(super) const LIMITS: Limits = Limits {
 const RANGE_MAX: Duration = Duration::from_secs(10);
 /// Slowest link on which the largest value still gets through in time.
 const BYTES_PER_SECOND_MIN: usize = 512 << 10;
+
+/// Messages of a watch that may wait for us; beyond it the client stops reading from etcd.
+const QUEUE_MAX: usize = 256;
 
 /// Where etcd is, and who we are there.
 #[derive(Clone, PartialEq, Eq)]
