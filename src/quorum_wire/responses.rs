@@ -79,63 +79,46 @@ pub(super) fn read_vote(response: &kafka::VoteResponse) -> Option<VoteResponse> 
     })
 }
 
-pub(super) fn begin(response: &PlainResponse) -> kafka::BeginQuorumEpochResponse {
-    use kafka::begin_quorum_epoch_response::{NodeEndpoint, PartitionData, TopicData};
-    let LeaderView { epoch, leader, .. } = response.view;
-    let partition = PartitionData::default()
-        .with_partition_index(0)
-        .with_error_code(code(response.refusal))
-        .with_leader_id(optional_node(leader))
-        .with_leader_epoch(epoch.0);
-    kafka::BeginQuorumEpochResponse::default()
-        .with_topics(vec![
-            TopicData::default()
+/// An answer of who leads and nothing else: written and read.
+macro_rules! plain {
+    ($write:ident, $read:ident, $response:ident, $parts:ident) => {
+        pub(super) fn $write(response: &PlainResponse) -> kafka::$response {
+            use kafka::$parts::{NodeEndpoint, PartitionData, TopicData};
+            let LeaderView { epoch, leader, .. } = response.view;
+            let partition = PartitionData::default()
+                .with_partition_index(0)
+                .with_error_code(code(response.refusal))
+                .with_leader_id(optional_node(leader))
+                .with_leader_epoch(epoch.0);
+            let topics = TopicData::default()
                 .with_topic_name(topic())
-                .with_partitions(vec![partition]),
-        ])
-        .with_node_endpoints(nodes!(response.view, NodeEndpoint, u16))
+                .with_partitions(vec![partition]);
+            kafka::$response::default()
+                .with_topics(vec![topics])
+                .with_node_endpoints(nodes!(response.view, NodeEndpoint, u16))
+        }
+
+        pub(super) fn $read(response: &kafka::$response) -> Option<PlainResponse> {
+            let partition = response.topics.first()?.partitions.first()?;
+            Some(PlainResponse {
+                view: view(
+                    partition.leader_id,
+                    partition.leader_epoch,
+                    endpoint_in!(response),
+                ),
+                refusal: refusal(partition.error_code),
+            })
+        }
+    };
 }
 
-pub(super) fn read_begin(response: &kafka::BeginQuorumEpochResponse) -> Option<PlainResponse> {
-    let partition = response.topics.first()?.partitions.first()?;
-    Some(PlainResponse {
-        view: view(
-            partition.leader_id,
-            partition.leader_epoch,
-            endpoint_in!(response),
-        ),
-        refusal: refusal(partition.error_code),
-    })
-}
-
-pub(super) fn end(response: &PlainResponse) -> kafka::EndQuorumEpochResponse {
-    use kafka::end_quorum_epoch_response::{NodeEndpoint, PartitionData, TopicData};
-    let LeaderView { epoch, leader, .. } = response.view;
-    let partition = PartitionData::default()
-        .with_partition_index(0)
-        .with_error_code(code(response.refusal))
-        .with_leader_id(optional_node(leader))
-        .with_leader_epoch(epoch.0);
-    kafka::EndQuorumEpochResponse::default()
-        .with_topics(vec![
-            TopicData::default()
-                .with_topic_name(topic())
-                .with_partitions(vec![partition]),
-        ])
-        .with_node_endpoints(nodes!(response.view, NodeEndpoint, u16))
-}
-
-pub(super) fn read_end(response: &kafka::EndQuorumEpochResponse) -> Option<PlainResponse> {
-    let partition = response.topics.first()?.partitions.first()?;
-    Some(PlainResponse {
-        view: view(
-            partition.leader_id,
-            partition.leader_epoch,
-            endpoint_in!(response),
-        ),
-        refusal: refusal(partition.error_code),
-    })
-}
+plain!(
+    begin,
+    read_begin,
+    BeginQuorumEpochResponse,
+    begin_quorum_epoch_response
+);
+plain!(end, read_end, EndQuorumEpochResponse, end_quorum_epoch_response);
 
 pub(super) fn fetch(response: &FetchResponse) -> kafka::FetchResponse {
     use kafka::fetch_response::{
