@@ -58,6 +58,12 @@ impl Cluster {
         }
     }
 
+    /// Lets the world turn; nothing may panic in it.
+    pub fn run_for(&mut self, length: Duration) {
+        self.world.run_for(length).expect("the world turns");
+        assert_eq!(self.world.panics().first(), None);
+    }
+
     pub fn addresses(&self) -> Vec<SocketAddr> {
         let address = |broker: &Broker| SocketAddr::new(broker.host.ip(), PORT);
         self.brokers.iter().map(address).collect()

@@ -11,7 +11,7 @@ use reactor::sim::Chance;
 
 use crate::access::{Access, TOPIC};
 use crate::cluster::Cluster;
-use crate::plan::{Plan, StoreKind};
+use crate::plan::Plan;
 use crate::producer::create_topic;
 
 const BROKERS: usize = 50;
@@ -26,7 +26,7 @@ const SET: i8 = 0;
 /// Prints what it has cost.
 pub fn measure(seed: u64) {
     let began = Instant::now();
-    let mut cluster = Cluster::new(seed, plan(), false);
+    let mut cluster = Cluster::new(seed, Plan::quiet(BROKERS, PARTITIONS), false);
     cluster.start_missing();
     let access = Rc::new(Access::new(cluster.model.clone(), cluster.addresses()));
     let creator = {
@@ -34,11 +34,11 @@ pub fn measure(seed: u64) {
         cluster.start_client("creator", async move { create_topic(&access, 3).await })
     };
     while cluster.world.is_running(creator) {
-        run(&mut cluster, Duration::from_millis(100));
+        cluster.run_for(Duration::from_millis(100));
     }
     let took = Rc::new(RefCell::new(Vec::new()));
     cluster.start_client("changer", change_for_ever(access, took.clone()));
-    run(&mut cluster, Duration::from_secs(5));
+    cluster.run_for(Duration::from_secs(5));
     took.borrow_mut().clear();
 
     let (transactions_before, bytes_before) = cluster.store.written();
@@ -58,36 +58,13 @@ pub fn measure(seed: u64) {
     );
 }
 
-fn plan() -> Plan {
-    Plan {
-        store: StoreKind::Memory,
-        brokers: BROKERS,
-        partitions: PARTITIONS,
-        shards: 1,
-        producers: 0,
-        producer_pause: Duration::ZERO,
-        acks_leader_producers: 0,
-        readers: 0,
-        trouble: LENGTH,
-        fault_every: KILL_EVERY,
-        kinds: Vec::new(),
-        lag_max: Duration::from_secs(30),
-        min_insync: 2,
-    }
-}
-
-fn run(cluster: &mut Cluster, length: Duration) {
-    cluster.world.run_for(length).expect("the world turns");
-    assert_eq!(cluster.world.panics().first(), None);
-}
-
 fn kill_and_start(cluster: &mut Cluster, seed: u64) -> usize {
     let mut chance = Chance::new(seed);
     let mut back = Vec::new();
     let mut kills = 0;
     let end = cluster.world.now() + LENGTH;
     while cluster.world.now() < end {
-        run(cluster, Duration::from_millis(50));
+        cluster.run_for(Duration::from_millis(50));
         let now = cluster.world.now();
         back.retain(|(at, index)| {
             let is_due = *at <= now;

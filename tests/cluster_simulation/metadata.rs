@@ -49,6 +49,6 @@ fn in_store(cluster: &Cluster) -> Result<(), Violation> {
 pub fn controller_epoch(cluster: &Cluster) -> Option<i32> {
     let epoch_of = |value: &[u8]| Some(Batch::only(value.get(1..)?).ok()?.leader_epoch().0);
     let entries = cluster.store.backup().into_iter();
-    let epochs = entries.filter_map(|(key, value)| epoch_of(&value).filter(|_| key.contains("/log/")));
-    epochs.last()
+    let mut epochs = entries.filter_map(|(key, value)| epoch_of(&value).filter(|_| key.contains("/log/")));
+    epochs.next_back()
 }

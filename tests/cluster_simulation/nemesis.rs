@@ -139,7 +139,7 @@ pub struct Nemesis {
 impl Nemesis {
     pub fn new(seed: u64, now: Instant) -> Nemesis {
         Nemesis {
-            chance: Chance::new(seed ^ 0x6e65_6d65_7369_73),
+            chance: Chance::new(seed ^ 0x006e_656d_6573_6973),
             cures: Vec::new(),
             next: now,
         }

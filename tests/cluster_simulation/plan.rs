@@ -38,6 +38,25 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Brokers and their store; whoever asks for it says what else happens.
+    pub fn quiet(brokers: usize, partitions: usize) -> Plan {
+        Plan {
+            store: StoreKind::Memory,
+            brokers,
+            partitions,
+            shards: 1,
+            producers: 0,
+            producer_pause: Duration::ZERO,
+            acks_leader_producers: 0,
+            readers: 0,
+            trouble: Duration::ZERO,
+            fault_every: Duration::ZERO,
+            kinds: Vec::new(),
+            lag_max: Duration::from_secs(30),
+            min_insync: 2,
+        }
+    }
+
     pub fn of_seed(seed: u64) -> Plan {
         let mut chance = Chance::new(seed);
         let store = chance.pick(&[

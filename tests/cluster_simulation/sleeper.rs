@@ -7,7 +7,7 @@ use reactor::sim::seeds::Violation;
 use crate::cluster::Cluster;
 use crate::invariants::STEADY;
 use crate::metadata;
-use crate::plan::{Plan, StoreKind};
+use crate::plan::Plan;
 
 pub const SEEDS: u64 = 10;
 const ASLEEP: Duration = Duration::from_secs(10);
@@ -15,18 +15,18 @@ const AWAKE: Duration = Duration::from_secs(5);
 
 /// Each of three brokers sleeps in turn, the controller among them.
 pub fn check(seed: u64) -> Result<(), Violation> {
-    let mut cluster = Cluster::new(seed, plan(), false);
+    let mut cluster = Cluster::new(seed, Plan::quiet(3, 3), false);
     cluster.start_missing();
-    run(&mut cluster, AWAKE);
+    cluster.run_for(AWAKE);
     for index in 0..cluster.brokers.len() {
         let Some(process) = cluster.brokers[index].process else {
             continue;
         };
         cluster.world.pause(process);
-        run(&mut cluster, ASLEEP);
+        cluster.run_for(ASLEEP);
         let before = metadata::controller_epoch(&cluster);
         cluster.world.resume(process);
-        run(&mut cluster, AWAKE);
+        cluster.run_for(AWAKE);
         let after = metadata::controller_epoch(&cluster);
         if before != after {
             return Err(Violation {
@@ -39,27 +39,4 @@ pub fn check(seed: u64) -> Result<(), Violation> {
         }
     }
     Ok(())
-}
-
-fn run(cluster: &mut Cluster, length: Duration) {
-    cluster.world.run_for(length).expect("the world turns");
-    assert_eq!(cluster.world.panics().first(), None);
-}
-
-fn plan() -> Plan {
-    Plan {
-        store: StoreKind::Memory,
-        brokers: 3,
-        partitions: 3,
-        shards: 1,
-        producers: 0,
-        producer_pause: Duration::ZERO,
-        acks_leader_producers: 0,
-        readers: 0,
-        trouble: Duration::ZERO,
-        fault_every: Duration::ZERO,
-        kinds: Vec::new(),
-        lag_max: Duration::from_secs(30),
-        min_insync: 2,
-    }
 }
