@@ -192,7 +192,8 @@ async fn read_partition(shard: Rc<Shard>, key: PartitionKey, (spec, bounds, wait
         };
         match read_here(&partition, &spec, &bounds, waiter.clone(), closer, reach) {
             Ok(read) => return read,
-            Err(absent) => absent.fetch().await,
+            // rare, and large where hundreds of partitions are read at once
+            Err(absent) => Box::pin(absent.fetch()).await,
         }
         tries += 1;
     }

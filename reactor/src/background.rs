@@ -15,6 +15,9 @@ const FULL_RETRY: Duration = Duration::from_millis(1);
 const IDLE_MAX: Duration = Duration::from_secs(10);
 /// Idle work has one thread: more would only compete with each other for what is left over.
 const IDLE_THREADS_MAX: usize = 1;
+/// Beside a shard that wants the whole processor such a thread has a tenth of it. At equal priority 1,000 files of a checkpoint held the
+/// shard's requests up for as long as they took.
+const PATIENT_NICE: i32 = 10;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -29,6 +32,8 @@ struct State {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
     Ordinary,
+    /// Gives way at the processor, not at the disk.
+    Patient,
     /// Takes the disk and the processor only when nobody else wants them.
     Idle,
 }
@@ -41,9 +46,11 @@ struct Pool {
 
 fn pool(class: Class) -> &'static Pool {
     static ORDINARY: OnceLock<Pool> = OnceLock::new();
+    static PATIENT: OnceLock<Pool> = OnceLock::new();
     static IDLE: OnceLock<Pool> = OnceLock::new();
     let pool = match class {
         Class::Ordinary => &ORDINARY,
+        Class::Patient => &PATIENT,
         Class::Idle => &IDLE,
     };
     pool.get_or_init(|| Pool {
@@ -68,6 +75,7 @@ impl Pool {
         state.queue.push_back(job);
         let (name, threads_max) = match self.class {
             Class::Ordinary => ("helper", THREADS_MAX),
+            Class::Patient => ("patient-helper", THREADS_MAX),
             Class::Idle => ("idle-helper", IDLE_THREADS_MAX),
         };
         if state.idle < state.queue.len() && state.threads < threads_max {
@@ -92,9 +100,12 @@ impl Pool {
     }
 
     fn work(&self) {
-        if self.class == Class::Idle
-            && let Err(error) = sys::thread::be_idle()
-        {
+        let put_back = match self.class {
+            Class::Ordinary => Ok(()),
+            Class::Patient => sys::thread::be_nice(PATIENT_NICE),
+            Class::Idle => sys::thread::be_idle(),
+        };
+        if let Err(error) = put_back {
             tracing::warn!(%error, "background work runs at ordinary priority");
         }
         let mut state = self.lock();
@@ -127,6 +138,15 @@ impl Pool {
 /// With the panic of `f`, in the task that awaits.
 pub async fn background<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
     run_on(Class::Ordinary, f).await
+}
+
+/// The same on a thread that leaves the processor to the shards (nice 10) but not the disk: for work that nobody waits for as long as it
+/// goes on, such as checkpoints.
+///
+/// # Panics
+/// With the panic of `f`, in the task that awaits.
+pub async fn background_patient<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static) -> T {
+    run_on(Class::Patient, f).await
 }
 
 /// The same on a thread that takes the disk (`IOPRIO_CLASS_IDLE`) and the processor (nice 19) only when nobody else wants

@@ -48,7 +48,7 @@ mod turn;
 mod uring;
 
 pub use aligned::{AlignedBuf, BLOCK_BYTES};
-pub use background::{background, background_idle};
+pub use background::{background, background_idle, background_patient};
 pub use clock::{Instant, now, random_u64, wall_ms};
 pub use config::{Backend, BackendChoice, Config, allowed_cores};
 pub use direct::DirectFile;

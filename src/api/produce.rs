@@ -252,7 +252,14 @@ async fn append(shard: Rc<Shard>, key: PartitionKey, work: Work) -> Result<Done,
         let took = now.saturating_since(began);
         shard.metrics.sync_latency.borrow_mut().observe(took);
         if work.acks == ACKS_ALL {
-            replicate(&partition, end, work.patience.saturating_sub(took)).await?;
+            let patience = work.patience.saturating_sub(took);
+            // boxed, so that what waits for the disk alone stays small: hundreds of partitions a request do
+            if !is_replicated(&partition, end) {
+                Box::pin(replicate(&partition, end, patience)).await?;
+            }
+            partition
+                .check_in_sync()
+                .map_err(ProduceError::NotEnoughReplicasAfterAppend)?;
         } else if !shard.node.session.is_live(now) {
             // Looked at after the disk: another leader may have been elected while this one was stopped.
             return Err(ProduceError::Deposed);
@@ -265,14 +272,14 @@ async fn append(shard: Rc<Shard>, key: PartitionKey, work: Work) -> Result<Done,
     })
 }
 
+fn is_replicated(partition: &Partition, end: Offset) -> bool {
+    partition.log.high_watermark() >= end || planted::is(Bug::AcknowledgedByLeaderAlone)
+}
+
 /// Waits until all replicas in sync have it. Depends on no clock: who is in sync only the metadata says.
 async fn replicate(partition: &Partition, end: Offset, patience: Duration) -> Result<(), ProduceError> {
-    if partition.log.high_watermark() < end && !planted::is(Bug::AcknowledgedByLeaderAlone) {
-        reactor::timeout(patience, partition.replicated(end))
-            .await
-            .map_err(|_| ProduceError::TimedOut)??;
-    }
-    partition
-        .check_in_sync()
-        .map_err(ProduceError::NotEnoughReplicasAfterAppend)
+    reactor::timeout(patience, partition.replicated(end))
+        .await
+        .map_err(|_| ProduceError::TimedOut)??;
+    Ok(())
 }

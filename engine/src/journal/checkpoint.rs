@@ -70,7 +70,7 @@ async fn once(shared: &Rc<Shared>) {
     let (logs_begun, flushes): (Vec<_>, Vec<_>) = begun.into_iter().unzip();
     if !flushes.is_empty() {
         let file_system = shared.file_system.clone();
-        let (flushes, result) = reactor::background(move || {
+        let (flushes, result) = reactor::background_patient(move || {
             let result = sync_all(&flushes, &file_system);
             (flushes, result)
         })

@@ -47,8 +47,14 @@ pub(crate) fn be_idle() -> io::Result<()> {
         if libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, CLASS_IDLE) != 0 {
             return Err(io::Error::last_os_error());
         }
-        check(libc::setpriority(libc::PRIO_PROCESS, 0, 19))?;
     }
+    be_nice(19)
+}
+
+/// Lets other threads go first at the processor: 0, not at all, to 19, always.
+pub(crate) fn be_nice(nice: i32) -> io::Result<()> {
+    // SAFETY: no pointers. On Linux 0 names the calling thread.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) })?;
     Ok(())
 }
 
