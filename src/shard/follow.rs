@@ -91,7 +91,7 @@ fn add(shard: &Shard, key: PartitionKey, place: Option<Place>) {
 
 /// Follows the image by what changed. What is added waits for its first use; what is deleted is gone when this is done.
 pub async fn apply(shard: &Rc<Shard>, image: Arc<ClusterImage>, delta: &Delta) {
-    shard.set_image(image.clone());
+    shard.set_image(image.clone(), delta);
     for topic in delta.topics_deleted.values() {
         delete(shard, topic).await;
     }
