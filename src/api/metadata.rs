@@ -72,9 +72,9 @@ async fn answer(shard: Rc<Shard>, mut call: Call) -> Outcome {
             topic.topic_authorized_operations = TOPIC_OPERATIONS;
         }
     }
-    let endpoints = shard.endpoints(call.listener());
-    let controller = controller(&endpoints, shard.node.id);
-    let brokers = endpoints.into_iter().map(|broker| {
+    let controller = controller(&shard.endpoints(call.listener()), shard.node.id);
+    let brokers = shard.endpoints_lately(call.listener());
+    let brokers = brokers.into_iter().map(|broker| {
         MetadataResponseBroker::default()
             .with_node_id(BrokerId(broker.id))
             .with_host(text(broker.host))

@@ -57,6 +57,10 @@ enum FetchError {
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
 const AGAIN_AFTER_MAX: Duration = Duration::from_secs(1);
 
+/// How long a fetch waits for records while a log is cut, which is named again only in the fetch after that. A guess: fifty fetches a second
+/// while a cut waits for compaction to let go of the log.
+const WAIT_WHILE_CUTTING_MS: i32 = 20;
+
 /// How long a new session may take to be told its number.
 const OPENING_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -220,7 +224,13 @@ impl Conversation<'_> {
         if named.is_empty() && forgotten.is_empty() && !self.fetcher.has_session_partitions() {
             return Ok(());
         }
-        self.send(&named, &forgotten).await
+        let wait = self.fetch.max_wait_ms;
+        if self.fetcher.is_cutting() {
+            self.fetch.max_wait_ms = wait.min(WAIT_WHILE_CUTTING_MS);
+        }
+        let sent = self.send(&named, &forgotten).await;
+        self.fetch.max_wait_ms = wait;
+        sent
     }
 
     async fn send(
@@ -358,6 +368,7 @@ async fn take(shard: &Rc<Shard>, fetcher: &Rc<Fetcher>, answer: ReplicaFetchResp
             // On its own: it may wait for who works on the log, and the other partitions must not wait with it.
             Some(action) => {
                 let (shard, fetcher) = (shard.clone(), fetcher.clone());
+                fetcher.cut_begins();
                 reactor::spawn(async move {
                     let repaired = repair(&shard, &partition, epoch, action).await;
                     if let Err(error) = &repaired {
@@ -368,6 +379,7 @@ async fn take(shard: &Rc<Shard>, fetcher: &Rc<Fetcher>, answer: ReplicaFetchResp
                         Ok(()) => follower.handle_log(&partition.log),
                         Err(_) => follower.handle_failed(reactor::now()),
                     });
+                    fetcher.cut_ends();
                     fetcher.wake.notify_one();
                 })
                 .detach();

@@ -123,6 +123,8 @@ pub struct Fetcher {
     paused: RefCell<Vec<PartitionKey>>,
     /// Entries that the leader's session knows.
     session_count: Cell<usize>,
+    /// Logs that are cut now.
+    cutting: Cell<usize>,
     pub(super) wake: Notify,
     is_stopped: Cell<bool>,
 }
@@ -145,6 +147,7 @@ impl Fetcher {
             forgotten: RefCell::default(),
             paused: RefCell::default(),
             session_count: Cell::new(0),
+            cutting: Cell::new(0),
             wake: Notify::new(),
             is_stopped: Cell::new(false),
         }
@@ -204,6 +207,19 @@ impl Fetcher {
 
     pub(super) fn is_empty(&self) -> bool {
         self.entries.borrow().is_empty()
+    }
+
+    /// Whether something is to be named soon that cannot be named yet.
+    pub(super) fn is_cutting(&self) -> bool {
+        self.cutting.get() > 0
+    }
+
+    pub(super) fn cut_begins(&self) {
+        self.cutting.set(self.cutting.get() + 1);
+    }
+
+    pub(super) fn cut_ends(&self) {
+        self.cutting.set(self.cutting.get() - 1);
     }
 
     pub(super) fn has_session_partitions(&self) -> bool {

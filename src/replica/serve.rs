@@ -71,7 +71,8 @@ async fn fetch(
             .resume(now, &name, request.session_id, epoch)?
     };
     let max_bytes = u32::try_from(request.max_bytes).unwrap_or(0);
-    let deadline = now + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+    let max_wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
+    let mut deadline = now + max_wait;
     let ask = Ask {
         shard,
         session: &session,
@@ -89,7 +90,9 @@ async fn fetch(
             answers = ask.collect(News::WithRecords).await?;
             continue;
         }
-        let left = deadline.saturating_since(reactor::now());
+        let now = reactor::now();
+        deadline = deadline.min(now + session.patience(now, max_wait));
+        let left = deadline.saturating_since(now);
         is_late = left.is_zero() || reactor::timeout(left, armed).await.is_err();
     }
     Ok(respond(session.id, answers))

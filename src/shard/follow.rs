@@ -1,11 +1,12 @@
 //! Following the cluster image: the one place where a running shard's set of partitions changes.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use control::image::{ClusterImage, Delta, PartitionImage, TopicImage};
-use control::record::{DirectoryId, PartitionId as PartitionIndex};
+use control::record::{BrokerId, DirectoryId, PartitionId as PartitionIndex};
 use engine::directory::closed_log;
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -91,7 +92,7 @@ fn add(shard: &Shard, key: PartitionKey, place: Option<Place>) {
 
 /// Follows the image by what changed. What is added waits for its first use; what is deleted is gone when this is done.
 pub async fn apply(shard: &Rc<Shard>, image: Arc<ClusterImage>, delta: &Delta) {
-    shard.set_image(image.clone());
+    let before = shard.set_image(image.clone(), delta);
     for topic in delta.topics_deleted.values() {
         delete(shard, topic).await;
     }
@@ -119,6 +120,30 @@ pub async fn apply(shard: &Rc<Shard>, image: Arc<ClusterImage>, delta: &Delta) {
         topic_config::refresh(shard, &image, &delta.configs);
     }
     shard.replication.parts.metadata_changed();
+    let followers = new_followers(shard.node.id, &before, &image, delta);
+    shard
+        .replication
+        .sessions
+        .given_partitions(reactor::now(), &followers);
+}
+
+/// The other replicas of what this broker leads from now on. On every shard: a follower's connection need not be on the shard that has the
+/// partition.
+fn new_followers(own: BrokerId, before: &ClusterImage, image: &ClusterImage, delta: &Delta) -> BTreeSet<i32> {
+    let mut followers = BTreeSet::new();
+    for (id, change) in &delta.topics {
+        for index in change.partitions_added.iter().chain(&change.partitions_changed) {
+            let Some(partition) = image.partition(*id, *index).filter(|now| now.leader == Some(own)) else {
+                continue;
+            };
+            let epoch_before = before.partition(*id, *index).map(|before| before.leader_epoch);
+            if epoch_before != Some(partition.leader_epoch) {
+                let replicas = partition.replicas.iter().filter(|replica| **replica != own);
+                followers.extend(replicas.map(|replica| replica.0));
+            }
+        }
+    }
+    followers
 }
 
 fn is_replica(shard: &Shard, partition: &PartitionImage) -> bool {

@@ -1,6 +1,7 @@
 //! A shard: one core's share of the broker. It owns partitions and connections, and shares nothing but immutable
 //! cluster images and bounded mailboxes with the others.
 
+mod departed;
 mod flag;
 mod follow;
 mod gate;

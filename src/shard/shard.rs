@@ -8,7 +8,7 @@ use std::time::Duration;
 use control::config::{BrokerConfig, BrokerDynamic};
 use control::controller::{Request, Response};
 use control::group::GroupConfig;
-use control::image::ClusterImage;
+use control::image::{ClusterImage, Delta};
 use control::record::BrokerId;
 use control::service::{CallError, ControllerHandle, Figures as ControlFigures, Session};
 use engine::journal::Figures;
@@ -19,6 +19,7 @@ use net::error::ErrorCode;
 use net::fetch::NodeEndpoint;
 use reactor::sync::Budget;
 
+use super::departed::Departed;
 use super::flag::Flag;
 use super::log_directory::LogDirectory;
 use super::moving::Moves;
@@ -83,6 +84,7 @@ pub struct Shard {
     connections: OnceCell<Connections<Dispatch>>,
     controller: ControllerHandle,
     image: RefCell<Arc<ClusterImage>>,
+    departed: Departed,
     dynamic: RefCell<BrokerDynamic>,
 }
 
@@ -119,6 +121,7 @@ impl Shard {
             connections: OnceCell::new(),
             controller,
             image: RefCell::new(image),
+            departed: Departed::default(),
             dynamic: RefCell::new(dynamic),
             node,
         });
@@ -197,8 +200,11 @@ impl Shard {
         self.image.borrow().clone()
     }
 
-    pub(super) fn set_image(&self, image: Arc<ClusterImage>) {
-        *self.image.borrow_mut() = image;
+    /// Works with `image` from now on; `delta` is what changed. Returns the image before.
+    pub(super) fn set_image(&self, image: Arc<ClusterImage>, delta: &Delta) -> Arc<ClusterImage> {
+        let before = self.image.replace(image.clone());
+        self.departed.follow(reactor::now(), &before, &image, delta);
+        before
     }
 
     /// The shard that owns a partition. Neighbouring partitions of a topic lie on different shards, and topics start
@@ -261,6 +267,19 @@ impl Shard {
         } else {
             endpoints.retain(|broker| broker.id == self.node.id.0);
         }
+        endpoints
+    }
+
+    /// The live brokers and those that were alive a moment ago, see [`Departed`].
+    pub fn endpoints_lately(&self, listener: &str) -> Vec<Endpoint> {
+        let now = reactor::now();
+        let mut endpoints = self.endpoints(listener);
+        let others = self.registered_endpoints(listener).into_iter();
+        let departed =
+            others.filter(|broker| broker.is_fenced && self.departed.is_recent(now, BrokerId(broker.id)));
+        endpoints.extend(departed);
+        endpoints.sort_by_key(|broker| broker.id);
+        endpoints.dedup_by_key(|broker| broker.id);
         endpoints
     }
 

@@ -147,6 +147,7 @@ impl Cluster {
             format!("default.replication.factor={replication}"),
             format!("min.insync.replicas={}", self.plan.min_insync),
             format!("replica.lag.time.max.ms={}", self.plan.lag_max.as_millis()),
+            format!("replica.fetch.wait.max.ms={}", self.plan.fetch_wait.as_millis()),
             match self.plan.store {
                 StoreKind::Embedded => "ringlog.store=embedded".to_owned(),
                 StoreKind::Memory => "ringlog.store=etcd://store:2379".to_owned(),

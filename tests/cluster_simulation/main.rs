@@ -22,6 +22,7 @@ mod repeatable;
 mod replicas;
 mod seed;
 mod sleeper;
+mod takeover;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -70,7 +71,8 @@ fn main() -> ExitCode {
         flapping::measure(seed.unwrap_or(1));
         return ExitCode::SUCCESS;
     }
-    if let Err(violation) = (0..sleeper::SEEDS).try_for_each(sleeper::check) {
+    let sleepers = (0..sleeper::SEEDS).try_for_each(sleeper::check);
+    if let Err(violation) = sleepers.and_then(|()| (0..takeover::SEEDS).try_for_each(takeover::check)) {
         println!("{violation}");
         return ExitCode::FAILURE;
     }

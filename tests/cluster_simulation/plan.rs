@@ -17,6 +17,9 @@ pub enum StoreKind {
     Quorum,
 }
 
+/// The default.
+const FETCH_WAIT: Duration = Duration::from_millis(500);
+
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub store: StoreKind,
@@ -35,6 +38,8 @@ pub struct Plan {
     /// `replica.lag.time.max.ms`. Short: who is slow for a moment leaves the ISR and comes back.
     pub lag_max: Duration,
     pub min_insync: usize,
+    /// `replica.fetch.wait.max.ms`.
+    pub fetch_wait: Duration,
 }
 
 impl Plan {
@@ -54,6 +59,7 @@ impl Plan {
             kinds: Vec::new(),
             lag_max: Duration::from_secs(30),
             min_insync: 2,
+            fetch_wait: FETCH_WAIT,
         }
     }
 
@@ -90,6 +96,7 @@ impl Plan {
             kinds,
             lag_max: Duration::from_millis(chance.pick(&[30_000, 1_000, 300])),
             min_insync: chance.pick(&[1, brokers.min(3).div_ceil(2)]),
+            fetch_wait: FETCH_WAIT,
         }
     }
 }

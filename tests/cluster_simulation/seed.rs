@@ -53,10 +53,7 @@ pub fn run_seed(seed: u64, is_traced: bool) -> Report<Figures> {
 
 fn live(seed: u64, cluster: &mut Cluster) -> Result<(), Violation> {
     cluster.start_missing();
-    let access = access(cluster);
-    let replicas = cluster.plan.brokers.min(3) as i16;
-    let creator = cluster.start_client("creator", async move { create_topic(&access, replicas).await });
-    wait_for(cluster, creator, "a topic is made")?;
+    make_topic(cluster)?;
     let mut clients = start_clients(cluster);
 
     let mut nemesis = Nemesis::new(seed, cluster.world.now());
@@ -106,8 +103,16 @@ fn start_clients(cluster: &mut Cluster) -> Vec<ProcessId> {
     clients
 }
 
-/// A new producer writes to every partition.
-fn check_writes(cluster: &mut Cluster) -> Result<(), Violation> {
+/// A topic with as many replicas as three brokers allow, made within [`HEALTHY_MAX`].
+pub fn make_topic(cluster: &mut Cluster) -> Result<(), Violation> {
+    let access = access(cluster);
+    let replicas = cluster.plan.brokers.min(3) as i16;
+    let creator = cluster.start_client("creator", async move { create_topic(&access, replicas).await });
+    wait_for(cluster, creator, "a topic is made")
+}
+
+/// A new producer writes to every partition, within [`HEALTHY_MAX`]. Whoever is down is started.
+pub fn check_writes(cluster: &mut Cluster) -> Result<(), Violation> {
     let number = 500 + cluster.world.random_u64() as u32 % 1_000_000;
     let access = access(cluster);
     let partitions = cluster.plan.partitions;
