@@ -1,4 +1,4 @@
-//! Reads of what the page cache lacks: around it, so that a reader of old data neither evicts what others read now nor
+//! Reads of what the page cache lacks: around it the first time (see [`crate::reread`]), so that a reader of old data neither evicts what others read now nor
 //! makes their thread wait for the disk; and under a budget of the reactor, so that many such readers do not take its
 //! memory.
 //!
@@ -20,6 +20,7 @@ use crate::metrics::Counters;
 use crate::opened::OsFile;
 use crate::residency::{self, Residency};
 use crate::sync::Reservation;
+use crate::sys;
 use crate::task::{Task, spawn};
 
 /// Between the measured 256 KiB (780-900 MB/s, one at a time) and 1 MiB (870-1,330 MB/s): with one ahead, a fetch of
@@ -155,9 +156,13 @@ fn start(file: OsFile, offset: u64, len: usize, reservation: Reservation) -> Sta
     Started(spawn(async move {
         let place = core::current().device.place();
         let _place = place.await;
-        let bytes = match file.around_cache() {
+        let is_again = file
+            .inode()
+            .is_ok_and(|inode| core::current().reread.note(inode, offset));
+        let direct = file.around_cache().filter(|_| !is_again);
+        let bytes = match direct {
             Some(direct) => direct.read(offset, len).await?,
-            None => background(move || read_up_to(&file, offset, len)).await?,
+            None => background(move || read_through_cache(&file, offset, len)).await?,
         };
         core::with(|core| Counters::add(&core.counters.cold_bytes, bytes.len() as u64));
         Ok(Chunk {
@@ -165,6 +170,12 @@ fn start(file: OsFile, offset: u64, len: usize, reservation: Reservation) -> Sta
             reservation: Rc::new(reservation),
         })
     }))
+}
+
+/// No more than was asked for is to come into the cache.
+fn read_through_cache(file: &OsFile, offset: u64, len: usize) -> io::Result<Bytes> {
+    sys::cache::advise_random(&**file);
+    read_up_to(file, offset, len)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::filling::Filling;
 use crate::follow::Following;
 use crate::metrics::Counters;
 use crate::remote::Remote;
+use crate::reread::Reread;
 use crate::slab::{Key, Slab};
 use crate::sync::Budget;
 use crate::task::Header;
@@ -44,6 +45,7 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
     pub(crate) cold: Budget,
     pub(crate) following: Following,
+    pub(crate) reread: Reread,
     pub(crate) device: DeviceQueue,
     tasks: RefCell<Slab<Slot>>,
     ready: RefCell<VecDeque<Key>>,
@@ -141,6 +143,7 @@ impl Core {
             counters: Counters::default(),
             cold,
             following: Following::default(),
+            reread: Reread::default(),
             device: DeviceQueue::default(),
             tasks: RefCell::new(Slab::new()),
             ready: RefCell::new(VecDeque::new()),

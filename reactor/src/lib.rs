@@ -33,6 +33,7 @@ pub mod oneshot;
 mod opened;
 mod piece;
 mod remote;
+mod reread;
 mod residency;
 mod resolve;
 mod run;

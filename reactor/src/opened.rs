@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -53,6 +54,10 @@ impl Opened {
         let result = self.file.set_len(len);
         self.truncations.fetch_add(1, Ordering::SeqCst);
         result
+    }
+
+    pub(crate) fn inode(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.ino())
     }
 
     pub(crate) fn len(&self) -> io::Result<u64> {

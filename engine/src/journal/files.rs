@@ -46,6 +46,8 @@ pub(super) struct Files {
     next_number: u32,
     files_max: usize,
     is_making: bool,
+    /// The last frame found no place.
+    is_in_need: bool,
 }
 
 /// What all files of a journal have in common.
@@ -98,6 +100,7 @@ impl Files {
             next_number,
             files_max: files_max.max(2),
             is_making: false,
+            is_in_need: false,
         })
     }
 
@@ -105,9 +108,13 @@ impl Files {
     pub(super) fn place(&mut self, bytes: u64, sequence: u64) -> Option<(DirectFile, u64)> {
         if self.position + bytes > self.layout.file_bytes {
             let next = match self.free.pop_front() {
-                None if planted::is(Bug::JournalReusedBeforeCheckpoint) => self.full.pop_front()?.file,
-                free => free?,
+                None if planted::is(Bug::JournalReusedBeforeCheckpoint) => {
+                    self.full.pop_front().map(|full| full.file)
+                }
+                free => free,
             };
+            self.is_in_need = next.is_none();
+            let next = next?;
             let full = std::mem::replace(&mut self.current, next);
             self.full.push_back(Full {
                 file: full,
@@ -138,7 +145,8 @@ impl Files {
     /// The number of a file to make, when the ring will soon need one and may grow. The caller makes it and hands it in by
     /// [`Files::made`].
     pub(super) fn wants_file(&mut self) -> Option<u32> {
-        let is_near_end = self.position > self.layout.file_bytes / 2;
+        // A large frame may not fit although little is written.
+        let is_near_end = self.is_in_need || self.position > self.layout.file_bytes / 2;
         let count = 1 + self.full.len() + self.free.len();
         if !is_near_end || !self.free.is_empty() || self.is_making || count >= self.files_max {
             return None;

@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::path::Path;
 use std::rc::{Rc, Weak};
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use reactor::disk::FileSystem;
@@ -14,6 +15,9 @@ use super::format::{EntryHeader, EntryKind};
 use super::shared::{Figures, Shared};
 use super::{checkpoint, settle, writer};
 use crate::log::handle::Inner as LogInner;
+
+/// Written bytes that the tail of one log keeps at most: more is read from its file just as well.
+const KEPT_BYTES_MAX: u64 = 256 << 10;
 
 /// One shard's journal in one log directory. Cheap to clone; all clones are the same journal. Not `Send`.
 ///
@@ -93,6 +97,25 @@ impl Journal {
     /// The tails hold as much as they may: who appends writes to its file at once.
     pub(crate) fn is_over_budget(&self) -> bool {
         self.shared.state.borrow().unwritten_bytes > self.shared.config.unwritten_bytes_max
+    }
+
+    /// Bytes that went to their segment past the journal: recovery points move without a checkpoint then.
+    pub(crate) fn account_direct(&self, bytes: u64) {
+        let mut state = self.shared.state.borrow_mut();
+        state.direct_bytes += bytes;
+        if state.direct_bytes >= self.shared.config.checkpoint_bytes {
+            state.direct_bytes = 0;
+            self.shared
+                .config
+                .checkpoints_done
+                .fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What one log may keep for readers of what its file has: a share of what all may, a few answers' worth at most.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        let logs = self.shared.state.borrow().unsettled.len().max(1) as u64;
+        (self.shared.config.kept_bytes_max / logs).min(KEPT_BYTES_MAX)
     }
 
     /// Voids what the journal holds of a log that was cut, whose segments are synced: see [`EntryKind::Reset`].

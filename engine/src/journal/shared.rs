@@ -59,7 +59,11 @@ pub(super) struct State {
     /// Logs with bytes that their files lack, the one that waits longest first.
     pub(super) unsettled: VecDeque<Weak<LogInner>>,
     pub(super) unwritten_bytes: u64,
+    /// Of appends that are not durable yet.
+    backlog_bytes: u64,
     pub(super) bytes_since_checkpoint: u64,
+    /// Appended past the journal since recovery points were last asked for.
+    pub(super) direct_bytes: u64,
     pub(super) checkpoints: u64,
     pub(super) is_checkpointing: bool,
     pub(super) is_closing: bool,
@@ -85,6 +89,7 @@ impl State {
 
 struct InFlight {
     is_done: bool,
+    bytes: u64,
     wakers: Vec<Waker>,
 }
 
@@ -129,7 +134,9 @@ impl Shared {
                 dirty: Vec::new(),
                 unsettled: VecDeque::new(),
                 unwritten_bytes: 0,
+                backlog_bytes: 0,
                 bytes_since_checkpoint: 0,
+                direct_bytes: 0,
                 checkpoints: 0,
                 is_checkpointing: false,
                 is_closing: false,
@@ -152,12 +159,14 @@ impl Shared {
             .back()
             .is_some_and(|group| group.has_room(body.len()))
         {
-            state
-                .groups
-                .push_back(Group::new(self.config.group_bytes_max, body.len()));
+            let group = Group::new(self.config.group_bytes_max, body.len());
+            state.backlog_bytes += group.len() as u64;
+            state.groups.push_back(group);
         }
         if let Some(group) = state.groups.back_mut() {
+            let before = group.len();
             group.push(header, body);
+            state.backlog_bytes += (group.len() - before) as u64;
         }
         state.figures.entries += 1;
         if state.groups.len() == 1 && state.in_flight.len() < self.config.writes_in_flight_max {
@@ -166,11 +175,16 @@ impl Shared {
         state.next_sequence + state.groups.len() as u64 - 1
     }
 
-    /// Whether a frame can hold such a batch.
+    /// Whether a batch of this size goes through the journal now, and not to its segment at once.
     pub(super) fn takes(&self, body_bytes: usize) -> bool {
         let payload = (FRAME_HEADER_BYTES + entry_bytes(body_bytes)) as u64;
-        body_bytes < self.config.direct_bytes
-            && frame_bytes(payload) <= self.state.borrow().files.frame_bytes_max()
+        let state = self.state.borrow();
+        let direct_bytes = if state.backlog_bytes >= self.config.backlog_bytes {
+            self.config.direct_behind_bytes
+        } else {
+            self.config.direct_bytes
+        };
+        body_bytes < direct_bytes && frame_bytes(payload) <= state.files.frame_bytes_max()
     }
 
     pub(super) fn next_write(&self) -> Next {
@@ -196,9 +210,11 @@ impl Shared {
             return Next::Wait;
         };
         state.next_sequence += 1;
+        let group_bytes = group.len() as u64;
         let (buf, wakers) = group.seal(self.journal_id, sequence, state.replay_from);
         state.in_flight.push_back(InFlight {
             is_done: false,
+            bytes: group_bytes,
             wakers,
         });
         state.bytes_since_checkpoint += bytes;
@@ -237,7 +253,10 @@ impl Shared {
             }
             while state.in_flight.front().is_some_and(|write| write.is_done) {
                 state.durable += 1;
-                ready.extend(state.in_flight.pop_front().map(|write| write.wakers));
+                if let Some(write) = state.in_flight.pop_front() {
+                    state.backlog_bytes = state.backlog_bytes.saturating_sub(write.bytes);
+                    ready.push(write.wakers);
+                }
             }
         }
         self.work.notify_one();

@@ -323,8 +323,7 @@ impl State {
             self.settle()
                 .map_err(|error| self.append_failed("write segment", error, batch.len() as u64))?;
             self.write_through(&batch)?;
-            let end = self.active.segment.size_bytes + batch.len() as u64;
-            self.active.tail.restart(end);
+            self.keep_written(batch, base_offset, next_offset);
             return Ok(None);
         };
         let size_bytes = batch.len() as u64;
@@ -336,7 +335,7 @@ impl State {
             .push(base_offset, next_offset, self.active.segment.size_bytes, batch);
         if self.active.tail.unwritten_bytes() >= WRITE_BEHIND_BYTES || is_over_budget {
             match self.settle() {
-                Ok(()) => self.active.tail.shrink(),
+                Ok(()) => self.active.tail.shrink_to(journal.kept_bytes()),
                 // The journal has it; producers are refused from now on until there is room.
                 Err(error) if is_shortage(&error) => self.is_short_of_room = true,
                 Err(error) => return Err(self.fail("write segment", error).into()),
@@ -344,6 +343,22 @@ impl State {
         }
         self.is_newly_unsettled |= !std::mem::replace(&mut self.active.tail.is_queued, true);
         Ok(Some(sequence))
+    }
+
+    /// The file has the batch; hot readers are answered from memory all the same, as long as somebody comes by to let go of it.
+    fn keep_written(&mut self, batch: Bytes, base_offset: Offset, next_offset: Offset) {
+        let size_bytes = batch.len() as u64;
+        let position = self.active.segment.size_bytes;
+        let Some(port) = &self.journal else {
+            self.active.tail.restart(position + size_bytes);
+            return;
+        };
+        port.journal.account_direct(size_bytes);
+        let tail = &mut self.active.tail;
+        tail.push(base_offset, next_offset, position, batch);
+        tail.note_written(size_bytes);
+        tail.shrink_to(port.journal.kept_bytes());
+        self.is_newly_unsettled |= !std::mem::replace(&mut tail.is_queued, true);
     }
 
     /// The journal and the entry a batch goes under; `None` where it goes to its segment at once: no journal, a topic that does not want

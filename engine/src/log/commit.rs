@@ -65,6 +65,10 @@ pub(crate) struct FlushState {
     derived: Vec<PathBuf>,
     is_directory_dirty: bool,
     are_epochs_dirty: bool,
+    /// They have changed, and checkpoints do not write them yet: see [`State::let_epochs_wait`].
+    are_epochs_deferred: bool,
+    /// There is a file of them, which must not fall behind the log.
+    has_epoch_file: bool,
     /// The running sync has taken a dirty directory and is not done.
     is_directory_syncing: bool,
     /// Somebody asked for files besides the records' while a sync was running that does not have them.
@@ -154,6 +158,10 @@ impl FlushState {
 
     pub(crate) fn epochs_changed(&mut self) {
         self.are_epochs_dirty = true;
+    }
+
+    pub(crate) fn note_epoch_file(&mut self) {
+        self.has_epoch_file = true;
     }
 
     pub(crate) fn directory_changed(&mut self) {
@@ -257,11 +265,18 @@ fn failed(operation: &'static str) -> impl Fn(io::Error) -> FlushError {
 }
 
 impl Flush {
-    async fn run(self) -> Result<(), FlushError> {
-        let has_files = self.epochs.is_some() || self.directory.is_some() || !self.derived().is_empty();
+    async fn run(self) -> Result<Flush, FlushError> {
+        let has_files = self.epochs.is_some()
+            || self.directory.is_some()
+            || self.aids.is_some()
+            || !self.derived().is_empty();
         let mut flush = self;
         if has_files {
-            flush = reactor::background(move || flush.sync_files().map(|()| flush)).await?;
+            let with_files = move || {
+                flush.write_aids();
+                flush.sync_files().map(|()| flush)
+            };
+            flush = reactor::background(with_files).await?;
         }
         for closed in &flush.closed {
             if planted::is(Bug::ClosedSegmentNotSynced) {
@@ -273,7 +288,8 @@ impl Flush {
                 .await
                 .map_err(failed("sync closed segment"))?;
         }
-        flush.active.sync_data().await.map_err(failed("sync"))
+        flush.active.sync_data().await.map_err(failed("sync"))?;
+        Ok(flush)
     }
 
     fn derived(&self) -> Vec<&PathBuf> {
@@ -364,6 +380,15 @@ const SYNC_ALL_FROM: usize = if cfg!(feature = "planted-bugs") {
     64
 };
 
+/// Size of a log up to which a start may read all headers for the leader epochs: less than a ms. One more file for each of 1,000 logs,
+/// in their first checkpoint, was 50 ms of processor, and a second where as many files had just been deleted (ext4 passes over inodes that
+/// were in use in the last five seconds one by one).
+const EPOCHS_READ_BYTES: u64 = if cfg!(feature = "planted-bugs") {
+    2 << 10 // the simulation has small logs
+} else {
+    1 << 20
+};
+
 /// Syncs for many logs at once. Blocking; for helper threads.
 pub(crate) fn sync_all(flushes: &[Flush], file_system: &FileSystem) -> Result<(), Arc<FlushError>> {
     if planted::is(Bug::CheckpointWithoutSync) {
@@ -432,6 +457,18 @@ enum NotBegun {
 }
 
 impl State {
+    /// Leader epochs of a small log that knows but one and never had a file of them need none: a start that finds no file reads the
+    /// headers. Once there is a file, it must not fall behind.
+    fn let_epochs_wait(&mut self) {
+        let are_cheap_to_find = self.epochs.entries().len() <= 1 && self.size_bytes() < EPOCHS_READ_BYTES;
+        let flush = &mut self.flush;
+        if are_cheap_to_find && !flush.has_epoch_file {
+            flush.are_epochs_deferred |= std::mem::take(&mut flush.are_epochs_dirty);
+        } else {
+            flush.are_epochs_dirty |= std::mem::take(&mut flush.are_epochs_deferred);
+        }
+    }
+
     /// Takes everything that waits for the disk.
     fn begin_flush(&mut self) -> Result<Flush, NotBegun> {
         self.check_online().map_err(|_| NotBegun::Offline)?;
@@ -446,8 +483,12 @@ impl State {
         flush.is_asked_again = false;
         flush.oldest_since_sync = None;
         flush.is_directory_syncing = flush.is_directory_dirty;
-        let epochs = std::mem::take(&mut flush.are_epochs_dirty)
-            .then(|| (self.dir.join(LEADER_EPOCH_CHECKPOINT), self.epochs.encode()));
+        let are_epochs_dirty = std::mem::take(&mut flush.are_epochs_dirty);
+        if are_epochs_dirty {
+            flush.are_epochs_deferred = false;
+            flush.note_epoch_file();
+        }
+        let epochs = are_epochs_dirty.then(|| (self.dir.join(LEADER_EPOCH_CHECKPOINT), self.epochs.encode()));
         Ok(Flush {
             target: self.end_offset,
             active,
@@ -643,16 +684,34 @@ fn standing(state: &RefCell<State>, up_to: Offset) -> Option<Result<(), DiskFaul
 /// How long a sync waits for room on a full disk before it tries again.
 const ROOM_RETRY: std::time::Duration = std::time::Duration::from_millis(100);
 
+/// Bytes of a log for which a sync of its own, which somebody waits for, leaves the aids; a log that takes its appends past the journal
+/// sees no checkpoint.
+const AIDED_BY_SYNC_BYTES: u64 = 16 << 20;
+/// The same for checkpoints. What a start may have to walk over, header by header, below the recovery point of one log: some ms. At every
+/// checkpoint of 1,000 logs it was 40 % of the processor, in the search of the file system for an inode that was not freed lately.
+const AIDED_BY_CHECKPOINT_BYTES: u64 = 4 << 20;
+
 /// Runs while somebody wants more than is synced. A task of its own, so that no waiter that goes away takes the sync
 /// of the others with it.
 async fn flush_loop(inner: Rc<Inner>) {
     loop {
-        let flush = inner.state.borrow_mut().begin_flush();
+        let flush = {
+            let mut state = inner.state.borrow_mut();
+            let flush = state.begin_flush();
+            flush.map(|flush| Flush {
+                aids: state.recovery_aids(AIDED_BY_SYNC_BYTES),
+                ..flush
+            })
+        };
         match flush {
             Ok(flush) => {
                 let target = flush.target;
                 let result = flush.run().await;
-                inner.state.borrow_mut().finish_flush(target, result);
+                let mut state = inner.state.borrow_mut();
+                if let Ok(Flush { aids: Some(aids), .. }) = &result {
+                    state.note_recovery_aids(aids);
+                }
+                state.finish_flush(target, result.map(drop));
             }
             Err(NotBegun::Offline) => {}
             Err(NotBegun::NoRoom) => {
@@ -686,8 +745,9 @@ impl Inner {
         if state.flush.is_running {
             return None;
         }
+        state.let_epochs_wait();
         let mut flush = state.begin_flush().ok()?;
-        flush.aids = state.recovery_aids();
+        flush.aids = state.recovery_aids(AIDED_BY_CHECKPOINT_BYTES);
         Some(flush)
     }
 

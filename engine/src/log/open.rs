@@ -92,6 +92,10 @@ impl Identity {
             aided_bytes: 0,
             handed_to_disk: loaded.active.size_bytes,
         };
+        let mut flush = FlushState::new(loaded.end_offset);
+        if loaded.has_epoch_file {
+            flush.note_epoch_file();
+        }
         let state = State {
             dir: self.dir,
             partition: self.partition,
@@ -105,7 +109,7 @@ impl Identity {
             epochs: loaded.epochs,
             producers: loaded.producers,
             snapshots: loaded.snapshots,
-            flush: FlushState::new(loaded.end_offset),
+            flush,
             journal: self.journal,
             aid_snapshots: Vec::new(),
             is_newly_dirty: false,

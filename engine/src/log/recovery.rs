@@ -14,7 +14,7 @@
 //! | a segment begins behind the end of the one before, at or behind the recovery point | remove it and those behind it | the missing batches come first and were not synced; see above |
 //! | file longer than its batches (zeros, reserved blocks) | truncate | zeros are no batch; first row |
 //! | index missing, torn or wrong | rebuild it from the log; for closed segments when it is first asked | indexes are derived |
-//! | leader-epoch-checkpoint missing or torn | rebuild from the batch headers of all segments | the epoch is in every batch |
+//! | leader-epoch-checkpoint torn, or missing, as a small log may never have had one | rebuild from the batch headers of all segments | the epoch is in every batch |
 //! | epochs beginning at or behind the log's end | forget them | their batches were truncated |
 //! | producer snapshot missing or torn | use an older one, or none, and read the headers behind it | sequences are in every batch |
 //! | producer snapshot behind the log's end | remove | it tells of truncated batches |
@@ -157,6 +157,7 @@ pub(crate) struct Loaded {
     pub(crate) end_offset: Offset,
     pub(crate) log_start: Offset,
     pub(crate) epochs: EpochCache,
+    pub(crate) has_epoch_file: bool,
     pub(crate) producers: ProducerStates,
     pub(crate) snapshots: BTreeSet<Offset>,
     pub(crate) transactions: TransactionIndexes,
@@ -223,6 +224,7 @@ struct Recovery {
     epochs: EpochCache,
     /// What the checkpoint file says.
     epochs_on_disk: EpochCache,
+    has_epoch_file: bool,
     transactions: TransactionIndexes,
     quarantines: BTreeMap<Offset, Quarantine>,
     report: RecoveryReport,
@@ -245,6 +247,7 @@ impl Recovery {
             segments: Vec::new(),
             epochs: EpochCache::default(),
             epochs_on_disk: EpochCache::default(),
+            has_epoch_file: true,
             transactions: TransactionIndexes::default(),
             quarantines: BTreeMap::new(),
             report: RecoveryReport::default(),
@@ -302,6 +305,7 @@ impl Recovery {
             end_offset,
             log_start,
             epochs: std::mem::take(&mut self.epochs),
+            has_epoch_file: self.has_epoch_file,
             producers,
             snapshots,
             transactions: std::mem::take(&mut self.transactions),
@@ -391,7 +395,10 @@ impl Recovery {
     fn read_epochs(&mut self) -> Result<(), OpenError> {
         let parsed = match disk::read(&self.dir.join(LEADER_EPOCH_CHECKPOINT)) {
             Ok(bytes) => EpochCache::parse(&bytes).map_err(|error| error.to_string()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err("missing".to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.has_epoch_file = false;
+                Err("missing".to_owned())
+            }
             Err(source) => return Err(self.io("read leader epochs", source)),
         };
         // every batch has an epoch: a file that knows none lost them
@@ -406,7 +413,9 @@ impl Recovery {
             }
             Err(_) if self.segments.iter().all(|segment| segment.size_bytes == 0) => {}
             Err(reason) => {
-                tracing::warn!(partition = %self.partition, reason, "leader epochs rebuilt from the log");
+                if self.has_epoch_file {
+                    tracing::warn!(partition = %self.partition, reason, "leader epochs rebuilt from the log");
+                }
                 self.report.epochs_rebuilt = true;
                 self.rebuild_epochs()?;
             }
@@ -717,6 +726,7 @@ impl Recovery {
             // not in the way of a start on a full disk: what is in the log can be read without
             write_epochs(&self.dir.join(LEADER_EPOCH_CHECKPOINT), &self.epochs.encode())
                 .map_err(|source| self.io("write leader epochs", source))?;
+            self.has_epoch_file = true;
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
 //! What checkpoints leave for the next start, so that it reads little below the recovery point: producer state as of it, and
-//! the active segment's indexes so far. Every [`AID_BYTES`] of a log only: files cost more than headers.
+//! the active segment's indexes so far. Every few MiB of a log only: files cost more than headers.
 
 use super::commit::RecoveryAids;
 use super::file_name::{FileKind, FileName, Suffix};
@@ -8,22 +8,19 @@ use super::state::State;
 use super::{offset_index, time_index};
 use crate::types::Offset;
 
-/// What a start may have to walk over, header by header, below the recovery point of one log: some ms. At every checkpoint of 1,000
-/// logs it was 40 % of the processor, in the search of the file system for an inode that was not freed lately.
-const AID_BYTES: u64 = 4 << 20;
 /// Snapshots of checkpoints that stay: the newest may not be on the disk yet.
 const KEPT_MAX: usize = 2;
 
 impl State {
-    /// As of the end of the log; `None` when nothing was appended since the last ones.
-    pub(crate) fn recovery_aids(&self) -> Option<RecoveryAids> {
+    /// As of the end of the log; `None` when less than `every_bytes` were appended since the last ones.
+    pub(crate) fn recovery_aids(&self, every_bytes: u64) -> Option<RecoveryAids> {
         let offset = self.end_offset;
         let unaided = self
             .active
             .segment
             .size_bytes
             .saturating_sub(self.active.aided_bytes);
-        if unaided < AID_BYTES || self.snapshots.contains(&offset) {
+        if unaided < every_bytes || self.snapshots.contains(&offset) {
             return None;
         }
         let index = &self.active.index;

@@ -68,7 +68,10 @@ impl Inner {
                 return;
             }
             match state.settle() {
-                Ok(()) => state.active.tail.shrink(),
+                Ok(()) => {
+                    let kept = state.journal.as_ref().map_or(0, |port| port.journal.kept_bytes());
+                    state.active.tail.shrink_to(kept);
+                }
                 // Stays in memory and in the journal; producers are refused meanwhile.
                 Err(error) if is_shortage(&error) => state.is_short_of_room = true,
                 Err(error) => {

@@ -45,8 +45,6 @@ pub(crate) struct TailSlice {
 
 /// Batches answered from memory at once; a reader that asks for more comes again. As many as one gathered send takes.
 const PIECES_MAX: usize = 512;
-/// Written batches that stay for readers: a few answers' worth.
-const KEPT_BYTES_MAX: u64 = 256 << 10;
 
 impl TailCache {
     /// Of a segment whose file has `written` bytes.
@@ -112,11 +110,6 @@ impl TailCache {
         debug_assert!(self.batches.back().is_none_or(|last| self.written <= last.end()));
     }
 
-    /// Lets go of written batches beyond what is kept for readers.
-    pub(crate) fn shrink(&mut self) {
-        self.shrink_to(KEPT_BYTES_MAX);
-    }
-
     /// Lets go of all written batches.
     pub(crate) fn clear_written(&mut self) {
         self.shrink_to(0);
@@ -125,7 +118,8 @@ impl TailCache {
         }
     }
 
-    fn shrink_to(&mut self, kept_bytes: u64) {
+    /// Lets go of written batches beyond what is kept for readers.
+    pub(crate) fn shrink_to(&mut self, kept_bytes: u64) {
         while let Some(first) = self.batches.front()
             && first.end() <= self.written
             && self.held_bytes > kept_bytes

@@ -1,5 +1,5 @@
 use engine::log::OpenState;
-use engine::types::Offset;
+use engine::types::{LeaderEpoch, Offset};
 
 use super::support::*;
 
@@ -138,6 +138,50 @@ fn a_start_after_a_checkpoint_reads_only_what_came_behind() {
             report.bytes_checked > 0 && report.bytes_checked < size / 10,
             "{report:?} of {size}"
         );
+    });
+}
+
+#[test]
+fn a_checkpoint_of_a_small_log_makes_no_file_of_epochs_until_there_are_two() {
+    // One more file for each of 1,000 new logs held their producers up; but an epoch that only the memory knows would be forgotten, and
+    // followers be told a wrong end of it.
+    run(async {
+        let directory = Directory::new();
+        let journal = directory.journal_with(lazy_journal()).await;
+        let log = directory.log("t", config(), &journal).await;
+        let has_file = |directory: &Directory| directory.dir("t").join("leader-epoch-checkpoint").exists();
+        let epochs = async |directory: &Directory, start| {
+            directory.replay(&["t"]);
+            let journal = directory.journal().await;
+            let (log, _) = directory.log_with("t", config(), start, &journal).await;
+            [0, 1, 2].map(|epoch| log.offset_for_leader_epoch(LeaderEpoch(epoch)))
+        };
+        log.begin_epoch(LeaderEpoch(0));
+        for _ in 0..3 {
+            produce(&log, batch(1, 100, None)).await;
+        }
+        journal.checkpoint().await;
+        assert_eq!(log.recovery_point(), Offset(3));
+        assert!(!has_file(&directory));
+        let start = OpenState {
+            recovery_point: Some(Offset(3)),
+            ..OpenState::default()
+        };
+        let zero = |end| Some((LeaderEpoch(0), Offset(end)));
+        let found = epochs(&directory.crash(), start).await;
+        assert_eq!(found, [zero(3), None, None]);
+
+        log.begin_epoch(LeaderEpoch(2));
+        produce(&log, batch(1, 100, None)).await;
+        journal.checkpoint().await;
+        assert!(has_file(&directory));
+        let start = OpenState {
+            recovery_point: Some(Offset(4)),
+            ..OpenState::default()
+        };
+        let two = Some((LeaderEpoch(2), Offset(4)));
+        let found = epochs(&directory.crash(), start).await;
+        assert_eq!(found, [zero(3), zero(3), two]);
     });
 }
 

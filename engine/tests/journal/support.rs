@@ -156,7 +156,7 @@ pub fn batch(records: usize, value_bytes: usize, producer: Option<(i64, i32)>) -
 pub fn append(log: &Log, batch: BytesMut) -> Appended {
     let info = validate(&batch, &Limits::default()).expect("a valid batch");
     let context = AppendContext {
-        leader_epoch: LeaderEpoch(0),
+        leader_epoch: log.latest_epoch().unwrap_or(LeaderEpoch(0)),
         origin: Origin::Client,
         now: NOW,
     };

@@ -57,6 +57,25 @@ fn the_ring_is_gone_round_many_times_and_its_files_stay_few() {
 }
 
 #[test]
+fn a_frame_that_does_not_fit_behind_a_small_one_gets_a_file() {
+    // The ring grew only when the file was half full: a large group behind a small one waited for ever.
+    run(async {
+        let directory = Directory::new();
+        let one_at_a_time = JournalConfig {
+            file_bytes: 16 << 10,
+            direct_bytes: 64 << 10,
+            ..small_journal()
+        };
+        let journal = directory.journal_with(one_at_a_time).await;
+        let log = directory.log("t", config(), &journal).await;
+        produce(&log, batch(1, 100, None)).await;
+        let large = produce(&log, batch(1, 9_000, None));
+        let appended = reactor::timeout(std::time::Duration::from_secs(20), large).await;
+        assert_eq!(appended.expect("a place").commit_offset(), Offset(2));
+    });
+}
+
+#[test]
 fn more_than_a_file_takes_is_appended_before_anybody_waits() {
     // A follower appends all of an answer, then commits: a group grew as large as a file, found room in none, and nothing of the
     // shard was ever acknowledged again.

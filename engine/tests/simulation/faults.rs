@@ -98,9 +98,12 @@ pub fn journal(chance: &mut Chance) -> Option<JournalConfig> {
         writes_in_flight_max: chance.pick(&[1, 2, 4]),
         group_bytes_max: chance.pick(&[4, 8, 64]) << 10,
         direct_bytes: chance.pick(&[300, 1_000, 64 << 10]),
+        direct_behind_bytes: chance.pick(&[200, 64 << 10]),
+        backlog_bytes: chance.pick(&[0, 2_000]),
         checkpoint_bytes: chance.pick(&[8, 30, 1 << 20]) << 10,
         checkpoint_every: Duration::from_millis(chance.pick(&[5, 50, 5_000])),
         unwritten_bytes_max: chance.pick(&[4 << 10, 64 << 10, 16 << 20]),
+        kept_bytes_max: chance.pick(&[0, 4 << 10, 64 << 20]),
         ..JournalConfig::default()
     })
 }

@@ -165,7 +165,10 @@ pub fn check_recovered(world: &World, model: &mut LogModel, log: &Log, report: &
     }
     let dump = match dump(world, model, log) {
         Ok(dump) => dump,
-        Err(_) if model.rotted => return resync(model, start, end),
+        Err(_) if model.rotted => {
+            resync(model, start, end);
+            return model.learn_producers(&producer_rows(log.producers()));
+        }
         Err(ReadFailure::Refused(error)) => {
             return world.violate(TYPED_ERRORS, || format!("{name}: {error}"));
         }

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use engine::log::Durability;
 use reactor::sim::seeds::Report;
 use reactor::sim::{Chance, Halt, HaltAfter, Outcome, SimConfig, run};
 
@@ -25,6 +26,9 @@ pub fn run_seed(seed: u64, trace: bool) -> Report<Figures> {
     world.disk.note(&format!("{:?}", world.journal));
     for log in &world.logs {
         let model = log.borrow();
+        if model.config.durability == Durability::PageCache {
+            world.count(|figures| figures.page_cache += 1);
+        }
         world
             .disk
             .note(&format!("{} {:?}", model.partition, model.config));
