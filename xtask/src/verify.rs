@@ -31,6 +31,22 @@ pub fn run() -> Done {
             "warnings",
         ])),
     );
+    // its features exclude each other's stores, so that no run over all targets has it
+    check(
+        "clippy of the cluster simulation",
+        shell::run(shell::cargo().args([
+            "clippy",
+            "--quiet",
+            "--no-default-features",
+            "--features",
+            "planted-bugs",
+            "--test",
+            "cluster_simulation",
+            "--",
+            "-D",
+            "warnings",
+        ])),
+    );
     shell::step("documents");
     check("documents", documents::check());
     if failures.is_empty() {
