@@ -31,7 +31,7 @@ pub fn run() -> Done {
             "warnings",
         ])),
     );
-    // its features exclude each other's stores, so that no run over all targets has it
+    // `test = false` keeps it out of all targets
     check(
         "clippy of the cluster simulation",
         shell::run(shell::cargo().args([
