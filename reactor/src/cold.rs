@@ -156,13 +156,16 @@ fn start(file: OsFile, offset: u64, len: usize, reservation: Reservation) -> Sta
     Started(spawn(async move {
         let place = core::current().device.place();
         let _place = place.await;
-        let is_again = file
-            .inode()
-            .is_ok_and(|inode| core::current().reread.note(inode, offset));
-        let direct = file.around_cache().filter(|_| !is_again);
-        let bytes = match direct {
+        let core = core::current();
+        let is_again = file.id().is_ok_and(|id| core.reread.note(id, offset, len));
+        let bytes = match file.around_cache() {
+            // by the ring, not by a helper: acknowledgements wait for those
+            Some(_) if is_again => {
+                sys::cache::advise_random(&*file); // no more than is asked for is to come into the cache
+                core.filling.clone().read(file, offset, len).await?
+            }
             Some(direct) => direct.read(offset, len).await?,
-            None => background(move || read_through_cache(&file, offset, len)).await?,
+            None => background(move || read_up_to(&file, offset, len)).await?,
         };
         core::with(|core| Counters::add(&core.counters.cold_bytes, bytes.len() as u64));
         Ok(Chunk {
@@ -170,12 +173,6 @@ fn start(file: OsFile, offset: u64, len: usize, reservation: Reservation) -> Sta
             reservation: Rc::new(reservation),
         })
     }))
-}
-
-/// No more than was asked for is to come into the cache.
-fn read_through_cache(file: &OsFile, offset: u64, len: usize) -> io::Result<Bytes> {
-    sys::cache::advise_random(&**file);
-    read_up_to(file, offset, len)
 }
 
 #[cfg(test)]

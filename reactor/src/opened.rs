@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::direct::DirectFile;
+use crate::reread::FileId;
 
 /// Shared by the clones of a file and the kernel's requests on it; closes with the last of them.
 pub(crate) type OsFile = Arc<Opened>;
@@ -56,8 +57,9 @@ impl Opened {
         result
     }
 
-    pub(crate) fn inode(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.ino())
+    pub(crate) fn id(&self) -> io::Result<FileId> {
+        let metadata = self.file.metadata()?;
+        Ok((metadata.dev(), metadata.ino()))
     }
 
     pub(crate) fn len(&self) -> io::Result<u64> {

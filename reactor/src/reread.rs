@@ -3,18 +3,23 @@
 //! read the same bytes, for ever.
 
 use std::cell::RefCell;
-use std::collections::{HashSet, VecDeque};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 
 use crate::cold::READ_BYTES;
+use crate::sys;
 
 /// Ranges remembered at most: at 512 KiB each what a cache of 16 GiB holds.
 const RANGES_MAX: usize = 32 << 10;
 /// Where the machine does not say how much memory it has.
 const RANGES_MIN: usize = 1 << 10;
 
-/// A file by its inode, and the stretch of [`READ_BYTES`] in which a read begins. A number that another file has got since costs one
-/// read by the other way.
-type Range = (u64, u64);
+/// A file, and the stretch of [`READ_BYTES`] in which a read begins. A number that another file has got since costs one read by the
+/// other way.
+type Range = (FileId, u64);
+
+/// A file by its device and its inode.
+pub(crate) type FileId = (u64, u64);
 
 /// Of one reactor.
 pub(crate) struct Reread {
@@ -24,16 +29,18 @@ pub(crate) struct Reread {
 
 #[derive(Default)]
 struct Ranges {
-    known: HashSet<Range>,
+    /// How far each was read. Reads of one stretch that follow each other are one.
+    known: HashMap<Range, u64>,
     /// The same, the one read longest ago first.
     order: VecDeque<Range>,
 }
 
 impl Default for Reread {
-    /// Remembers as much as half of the machine's memory could have kept: what comes again later than that, a cache would not have had
-    /// either.
+    /// All reactors together remember as much as half of the machine's memory could have kept: what comes again later than that, a cache
+    /// would not have had either.
     fn default() -> Reread {
-        let half = memory_bytes() / 2 / READ_BYTES as u64;
+        let reactors = sys::thread::allowed().len().max(1) as u64;
+        let half = memory_bytes() / 2 / reactors / READ_BYTES as u64;
         let ranges = usize::try_from(half).unwrap_or(RANGES_MAX);
         Reread::remembering(ranges.clamp(RANGES_MIN, RANGES_MAX))
     }
@@ -48,12 +55,19 @@ impl Reread {
     }
 
     /// Notes a read; whether it is one again.
-    pub(crate) fn note(&self, inode: u64, offset: u64) -> bool {
-        let range = (inode, offset / READ_BYTES as u64);
+    pub(crate) fn note(&self, file: FileId, offset: u64, len: usize) -> bool {
+        let range = (file, offset / READ_BYTES as u64);
+        let end = offset + len as u64;
         let mut ranges = self.ranges.borrow_mut();
-        if !ranges.known.insert(range) {
-            return true;
-        }
+        match ranges.known.entry(range) {
+            Entry::Occupied(mut known) => {
+                let is_again = offset < *known.get();
+                let end = end.max(*known.get());
+                known.insert(end);
+                return is_again;
+            }
+            Entry::Vacant(new) => new.insert(end),
+        };
         ranges.order.push_back(range);
         if ranges.order.len() > self.ranges_max
             && let Some(oldest) = ranges.order.pop_front()
@@ -85,11 +99,15 @@ mod tests {
     fn a_read_is_one_again_only_within_what_is_remembered() {
         let step = READ_BYTES as u64;
         let reread = Reread::remembering(2);
-        assert!(!reread.note(7, 0));
-        assert!(reread.note(7, step - 1));
-        assert!(!reread.note(7, step));
-        assert!(!reread.note(8, 0));
-        assert!(!reread.note(7, 0), "the oldest is forgotten");
-        assert!(reread.note(8, 0));
+        let (seven, eight) = ((1, 7), (1, 8));
+        assert!(!reread.note(seven, 100, 1000));
+        assert!(!reread.note(seven, 1100, 1000), "the next one, not the same one");
+        assert!(reread.note(seven, 1100, 1000));
+        assert!(reread.note(seven, 0, 500));
+        assert!(!reread.note(seven, step, 1000));
+        assert!(!reread.note((2, 7), 0, 1000));
+        assert!(!reread.note(seven, 0, 1000), "the oldest is forgotten");
+        assert!(!reread.note(eight, 0, 1000));
+        assert!(reread.note(seven, 0, 1000));
     }
 }

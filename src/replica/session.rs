@@ -70,6 +70,8 @@ pub fn is_at_home(session_id: i32, (shard, shard_count): (usize, usize)) -> bool
 #[derive(Default)]
 pub struct FollowerSessions {
     sessions: RefCell<HashMap<i32, Rc<Session>>>,
+    /// When each replica was last given partitions to follow, for sessions that begin after that.
+    given: RefCell<HashMap<i32, Instant>>,
 }
 
 impl FollowerSessions {
@@ -88,13 +90,14 @@ impl FollowerSessions {
         while sessions.contains_key(&id) {
             id = session_id(reactor::random_u64(), home);
         }
+        let given = self.given.borrow().get(&name.replica).copied();
         let session = Rc::new(Session {
             id,
             name: Arc::new(name),
             signal: Arc::default(),
             next_epoch: Cell::new(1),
             used: Cell::new(now),
-            given: Cell::new(None),
+            given: Cell::new(given),
         });
         sessions.insert(id, session.clone());
         session
@@ -105,6 +108,8 @@ impl FollowerSessions {
         if followers.is_empty() {
             return;
         }
+        let all = followers.iter().map(|replica| (*replica, now));
+        self.given.borrow_mut().extend(all);
         for session in self.sessions.borrow().values() {
             if followers.contains(&session.name.replica) {
                 session.given.set(Some(now));

@@ -67,11 +67,11 @@ async fn once(shared: &Rc<Shared>) {
             reactor::yield_turn().await;
         }
     }
-    let (logs_begun, flushes): (Vec<_>, Vec<_>) = begun.into_iter().unzip();
+    let (logs_begun, mut flushes): (Vec<_>, Vec<_>) = begun.into_iter().unzip();
     if !flushes.is_empty() {
         let file_system = shared.file_system.clone();
         let (flushes, result) = reactor::background_patient(move || {
-            let result = sync_all(&flushes, &file_system);
+            let result = sync_all(&mut flushes, &file_system);
             (flushes, result)
         })
         .await;

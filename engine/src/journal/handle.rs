@@ -55,9 +55,14 @@ impl Journal {
         self.shared.push(header, body)
     }
 
-    /// Whether a batch of this size goes through the journal. Larger ones go to their segment at once.
-    pub(crate) fn takes(&self, body_bytes: usize) -> bool {
-        self.shared.takes(body_bytes)
+    /// Whether a batch of this size goes through the journal. Larger ones go to their segment at once; the limit is lower
+    /// when the journal `is_behind`.
+    pub(crate) fn takes(&self, body_bytes: usize, is_behind: bool) -> bool {
+        self.shared.takes(body_bytes, is_behind)
+    }
+
+    pub(crate) fn is_behind(&self) -> bool {
+        self.shared.is_behind()
     }
 
     /// Resolves when the write of this sequence and all before it are on stable storage.

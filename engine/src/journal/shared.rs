@@ -175,16 +175,21 @@ impl Shared {
         state.next_sequence + state.groups.len() as u64 - 1
     }
 
-    /// Whether a batch of this size goes through the journal now, and not to its segment at once.
-    pub(super) fn takes(&self, body_bytes: usize) -> bool {
+    /// Whether a batch of this size goes through the journal, and not to its segment at once, because the journal is behind
+    /// or because it is large.
+    pub(super) fn takes(&self, body_bytes: usize, is_behind: bool) -> bool {
         let payload = (FRAME_HEADER_BYTES + entry_bytes(body_bytes)) as u64;
-        let state = self.state.borrow();
-        let direct_bytes = if state.backlog_bytes >= self.config.backlog_bytes {
+        let direct_bytes = if is_behind {
             self.config.direct_behind_bytes
         } else {
             self.config.direct_bytes
         };
-        body_bytes < direct_bytes && frame_bytes(payload) <= state.files.frame_bytes_max()
+        body_bytes < direct_bytes && frame_bytes(payload) <= self.state.borrow().files.frame_bytes_max()
+    }
+
+    /// The disk is what appends wait for.
+    pub(super) fn is_behind(&self) -> bool {
+        self.state.borrow().backlog_bytes >= self.config.backlog_bytes
     }
 
     pub(super) fn next_write(&self) -> Next {

@@ -91,8 +91,9 @@ impl Target {
             return Ok(());
         }
         if end_before > self.end_offset || base_offset < self.end_offset {
+            // Behind one that went past the journal and was not synced, nothing was acknowledged.
             replayed.batches_without_place += 1;
-            tracing::error!(partition = %self.partition, end = %self.end_offset, base = %base_offset, next = %next_offset,
+            tracing::debug!(partition = %self.partition, end = %self.end_offset, base = %base_offset, next = %next_offset,
                 "a batch of the journal has no place behind the end of the log");
             return Ok(());
         }

@@ -362,11 +362,15 @@ impl State {
     }
 
     /// The journal and the entry a batch goes under; `None` where it goes to its segment at once: no journal, a topic that does not want
-    /// it, a batch too large, or one behind another that no journal holds.
+    /// it, or a batch too large.
     fn journal_entry(&self, batch: &[u8], base_offset: Offset, gap: i64) -> Option<(Journal, EntryHeader)> {
         let port = self.journal.as_ref()?;
-        let is_wanted = self.config.durability == Durability::Journal && !self.flush.has_gap();
-        if !is_wanted || !port.journal.takes(batch.len()) {
+        // Where a sync is under way that is not for a gap, a checkpoint's, another would have to wait for its end. Once there is a gap every
+        // acknowledgement waits for the segment, and what is large goes there; what is small goes through the journal all the same, so that
+        // the gap closes with the next sync.
+        let is_behind = self.flush.has_gap() || port.journal.is_behind() && !self.flush.is_running();
+        let is_wanted = self.config.durability == Durability::Journal;
+        if !is_wanted || !port.journal.takes(batch.len(), is_behind) {
             return None;
         }
         let header = EntryHeader {

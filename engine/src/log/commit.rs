@@ -26,6 +26,7 @@ use reactor::disk::FileSystem;
 use reactor::{File, OpenMode};
 
 use super::config::Durability;
+use super::epoch_cache::EpochCache;
 use super::fault::{DiskFault, copy_of, is_shortage};
 use super::file_name::LEADER_EPOCH_CHECKPOINT;
 use super::handle::{Inner, Log};
@@ -162,6 +163,11 @@ impl FlushState {
 
     pub(crate) fn note_epoch_file(&mut self) {
         self.has_epoch_file = true;
+    }
+
+    /// There is no file of the epochs, and need not be one yet.
+    pub(crate) fn defer_epochs(&mut self) {
+        self.are_epochs_deferred = true;
     }
 
     pub(crate) fn directory_changed(&mut self) {
@@ -341,12 +347,12 @@ impl Flush {
     }
 
     /// Without them the next start reads more.
-    fn write_aids(&self) {
-        if let Some(aids) = &self.aids
-            && let Err(error) = aids.write()
-        {
+    fn write_aids(&mut self) {
+        let Some(aids) = &self.aids else { return };
+        if let Err(error) = aids.write() {
             tracing::debug!(snapshot = %aids.snapshot.display(), %error, "recovery aids not written");
             let _half = reactor::disk::remove_file(&aids.snapshot);
+            self.aids = None; // nobody is to count on them
         }
     }
 
@@ -356,7 +362,7 @@ impl Flush {
     }
 
     /// All of it, blocking.
-    fn sync_blocking(&self) -> Result<(), FlushError> {
+    fn sync_blocking(&mut self) -> Result<(), FlushError> {
         self.write_aids();
         self.sync_files()?;
         for closed in &self.closed {
@@ -390,14 +396,14 @@ const EPOCHS_READ_BYTES: u64 = if cfg!(feature = "planted-bugs") {
 };
 
 /// Syncs for many logs at once. Blocking; for helper threads.
-pub(crate) fn sync_all(flushes: &[Flush], file_system: &FileSystem) -> Result<(), Arc<FlushError>> {
+pub(crate) fn sync_all(flushes: &mut [Flush], file_system: &FileSystem) -> Result<(), Arc<FlushError>> {
     if planted::is(Bug::CheckpointWithoutSync) {
         return Ok(());
     }
     let files: usize = flushes.iter().map(Flush::file_count).sum();
-    let sync = || {
+    let mut sync = || {
         if files < SYNC_ALL_FROM {
-            return flushes.iter().try_for_each(Flush::sync_blocking);
+            return flushes.iter_mut().try_for_each(Flush::sync_blocking);
         }
         sync_file_system(flushes, file_system)
     };
@@ -405,10 +411,11 @@ pub(crate) fn sync_all(flushes: &[Flush], file_system: &FileSystem) -> Result<()
 }
 
 /// Two syncs at most, however many files are replaced: one makes what replaces them durable, and all else; the other the replacing.
-fn sync_file_system(flushes: &[Flush], file_system: &FileSystem) -> Result<(), FlushError> {
+fn sync_file_system(flushes: &mut [Flush], file_system: &FileSystem) -> Result<(), FlushError> {
     let mut staged = Vec::new();
     for flush in flushes {
         flush.write_aids();
+        let flush = &*flush;
         staged.extend(flush.stage_epochs()?);
     }
     let sync = || {
@@ -456,16 +463,29 @@ enum NotBegun {
     NoRoom,
 }
 
+/// Whether a start finds a log's epochs without a file of them for the price of a few headers.
+pub(crate) fn may_epochs_wait(epochs: &EpochCache, log_bytes: u64, has_file: bool) -> bool {
+    !has_file && epochs.entries().len() <= 1 && log_bytes < EPOCHS_READ_BYTES
+}
+
 impl State {
     /// Leader epochs of a small log that knows but one and never had a file of them need none: a start that finds no file reads the
     /// headers. Once there is a file, it must not fall behind.
     fn let_epochs_wait(&mut self) {
-        let are_cheap_to_find = self.epochs.entries().len() <= 1 && self.size_bytes() < EPOCHS_READ_BYTES;
-        let flush = &mut self.flush;
-        if are_cheap_to_find && !flush.has_epoch_file {
-            flush.are_epochs_deferred |= std::mem::take(&mut flush.are_epochs_dirty);
+        if may_epochs_wait(&self.epochs, self.size_bytes(), self.flush.has_epoch_file) {
+            self.flush.are_epochs_deferred |= std::mem::take(&mut self.flush.are_epochs_dirty);
         } else {
-            flush.are_epochs_dirty |= std::mem::take(&mut flush.are_epochs_deferred);
+            self.call_epochs_due();
+        }
+    }
+
+    /// What was deferred is written with the next sync if it may not wait any longer.
+    fn call_epochs_due(&mut self) {
+        if self.flush.are_epochs_deferred
+            && !may_epochs_wait(&self.epochs, self.size_bytes(), self.flush.has_epoch_file)
+        {
+            self.flush.are_epochs_deferred = false;
+            self.flush.are_epochs_dirty = true;
         }
     }
 
@@ -697,6 +717,7 @@ async fn flush_loop(inner: Rc<Inner>) {
     loop {
         let flush = {
             let mut state = inner.state.borrow_mut();
+            state.call_epochs_due();
             let flush = state.begin_flush();
             flush.map(|flush| Flush {
                 aids: state.recovery_aids(AIDED_BY_SYNC_BYTES),

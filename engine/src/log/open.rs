@@ -95,6 +95,8 @@ impl Identity {
         let mut flush = FlushState::new(loaded.end_offset);
         if loaded.has_epoch_file {
             flush.note_epoch_file();
+        } else if !loaded.epochs.entries().is_empty() {
+            flush.defer_epochs();
         }
         let state = State {
             dir: self.dir,

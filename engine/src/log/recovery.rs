@@ -43,7 +43,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::check::{CheckStart, check_source_from};
-use super::commit::write_epochs;
+use super::commit::{may_epochs_wait, write_epochs};
 use super::config::LogConfig;
 use super::damage::{Damage, DamageAt};
 use super::epoch_cache::{EpochCache, EpochEntry};
@@ -203,7 +203,8 @@ pub(crate) fn find_end(
     Ok(FoundEnd {
         end_offset,
         last: last.map(|segment| (segment.base_offset, segment.size_bytes)),
-        are_epochs_stale: recovery.epochs != recovery.epochs_on_disk || recovery.report.epochs_rebuilt,
+        are_epochs_stale: !recovery.may_do_without_epochs()
+            && (recovery.epochs != recovery.epochs_on_disk || recovery.report.epochs_rebuilt),
         epochs: recovery.epochs,
     })
 }
@@ -719,10 +720,17 @@ impl Recovery {
         Ok(())
     }
 
+    /// It did without a file of them before.
+    fn may_do_without_epochs(&self) -> bool {
+        let log_bytes = self.segments.iter().map(|segment| segment.size_bytes).sum();
+        may_epochs_wait(&self.epochs, log_bytes, self.has_epoch_file)
+    }
+
     fn save_epochs(&mut self, log_start: Offset, end_offset: Offset) -> Result<(), OpenError> {
         self.epochs.truncate_from_end(end_offset);
         self.epochs.truncate_from_start(log_start);
-        if self.epochs != self.epochs_on_disk || self.report.epochs_rebuilt {
+        let is_stale = self.epochs != self.epochs_on_disk || self.report.epochs_rebuilt;
+        if is_stale && !self.may_do_without_epochs() {
             // not in the way of a start on a full disk: what is in the log can be read without
             write_epochs(&self.dir.join(LEADER_EPOCH_CHECKPOINT), &self.epochs.encode())
                 .map_err(|source| self.io("write leader epochs", source))?;

@@ -57,6 +57,35 @@ fn the_ring_is_gone_round_many_times_and_its_files_stay_few() {
 }
 
 #[test]
+fn small_batches_behind_one_past_the_journal_go_through_it() {
+    // With them past it, too, a log that is never quiet would sync its segment for ever, and many logs each their own.
+    run(async {
+        let directory = Directory::new();
+        let journal = directory.journal().await;
+        let log = directory.log("t", config(), &journal).await;
+        let entries = || journal.figures().entries;
+        append(&log, batch(1, 9_000, None));
+        assert_eq!(entries(), 0);
+        append(&log, batch(1, 100, None));
+        assert_eq!(entries(), 1);
+        // unsynced as the large one is, nothing behind it counts
+        assert_eq!(log.committed_offset(), Offset(0));
+        log.commit(Offset(2)).await.expect("a commit");
+        assert!(
+            log.recovery_point() >= Offset(2),
+            "not before the segment is synced"
+        );
+        produce(&log, batch(1, 100, None)).await;
+        let crash = directory.crash();
+        let replayed = crash.replay(&["t"]);
+        assert_eq!(
+            (replayed.ends[&(topic_id("t"), 0)], replayed.batches_without_place),
+            (Offset(3), 0)
+        );
+    });
+}
+
+#[test]
 fn a_frame_that_does_not_fit_behind_a_small_one_gets_a_file() {
     // The ring grew only when the file was half full: a large group behind a small one waited for ever.
     run(async {
