@@ -278,6 +278,15 @@ impl File {
         }
     }
 
+    /// Waits until what was handed to the disk is written; no promise of durability. A failure is told here and not again: a sync
+    /// that follows may succeed although bytes are lost.
+    pub fn wait_writeback_blocking(&self) -> io::Result<()> {
+        match &self.kind {
+            Kind::Os(os) => sys::cache::wait_writeback(os),
+            Kind::Sim(_) => Ok(()),
+        }
+    }
+
     /// In bytes.
     #[allow(clippy::len_without_is_empty)] // why: nobody asks whether a file is empty but by its length
     pub fn len(&self) -> io::Result<u64> {

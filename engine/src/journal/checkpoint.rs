@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::shared::{Shared, State};
-use crate::log::commit::{Flush, FlushError, sync_all};
+use crate::log::flush::{Flush, FlushError, sync_all};
 use crate::log::handle::Inner as LogInner;
 
 /// Logs begun in a row before other tasks get their turn: some 10 us each.

@@ -18,6 +18,8 @@ pub mod damage;
 pub mod epoch_cache;
 pub mod fault;
 pub mod file_name;
+pub(crate) mod flush;
+mod flush_state;
 pub(crate) mod handle;
 pub mod leftovers;
 pub mod offset_index;

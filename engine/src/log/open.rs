@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::commit::FlushState;
 use super::config::LogConfig;
+use super::flush_state::FlushState;
 use super::handle::Log;
 use super::read::ReadMemos;
 use super::recovery::{self, Loaded, OpenError, OpenState, RecoveryReport, RecoveryRules};

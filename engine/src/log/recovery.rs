@@ -43,11 +43,12 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::check::{CheckStart, check_source_from};
-use super::commit::{may_epochs_wait, write_epochs};
 use super::config::LogConfig;
 use super::damage::{Damage, DamageAt};
 use super::epoch_cache::{EpochCache, EpochEntry};
 use super::file_name::{FileKind, FileName, LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, Suffix};
+use super::flush::write_epochs;
+use super::flush_state::may_epochs_wait;
 use super::leftovers::{self, Leftovers};
 use super::partition_metadata::{self, PartitionMetadataError};
 use super::producer_recovery;

@@ -1,8 +1,8 @@
 //! What checkpoints leave for the next start, so that it reads little below the recovery point: producer state as of it, and
 //! the active segment's indexes so far. Every few MiB of a log only: files cost more than headers.
 
-use super::commit::RecoveryAids;
 use super::file_name::{FileKind, FileName, Suffix};
+use super::flush::RecoveryAids;
 use super::producer_snapshot;
 use super::state::State;
 use super::{offset_index, time_index};

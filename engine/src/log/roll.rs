@@ -4,9 +4,9 @@ use std::io;
 
 use reactor::{File, OpenMode};
 
-use super::commit::ClosedSync;
 use super::config::LogConfig;
 use super::file_name::{FileKind, FileName, Suffix};
+use super::flush_state::ClosedSync;
 use super::offset_index::relative;
 use super::producer_snapshot;
 use super::segment::{Segment, write_whole};

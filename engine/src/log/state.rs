@@ -10,10 +10,10 @@ use std::sync::Arc;
 use reactor::Instant;
 use uuid::Uuid;
 
-use super::commit::FlushState;
 use super::config::LogConfig;
 use super::epoch_cache::EpochCache;
 use super::fault::DiskFault;
+use super::flush_state::FlushState;
 use super::producer_state::ProducerStates;
 use super::read::ReadMemos;
 use super::scrub::Quarantine;

@@ -63,3 +63,9 @@ pub(crate) fn start_writeback(fd: &impl AsRawFd, offset: u64, len: u64) -> io::R
     })
     .map(drop)
 }
+
+/// Waits for what is on its way to the disk. Still no promise of durability, but a failure is told, and told once: here.
+pub(crate) fn wait_writeback(fd: &impl AsRawFd) -> io::Result<()> {
+    // SAFETY: no pointers; a length of 0 means to the end.
+    check(unsafe { libc::sync_file_range(fd.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WAIT_BEFORE) }).map(drop)
+}
