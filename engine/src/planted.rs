@@ -8,6 +8,8 @@ pub enum Bug {
     AcknowledgeBeforeSync,
     /// After a failed sync the log goes on, and the next one succeeds.
     SyncErrorRetried,
+    /// A failed write-back is left to the sync, which hears nothing of it.
+    WriteBackErrorIgnored,
     /// The directory entry of a new segment is not synced before its records count.
     DirectoryNotSyncedAfterRoll,
     /// Recovery believes batches whose CRC is wrong.
@@ -91,6 +93,8 @@ impl Bug {
     /// Those the simulation must find.
     pub const ALL: &[Bug] = &[
         Bug::AcknowledgeBeforeSync,
+        Bug::SyncErrorRetried,
+        Bug::WriteBackErrorIgnored,
         Bug::DirectoryNotSyncedAfterRoll,
         Bug::CrcSkippedInRecovery,
         Bug::ClosedSegmentNotSynced,
@@ -137,10 +141,8 @@ impl Bug {
         Bug::IsrEpochsNotChecked,
     ];
 
-    /// Those it does not find within 1,000 seeds: what they break needs a workload it does not have yet. A retried sync was found until
-    /// starts began to drop what the page cache holds and the disk does not.
+    /// Those it does not find within 1,000 seeds: what they break needs a workload it does not have yet.
     pub const UNSEEN: &[Bug] = &[
-        Bug::SyncErrorRetried,
         Bug::RetentionBeforeDirectorySync,
         Bug::JournalAcknowledgedOutOfOrder,
     ];

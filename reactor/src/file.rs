@@ -283,7 +283,7 @@ impl File {
     pub fn wait_writeback_blocking(&self) -> io::Result<()> {
         match &self.kind {
             Kind::Os(os) => sys::cache::wait_writeback(os),
-            Kind::Sim(_) => Ok(()),
+            Kind::Sim(file) => file.wait_writeback(),
         }
     }
 

@@ -176,6 +176,17 @@ impl SimFile {
         })
     }
 
+    /// See [`crate::File::wait_writeback_blocking`]: nothing becomes durable by it, and a failure it tells is told to nobody else.
+    pub(crate) fn wait_writeback(&self) -> io::Result<()> {
+        self.with(|machine, file| {
+            let written = machine
+                .begin_operation()
+                .and_then(|()| machine.write_back(file.node));
+            machine.trace("wait for write-back", file.node, [0; 2], || file.name(), &written);
+            written
+        })
+    }
+
     fn check_writable(&self) -> io::Result<()> {
         if self.is_writable {
             return Ok(());
@@ -201,21 +212,27 @@ impl SimFile {
 
 impl Machine {
     pub(super) fn sync_file(&mut self, node: NodeId, mark: u64) -> io::Result<()> {
-        let failed = if self.file(node)?.is_clean() {
-            Ok(())
-        } else {
-            self.may_fail(Fallible::Sync)
-        };
-        let mut chance = self.chance.clone();
-        let content = self.file(node)?;
-        match failed {
-            Ok(()) => content.sync(mark),
-            Err(_) => {
-                let evict = chance.coin();
-                content.fail_sync(mark, evict, &mut chance);
-            }
+        self.write_back_or_lose(node, mark)?;
+        self.file(node)?.sync(mark);
+        Ok(())
+    }
+
+    fn write_back(&mut self, node: NodeId) -> io::Result<()> {
+        let mark = self.file(node)?.mark();
+        self.write_back_or_lose(node, mark)
+    }
+
+    fn write_back_or_lose(&mut self, node: NodeId, mark: u64) -> io::Result<()> {
+        if self.file(node)?.is_clean() {
+            return Ok(());
         }
-        self.chance = chance;
+        let failed = self.may_fail(Fallible::Sync);
+        if failed.is_err() {
+            let mut chance = self.chance.clone();
+            let evict = chance.coin();
+            self.file(node)?.fail_sync(mark, evict, &mut chance);
+            self.chance = chance;
+        }
         failed
     }
 }
