@@ -14,7 +14,7 @@ use super::config::LogConfig;
 use super::fault::{DiskFault, is_shortage};
 use super::file_name::{FileKind, FileName, Suffix};
 use super::reach::Reach;
-use super::read::{ReadError, ReadSlice};
+use super::read::{ReadError, ReadSlice, Span};
 use super::retention::Retained;
 use super::state::State;
 use super::time_lookup::TimestampOffset;
@@ -175,7 +175,13 @@ impl Log {
         at_least_one: bool,
     ) -> Result<ReadSlice, ReadError> {
         let mut state = self.inner.state.borrow_mut();
-        state.read(from, max_bytes, below, at_least_one, reach)
+        let span = Span {
+            from,
+            max_bytes,
+            below,
+            at_least_one,
+        };
+        state.read(span, reach)
     }
 
     /// The first record not older than `timestamp`, from log start on.

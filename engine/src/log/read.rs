@@ -37,6 +37,25 @@ impl ReadSlice {
     }
 }
 
+/// What a reader wants of a log.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Span {
+    /// Lies in the first batch or before it; the batch may begin earlier.
+    pub(crate) from: Offset,
+    pub(crate) max_bytes: u32,
+    /// No batch reaches that far.
+    pub(crate) below: Offset,
+    /// The first batch comes whole even if it alone is larger than `max_bytes`.
+    pub(crate) at_least_one: bool,
+}
+
+impl Span {
+    /// Whether an answer may grow to `bytes`.
+    pub(crate) fn allows(&self, bytes: u64, is_first: bool) -> bool {
+        bytes <= u64::from(self.max_bytes) || (is_first && self.at_least_one)
+    }
+}
+
 #[derive(Clone, Debug, Error)]
 pub enum ReadError {
     #[error(transparent)]
@@ -121,17 +140,10 @@ impl ReadMemos {
 }
 
 impl State {
-    /// Batches from the one that holds `from` on, up to `max_bytes` and below `below`. The first batch may begin before
-    /// `from`; with `at_least_one` it comes whole even if it alone is larger than `max_bytes`.
-    pub(crate) fn read(
-        &mut self,
-        from: Offset,
-        max_bytes: u32,
-        below: Offset,
-        at_least_one: bool,
-        reach: Reach,
-    ) -> Result<ReadSlice, ReadError> {
+    /// Whole batches of one segment, or of the tail.
+    pub(crate) fn read(&mut self, span: Span, reach: Reach) -> Result<ReadSlice, ReadError> {
         self.check_online()?;
+        let from = span.from;
         if from < self.log_start || from > self.end_offset {
             return Err(ReadError::OffsetOutOfRange {
                 partition: self.partition.clone(),
@@ -140,11 +152,12 @@ impl State {
                 found: from,
             });
         }
-        let below = below.min(self.end_offset);
-        if from >= below || (max_bytes == 0 && !at_least_one) {
+        let below = span.below.min(self.end_offset);
+        let span = Span { below, ..span };
+        if from >= below || (span.max_bytes == 0 && !span.at_least_one) {
             return Ok(ReadSlice::empty(from));
         }
-        if let Some(tail) = self.active.tail.slice(from, max_bytes, below, at_least_one) {
+        if let Some(tail) = self.active.tail.slice(&span) {
             return Ok(ReadSlice {
                 pieces: tail.pieces.into_iter().map(Piece::Bytes).collect(),
                 bytes: tail.bytes,
@@ -152,15 +165,13 @@ impl State {
             });
         }
         // `from` lies before the tail, so something is left of this.
-        let below = self
-            .active
-            .tail
-            .first_unwritten_offset()
-            .map_or(below, |unwritten| below.min(unwritten));
-        if let Some(read) = self.read_beside_damage(from, max_bytes, below, at_least_one, reach) {
+        let unwritten = self.active.tail.first_unwritten_offset();
+        let below = unwritten.map_or(below, |unwritten| below.min(unwritten));
+        let span = Span { below, ..span };
+        if let Some(read) = self.read_beside_damage(span, reach) {
             return read;
         }
-        let slice = self.slice(from, max_bytes, below, at_least_one, reach);
+        let slice = self.slice(&span, reach);
         self.limit_open_files();
         slice.map_err(|error| self.read_error(from, error))
     }
@@ -184,44 +195,30 @@ impl State {
         }
     }
 
-    fn slice(
-        &mut self,
-        from: Offset,
-        max_bytes: u32,
-        below: Offset,
-        at_least_one: bool,
-        reach: Reach,
-    ) -> Result<ReadSlice, ScanError> {
-        let Some(start) = self.locate(from, reach)? else {
+    fn slice(&mut self, span: &Span, reach: Reach) -> Result<ReadSlice, ScanError> {
+        let Some(start) = self.locate(span.from, reach)? else {
             // what was behind `from` has been compacted away
-            return Ok(ReadSlice::empty(from));
+            return Ok(ReadSlice::empty(span.from));
         };
-        let slice = self.slice_from(start, from, max_bytes, below, at_least_one, reach);
+        let slice = self.slice_from(start, span, reach);
         if slice.is_err() {
-            self.memos.put(from, start);
+            self.memos.put(span.from, start);
         }
         slice
     }
 
-    fn slice_from(
-        &mut self,
-        start: Place,
-        from: Offset,
-        max_bytes: u32,
-        below: Offset,
-        at_least_one: bool,
-        reach: Reach,
-    ) -> Result<ReadSlice, ScanError> {
-        let (limit, limit_offset) = self.limit(start.base_offset, below, reach)?;
+    fn slice_from(&mut self, start: Place, span: &Span, reach: Reach) -> Result<ReadSlice, ScanError> {
+        let from = span.from;
+        let (limit, limit_offset) = self.limit(start.base_offset, span.below, reach)?;
         let available = limit.saturating_sub(start.position);
         if available == 0 {
             self.memos.put(from, start);
             return Ok(ReadSlice::empty(from));
         }
-        let (end, next_offset) = if available <= u64::from(max_bytes) {
+        let (end, next_offset) = if available <= u64::from(span.max_bytes) {
             (limit, limit_offset)
         } else {
-            match self.cut(start, limit, max_bytes, at_least_one, reach)? {
+            match self.cut(start, limit, span, reach)? {
                 Some(cut) => cut,
                 None => return Ok(ReadSlice::empty(from)),
             }
@@ -393,12 +390,11 @@ impl State {
         &mut self,
         start: Place,
         limit: u64,
-        max_bytes: u32,
-        at_least_one: bool,
+        span: &Span,
         reach: Reach,
     ) -> Result<Option<(u64, Offset)>, ScanError> {
         let interval_bytes = self.config.index_interval_bytes;
-        let target = start.position + u64::from(max_bytes);
+        let target = start.position + u64::from(span.max_bytes);
         let floor = if start.base_offset == self.active.segment.base_offset {
             let position = u32::try_from(target).unwrap_or(u32::MAX);
             let floor = self.active.index.offsets.floor_by_position(position);
@@ -419,7 +415,7 @@ impl State {
         let mut next_offset = None;
         while let Some(batch) = window.header(end)? {
             let is_first = batch.position == start.position;
-            if batch.end() > target && !(is_first && at_least_one) {
+            if !span.allows(batch.end() - start.position, is_first) {
                 // the index may point right here; then this header tells where the next read goes on
                 next_offset.get_or_insert(batch.header.base_offset());
                 break;

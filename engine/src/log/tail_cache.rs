@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::read::Span;
 use crate::types::Offset;
 
 #[derive(Debug)]
@@ -130,15 +131,9 @@ impl TailCache {
         }
     }
 
-    /// Whole batches from the one that holds `from` on, up to `max_bytes` and below `below`; `None` when `from` lies before what
-    /// is held. The first comes even if it alone is larger than `max_bytes`, if it is asked for `at_least_one`.
-    pub(crate) fn slice(
-        &self,
-        from: Offset,
-        max_bytes: u32,
-        below: Offset,
-        at_least_one: bool,
-    ) -> Option<TailSlice> {
+    /// Whole batches; `None` when `from` lies before what is held.
+    pub(crate) fn slice(&self, span: &Span) -> Option<TailSlice> {
+        let from = span.from;
         if self.batches.front().is_none_or(|first| from < first.base_offset) {
             return None;
         }
@@ -151,9 +146,8 @@ impl TailCache {
         for batch in self.batches.iter().skip(first).take(PIECES_MAX) {
             let size = u32::try_from(batch.bytes.len()).unwrap_or(u32::MAX);
             let is_first = slice.pieces.is_empty();
-            if batch.next_offset > below
-                || (slice.bytes.saturating_add(size) > max_bytes && !(is_first && at_least_one))
-            {
+            let bytes = u64::from(slice.bytes) + u64::from(size);
+            if batch.next_offset > span.below || !span.allows(bytes, is_first) {
                 break;
             }
             slice.bytes = slice.bytes.saturating_add(size);
@@ -179,23 +173,37 @@ mod tests {
         tail
     }
 
+    fn span(from: Offset, max_bytes: u32, below: Offset, at_least_one: bool) -> Span {
+        Span {
+            from,
+            max_bytes,
+            below,
+            at_least_one,
+        }
+    }
+
     #[test]
     fn a_reader_gets_whole_batches_below_its_bound() {
         // A batch that reaches beyond the high watermark holds records that may vanish.
         let tail = tail(4);
-        assert_eq!(tail.slice(Offset(99), 100, Offset(120), true), None);
-        let all = tail.slice(Offset(100), 100, Offset(120), true).unwrap();
+        assert_eq!(tail.slice(&span(Offset(99), 100, Offset(120), true)), None);
+        let all = tail.slice(&span(Offset(100), 100, Offset(120), true)).unwrap();
         assert_eq!(
             (all.bytes, all.next_offset, all.pieces.len()),
             (40, Offset(120), 4)
         );
-        let bound = tail.slice(Offset(107), 100, Offset(113), true).unwrap();
+        let bound = tail.slice(&span(Offset(107), 100, Offset(113), true)).unwrap();
         assert_eq!((bound.bytes, bound.next_offset), (10, Offset(110)));
-        let small = tail.slice(Offset(110), 5, Offset(120), true).unwrap();
+        let small = tail.slice(&span(Offset(110), 5, Offset(120), true)).unwrap();
         assert_eq!((small.bytes, small.next_offset), (10, Offset(115)));
-        let none = tail.slice(Offset(110), 5, Offset(120), false).unwrap();
+        let none = tail.slice(&span(Offset(110), 5, Offset(120), false)).unwrap();
         assert_eq!((none.bytes, none.next_offset), (0, Offset(110)));
-        assert_eq!(tail.slice(Offset(120), 5, Offset(120), true).unwrap().bytes, 0);
+        assert_eq!(
+            tail.slice(&span(Offset(120), 5, Offset(120), true))
+                .unwrap()
+                .bytes,
+            0
+        );
     }
 
     #[test]
@@ -209,12 +217,17 @@ mod tests {
         tail.note_written(20);
         assert_eq!(tail.first_unwritten_offset(), Some(Offset(110)));
         tail.clear_written();
-        assert_eq!(tail.slice(Offset(109), 100, Offset(120), true), None);
-        assert_eq!(tail.slice(Offset(110), 100, Offset(120), true).unwrap().bytes, 20);
+        assert_eq!(tail.slice(&span(Offset(109), 100, Offset(120), true)), None);
+        assert_eq!(
+            tail.slice(&span(Offset(110), 100, Offset(120), true))
+                .unwrap()
+                .bytes,
+            20
+        );
         tail.note_written(20);
         assert_eq!((tail.unwritten_bytes(), tail.first_unwritten_offset()), (0, None));
         tail.clear_written();
-        assert_eq!(tail.slice(Offset(120), 100, Offset(120), true), None);
+        assert_eq!(tail.slice(&span(Offset(120), 100, Offset(120), true)), None);
         assert_eq!(tail.written(), 1040);
     }
 }

@@ -10,27 +10,23 @@ use crate::log::damage::{Damage, DamageAt};
 use crate::log::file_name::FileKind;
 use crate::log::offset_index::{OffsetIndex, relative};
 use crate::log::reach::Reach;
-use crate::log::read::{ReadError, ReadSlice};
+use crate::log::read::{ReadError, ReadSlice, Span};
 use crate::log::state::State;
 use crate::log::window::{SCAN_BYTES, ScanError, Window};
 use crate::types::Offset;
 
 impl State {
-    /// What a read at `from` answers if that leads into a segment with bad ranges; `None` if it does not. Arguments as those of
-    /// [`State::read`], `from` within the log.
+    /// What a read answers if it leads into a segment with bad ranges; `None` if it does not. It begins within the log.
     pub(crate) fn read_beside_damage(
         &mut self,
-        from: Offset,
-        max_bytes: u32,
-        below: Offset,
-        at_least_one: bool,
+        span: Span,
         reach: Reach,
     ) -> Option<Result<ReadSlice, ReadError>> {
         if self.quarantines.is_empty() {
             return None;
         }
+        let mut from = span.from;
         let mut base_offset = self.floor_segment(from);
-        let mut from = from;
         if !self.quarantines.contains_key(&base_offset) {
             // A compacted segment may hold nothing behind `from`: then the read goes on in the next one.
             let behind = (Bound::Excluded(base_offset), Bound::Unbounded);
@@ -43,7 +39,7 @@ impl State {
                 Ok(Some(_)) => return None,
                 Err(error) => return Some(Err(self.read_error(from, error))),
             }
-            if from >= below {
+            if from >= span.below {
                 return None;
             }
         }
@@ -52,11 +48,11 @@ impl State {
             Ok(stretch) => stretch,
             Err(range) => return Some(Err(self.quarantined(from, range))),
         };
-        match self.read_stretch(base_offset, stretch, from, max_bytes, below, at_least_one) {
+        match self.read_stretch(base_offset, stretch, &Span { from, ..span }) {
             // nothing is left of the segment behind `from`
             Ok(None) => {
-                let end = self.end_of_closed(base_offset);
-                Some(self.read(end, max_bytes, below, at_least_one, reach))
+                let from = self.end_of_closed(base_offset);
+                Some(self.read(Span { from, ..span }, reach))
             }
             Ok(Some(slice)) => Some(Ok(slice)),
             Err(error) => Some(Err(self.read_error(from, error))),
@@ -81,11 +77,9 @@ impl State {
         &mut self,
         base_offset: Offset,
         stretch: Stretch,
-        from: Offset,
-        max_bytes: u32,
-        below: Offset,
-        at_least_one: bool,
+        span: &Span,
     ) -> Result<Option<ReadSlice>, ScanError> {
+        let Span { from, below, .. } = *span;
         let segment_end = self.end_of_closed(base_offset);
         let dir = self.dir.clone();
         let Some(segment) = self.closed.get_mut(&base_offset) else {
@@ -118,8 +112,7 @@ impl State {
         let mut end = first.position;
         while let Some(batch) = window.header(end)? {
             let bytes = batch.end() - first.position;
-            let is_wanted = bytes <= u64::from(max_bytes) || (slice.bytes == 0 && at_least_one);
-            if batch.header.last_offset() >= below || !is_wanted {
+            if batch.header.last_offset() >= below || !span.allows(bytes, slice.bytes == 0) {
                 break;
             }
             slice.bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
