@@ -16,7 +16,7 @@ use control::image::{ClusterImage, Delta};
 use control::record::BrokerId;
 use reactor::Instant;
 
-/// Clients whose connection has ended ask within milliseconds, and again while they find no leader. With the 1.5 s before a silent broker is
+/// Clients whose connection has ended ask within milliseconds, and again while they find no leader. With the second before a silent broker is
 /// fenced it is less than the 9 s for which Kafka tells of a dead one (its `broker.session.timeout.ms`), so no client is misled for longer.
 const TOLD_FOR: Duration = Duration::from_secs(5);
 

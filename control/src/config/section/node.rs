@@ -48,7 +48,7 @@ pub(super) const SECTION: Section = Section {
                  shutdown slower.",
             ),
         int("broker.session.timeout.ms")
-            .default("1500")
+            .default("1000")
             .ms()
             .kafka_default("9000", "the leaders of a broker that hangs are to move within two seconds")
             .doc(
