@@ -46,7 +46,8 @@ impl Simulation for Clusters {
 
     fn prepare(is_traced: bool) {
         if is_traced {
-            logs::into_trace();
+            // why apart: its hash maps would take keys that the seed's have in a run of many, and the run would be another
+            std::thread::spawn(logs::into_trace).join().expect("a subscriber");
         }
         #[cfg(feature = "planted-bugs")]
         engine::planted::plant(planted::asked_for());

@@ -180,8 +180,18 @@ impl Layout {
         if file.len().map_err(failed("measure"))? != self.file_bytes {
             return Ok(None);
         }
-        self.write_header(&file, number).map_err(failed("write header"))?;
+        self.replace_header(&file, path, number)?;
         Ok(Some(file))
+    }
+
+    /// Gives a file whose frames are all in the segments another identity. If that fails the file goes: half a header before whole
+    /// frames would be taken for damage, and no start would get past it.
+    fn replace_header(&self, file: &DirectFile, path: &Path, number: u32) -> Result<(), JournalError> {
+        let Err(source) = self.write_header(file, number) else {
+            return Ok(());
+        };
+        let _fails_as_well = disk::remove_file(path);
+        Err(JournalError::io(path, "write header", source))
     }
 
     fn write_header(&self, file: &DirectFile, number: u32) -> std::io::Result<()> {
@@ -260,9 +270,7 @@ pub(super) fn retire(path: &Path) -> Result<(), JournalError> {
         shard: header.shard,
         file_bytes: header.file_bytes,
     };
-    layout
-        .write_header(&file, header.file_number)
-        .map_err(failed("write header"))
+    layout.replace_header(&file, path, header.file_number)
 }
 
 pub(super) fn new_id() -> Uuid {
