@@ -75,6 +75,10 @@ pub enum Bug {
     MinInsyncIgnored,
     /// Consumers read up to the end of the log.
     ReadPastHighWatermark,
+    /// A new leader takes all that it has for committed.
+    HighWatermarkFromLogEnd,
+    /// A follower does not note the leader epochs of what it appends.
+    EpochsNotFollowed,
     /// Any live replica is elected.
     UncleanElection,
     /// A new leader has no new epoch.
@@ -125,6 +129,8 @@ impl Bug {
         Bug::AcknowledgedByLeaderAlone,
         Bug::MinInsyncIgnored,
         Bug::ReadPastHighWatermark,
+        Bug::HighWatermarkFromLogEnd,
+        Bug::EpochsNotFollowed,
         Bug::UncleanElection,
         Bug::LeaderEpochNotBumped,
         Bug::FenceNotChecked,

@@ -50,7 +50,7 @@ impl Simulation for Clusters {
             std::thread::spawn(logs::into_trace).join().expect("a subscriber");
         }
         #[cfg(feature = "planted-bugs")]
-        engine::planted::plant(planted::asked_for());
+        planted::Planted::plant(planted::asked_for());
     }
 
     fn print(figures: &[Figures]) {

@@ -181,7 +181,7 @@ impl State {
             max_timestamp,
         );
         self.end_offset = last_offset.next();
-        if self.epochs.assign(leader_epoch, base_offset) {
+        if !planted::is(Bug::EpochsNotFollowed) && self.epochs.assign(leader_epoch, base_offset) {
             self.flush.epochs_changed();
         }
         let ended = self.record_producer(marker, info, base_offset, last_offset, max_timestamp, context.now);

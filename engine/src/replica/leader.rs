@@ -183,6 +183,11 @@ impl Leader {
         log: LogEnds,
         high_watermark: Offset,
     ) -> Leader {
+        let high_watermark = if planted::is(Bug::HighWatermarkFromLogEnd) {
+            log.durable
+        } else {
+            high_watermark
+        };
         let mut leader = Leader {
             own,
             lag_max,
