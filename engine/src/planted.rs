@@ -40,6 +40,8 @@ pub enum Bug {
     JournalResetIgnored,
     /// Replay takes an earlier journal's frames for its own.
     JournalIdentityNotChecked,
+    /// The files of a journal are voided by their names, not the oldest first.
+    JournalVoidedByName,
     /// A write of the journal counts although one before it is on its way.
     JournalAcknowledgedOutOfOrder,
     /// A failed write of the journal counts as done.
@@ -151,6 +153,7 @@ impl Bug {
     pub const UNSEEN: &[Bug] = &[
         Bug::RetentionBeforeDirectorySync,
         Bug::JournalAcknowledgedOutOfOrder,
+        Bug::JournalVoidedByName,
     ];
 }
 

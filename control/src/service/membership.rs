@@ -219,9 +219,12 @@ impl Membership {
         }
     }
 
-    /// After that long without an answer the controller is suspected.
+    /// After that long without an answer the controller is suspected: early enough for another one to take over before the sessions
+    /// of all brokers have ended.
     fn silent_max(&self) -> Duration {
-        SILENT_MIN.max(self.heartbeat_every * SILENT_HEARTBEATS)
+        SILENT_MIN
+            .max(self.heartbeat_every * SILENT_HEARTBEATS)
+            .min(self.session_timeout / 2)
     }
 
     /// One heartbeat. Whether this broker's epoch is over; `None` without an answer.

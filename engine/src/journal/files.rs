@@ -190,7 +190,9 @@ impl Layout {
         let Err(source) = self.write_header(file, number) else {
             return Ok(());
         };
-        let _fails_as_well = disk::remove_file(path);
+        // why synced: back after a power cut, it would stop the next start after all
+        let _may_fail_as_well =
+            disk::remove_file(path).and_then(|()| path.parent().map_or(Ok(()), disk::sync_dir));
         Err(JournalError::io(path, "write header", source))
     }
 
@@ -241,7 +243,18 @@ impl Layout {
 }
 
 /// Whether a file holds a frame of its own journal: it was neither replayed nor closed.
-pub(super) fn is_in_use(file: &DirectFile, path: &Path) -> Result<bool, JournalError> {
+fn is_in_use(file: &DirectFile, path: &Path) -> Result<bool, JournalError> {
+    Ok(own_first_frame(file, path)?.is_some())
+}
+
+/// Sequence of the first frame of a file, if it has one.
+pub(super) fn first_sequence(path: &Path) -> Result<Option<u64>, JournalError> {
+    let file =
+        DirectFile::open(path, OpenMode::Read).map_err(|source| JournalError::io(path, "open", source))?;
+    Ok(own_first_frame(&file, path)?.map(|frame| frame.sequence))
+}
+
+fn own_first_frame(file: &DirectFile, path: &Path) -> Result<Option<FrameHeader>, JournalError> {
     let mut front = AlignedBuf::with_capacity(2 * BLOCK_BYTES);
     let read = file
         .read_blocking(&mut front, 0)
@@ -249,10 +262,10 @@ pub(super) fn is_in_use(file: &DirectFile, path: &Path) -> Result<bool, JournalE
     let bytes = front.get(..read).unwrap_or_default();
     // A file that was never completed, or is none of a journal, holds nothing of ours.
     let Ok(header) = FileHeader::parse(bytes) else {
-        return Ok(false);
+        return Ok(None);
     };
-    let frame = bytes.get(BLOCK_BYTES..).unwrap_or_default();
-    Ok(FrameHeader::parse(frame).is_ok_and(|frame| frame.journal_id == header.journal_id))
+    let frame = FrameHeader::parse(bytes.get(BLOCK_BYTES..).unwrap_or_default());
+    Ok(frame.ok().filter(|frame| frame.journal_id == header.journal_id))
 }
 
 /// Voids what a file holds: its frames are then a foreign journal's. Blocking, and on the disk when it returns.

@@ -14,8 +14,9 @@
 //! | a file header that is damaged, and a frame behind it | refuse to start, naming the file | whose frames these are cannot be told |
 //! | a newer format version | refuse to start | |
 //!
-//! When everything is in the segments they are synced, and only then the journals are voided. Interrupted at any point and run
-//! again it ends the same: appending what is there already is skipping it.
+//! When everything is in the segments they are synced, and only then the journals are voided, the oldest file first. Interrupted at
+//! any point and run again it ends the same: appending what is there already is skipping it, and what is left of a journal is always
+//! its newest part, where the resets are that void what earlier files had.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -82,9 +83,15 @@ pub fn replay(
     let file_system =
         FileSystem::open(log_dir).map_err(|source| JournalError::io(log_dir, "open directory", source))?;
     let mut targets: BTreeMap<PartitionKey, Option<Target>> = BTreeMap::new();
-    let shards = list(&root)?;
-    for dir in &shards {
-        replay_journal(dir, log_dir, &owner, &mut targets, &mut replayed)?;
+    let mut to_void = Vec::new();
+    for dir in list(&root)? {
+        to_void.extend(replay_journal(
+            &dir,
+            log_dir,
+            &owner,
+            &mut targets,
+            &mut replayed,
+        )?);
     }
     for (key, target) in targets {
         if let Some(target) = target {
@@ -96,18 +103,31 @@ pub fn replay(
             .sync_all_blocking()
             .map_err(|source| JournalError::io(log_dir, "sync file system", source))?;
     }
-    for dir in &shards {
-        retire_all(dir)?;
+    for path in to_void {
+        files::retire(&path)?;
     }
     Ok(replayed)
 }
 
-/// Voids all files of a journal.
+/// Voids all files of a journal that was ended in order, the oldest first.
 pub(super) fn retire_all(dir: &Path) -> Result<(), JournalError> {
+    let mut files = Vec::new();
     for path in journal_files(dir)? {
+        files.push((files::first_sequence(&path)?, path));
+    }
+    for path in oldest_first(files) {
         files::retire(&path)?;
     }
     Ok(())
+}
+
+/// By a sequence of each, which is `None` for one without frames. The numbers in their names say nothing: files are used in turns.
+fn oldest_first(mut files: Vec<(Option<u64>, PathBuf)>) -> Vec<PathBuf> {
+    files.sort();
+    if planted::is(Bug::JournalVoidedByName) {
+        files.sort_by(|(_, path), (_, other)| path.cmp(other));
+    }
+    files.into_iter().map(|(_, path)| path).collect()
 }
 
 fn list(root: &Path) -> Result<Vec<PathBuf>, JournalError> {
@@ -124,13 +144,14 @@ fn journal_files(dir: &Path) -> Result<Vec<PathBuf>, JournalError> {
     Ok(files.map(|entry| dir.join(entry.name)).collect())
 }
 
+/// Replays what the files of a journal have; the files, in the order in which they may be voided.
 fn replay_journal(
     dir: &Path,
     log_dir: &Path,
     owner: &impl Fn(PartitionKey) -> Option<Owner>,
     targets: &mut BTreeMap<PartitionKey, Option<Target>>,
     replayed: &mut Replayed,
-) -> Result<(), JournalError> {
+) -> Result<Vec<PathBuf>, JournalError> {
     let mut sources = Vec::new();
     let mut found = Vec::new();
     let mut resets: HashMap<PartitionKey, u64> = HashMap::new();
@@ -153,6 +174,12 @@ fn replay_journal(
         .unwrap_or(0);
     found.retain(|found| found.frame.header.sequence >= replay_from);
     tell_of_damage(dir, replay_from, &found, replayed);
+    let mut newest: Vec<Option<u64>> = vec![None; sources.len()];
+    for Found { file, frame } in &found {
+        if let Some(newest) = newest.get_mut(*file) {
+            *newest = (*newest).max(Some(frame.header.sequence));
+        }
+    }
     for Found { file, frame } in found {
         let Some(source) = sources.get(file) else { continue };
         let bytes = read_frame(&source.file, source.len, &source.path, frame).map_err(from_scan)?;
@@ -172,7 +199,8 @@ fn replay_journal(
             apply(key, &entry, log_dir, owner, targets, replayed)?;
         }
     }
-    Ok(())
+    let paths = sources.into_iter().map(|source| source.path);
+    Ok(oldest_first(newest.into_iter().zip(paths).collect()))
 }
 
 fn apply(

@@ -90,8 +90,13 @@ impl Target {
         if next_offset <= self.end_offset {
             return Ok(());
         }
-        if end_before > self.end_offset || base_offset < self.end_offset {
-            // Behind one that went past the journal and was not synced, nothing was acknowledged.
+        let is_of_earlier_epoch = self
+            .epochs
+            .latest()
+            .is_some_and(|latest| header.leader_epoch() < latest.epoch && latest.start_offset <= base_offset);
+        if end_before > self.end_offset || base_offset < self.end_offset || is_of_earlier_epoch {
+            // Behind one that went past the journal and was not synced, nothing was acknowledged. What is of an earlier epoch than
+            // the log's end was cut off.
             replayed.batches_without_place += 1;
             tracing::debug!(partition = %self.partition, end = %self.end_offset, base = %base_offset, next = %next_offset,
                 "a batch of the journal has no place behind the end of the log");
