@@ -13,12 +13,13 @@
 //! | the same before the recovery point | the same, loudly; what is cut off is kept beside the log as `*.damaged` | the disk lost acknowledged data; truncating loses no more than can be served, since offsets must not have holes |
 //! | a segment begins behind the end of the one before, at or behind the recovery point | remove it and those behind it | the missing batches come first and were not synced; see above |
 //! | file longer than its batches (zeros, reserved blocks) | truncate | zeros are no batch; first row |
+//! | bytes behind the recovery point in a segment that another follows there | truncate | the log went on in the other one: they are what a failed write left, whose truncation was not on the disk yet |
 //! | index missing, torn or wrong | rebuild it from the log; for closed segments when it is first asked | indexes are derived |
 //! | leader-epoch-checkpoint torn, or missing, as a small log may never have had one | rebuild from the batch headers of all segments | the epoch is in every batch |
 //! | epochs beginning at or behind the log's end | forget them | their batches were truncated |
 //! | producer snapshot missing or torn | use an older one, or none, and read the headers behind it | sequences are in every batch |
 //! | producer snapshot behind the log's end | remove | it tells of truncated batches |
-//! | log start behind the log's end | remove all segments, begin at log start | records below log start were deleted on purpose |
+//! | log start behind the log's end | put all segments aside as `*.damaged`, loudly, begin at log start | records below log start were deleted on purpose; the checkpoint that says so has no checksum |
 //! | no segment | begin an empty one at log start | an acknowledged record implies a synced directory entry |
 //! | `.deleted`, `.cleaned`, `.swap`, `.tmp` | see [`super::leftovers`] | see there |
 //!
@@ -496,6 +497,7 @@ impl Recovery {
     fn check_segments(&mut self) -> Result<(SegmentIndex, Offset), OpenError> {
         let recovery_point = self.start.recovery_point.unwrap_or(Offset::ZERO);
         let is_tail_only = self.start.recovery_point.is_some();
+        self.trim_before(recovery_point)?;
         let first = self
             .segments
             .partition_point(|segment| segment.base_offset <= recovery_point)
@@ -612,6 +614,53 @@ impl Recovery {
         Ok((index, end_offset))
     }
 
+    /// When a segment begins at the recovery point, the one before ends there, whatever its file has: a write that failed may have left
+    /// part of a batch, which was truncated but not synced, and then the log went on in the next segment.
+    fn trim_before(&mut self, recovery_point: Offset) -> Result<(), OpenError> {
+        let next = self
+            .segments
+            .binary_search_by_key(&recovery_point, |segment| segment.base_offset);
+        let Some(before) = next.ok().and_then(|next| next.checked_sub(1)) else {
+            return Ok(());
+        };
+        let Some(segment) = self.segments.get(before).cloned() else {
+            return Ok(());
+        };
+        if self.quarantines.contains_key(&segment.base_offset) {
+            return Ok(());
+        }
+        let file = File::open(
+            &self.path(segment.base_offset, FileKind::Log),
+            OpenMode::ReadWrite,
+        )
+        .map_err(|source| self.io("open segment", source))?;
+        let interval_bytes = self.rules.index_interval_bytes;
+        let size_bytes = segment.size_bytes;
+        let end = read_until(
+            &self.dir,
+            segment.base_offset,
+            &file,
+            size_bytes,
+            recovery_point,
+            interval_bytes,
+        );
+        // A compacted segment may end before: it was written anew, and synced as a whole.
+        let Some((_, end)) = end.filter(|(_, end)| *end < size_bytes) else {
+            return Ok(());
+        };
+        tracing::warn!(partition = %self.partition, segment = %segment.base_offset, end, size_bytes,
+            "bytes behind the end of a segment truncated");
+        file.set_len(end).map_err(|source| self.io("truncate", source))?;
+        if let Some(segment) = self.segments.get_mut(before) {
+            segment.size_bytes = end;
+        }
+        if self.purpose == Purpose::Replay {
+            return Ok(()); // everything is synced at once when all is in place
+        }
+        file.sync_data_blocking()
+            .map_err(|source| self.io("sync segment", source))
+    }
+
     /// Removes the segments from number `keep` on, and tells of the cut. `position` is where the last one kept is cut.
     fn cut(&mut self, keep: usize, damage: DamageAt, offset: Offset, position: u64) -> Result<(), OpenError> {
         let below_recovery_point = self.start.recovery_point.is_some_and(|point| offset < point);
@@ -708,7 +757,11 @@ impl Recovery {
         let all = std::mem::take(&mut self.segments);
         for segment in all.iter().rev() {
             self.report.segments_removed += 1;
-            self.remove_segment(segment.base_offset, false)?;
+            self.remove_segment(segment.base_offset, segment.size_bytes > 0)?;
+        }
+        if all.iter().any(|segment| segment.size_bytes > 0) {
+            tracing::error!(partition = %self.partition, %log_start,
+                "the log start lies behind the end of the log; its segments are kept as *.damaged");
         }
         let path = self.path(log_start, FileKind::Log);
         File::open(&path, OpenMode::Create)

@@ -16,6 +16,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -87,6 +88,15 @@ pub enum TransactionIndexError {
         first: Offset,
         last: Offset,
     },
+    #[error(
+        "entry {index} ends at offset {found}, expected one from {base} to {below}: it is of another segment"
+    )]
+    Segment {
+        index: usize,
+        base: Offset,
+        below: Offset,
+        found: Offset,
+    },
 }
 
 /// The file's content.
@@ -146,12 +156,14 @@ fn parse_into(entries: &mut Vec<AbortedTransaction>, bytes: &[u8]) -> Result<(),
 /// Reads a file; one that is not there has no entries.
 pub(crate) fn load(path: &Path) -> io::Result<Vec<AbortedTransaction>> {
     match disk::read(path) {
-        Ok(bytes) => parse(&bytes).map_err(|error| {
-            io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
-        }),
+        Ok(bytes) => parse(&bytes).map_err(|error| invalid(path, &error)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
     }
+}
+
+fn invalid(path: &Path, error: &TransactionIndexError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("{}: {error}", path.display()))
 }
 
 /// Writes again what the log itself tells of a segment's aborted transactions that ended at or behind `from`. Whether
@@ -266,8 +278,15 @@ impl State {
 
     fn aborted_transactions(&self, from: Offset, below: Offset) -> io::Result<Vec<AbortedTransaction>> {
         let mut found = Vec::new();
-        for path in self.transaction_files(from) {
-            for entry in load(&path)? {
+        let first = self.floor_segment(from);
+        for (base, path) in self.transaction_files_by_segment() {
+            if base < first {
+                continue;
+            }
+            let entries = load(&path)?;
+            self.check_segment(base, &entries)
+                .map_err(|error| invalid(&path, &error))?;
+            for entry in entries {
                 if entry.touches(from, below) {
                     found.push(entry);
                 }
@@ -277,6 +296,31 @@ impl State {
             }
         }
         Ok(found)
+    }
+
+    /// A file that lies at another segment's place would hide which transactions were aborted here.
+    fn check_segment(
+        &self,
+        base: Offset,
+        entries: &[AbortedTransaction],
+    ) -> Result<(), TransactionIndexError> {
+        let next = self
+            .closed
+            .range((Excluded(base), Unbounded))
+            .next()
+            .map(|(base, _)| *base);
+        let active = self.active.segment.base_offset;
+        let below = next.unwrap_or(if base < active { active } else { Offset(i64::MAX) });
+        let foreign = |entry: &AbortedTransaction| entry.last_offset < base || entry.last_offset >= below;
+        match entries.iter().position(foreign) {
+            None => Ok(()),
+            Some(index) => Err(TransactionIndexError::Segment {
+                index,
+                base,
+                below,
+                found: entries.get(index).map_or(base, |entry| entry.last_offset),
+            }),
+        }
     }
 
     /// Files of the transactions that may touch `from` or what follows, in order.

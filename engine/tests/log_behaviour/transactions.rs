@@ -222,6 +222,35 @@ fn aborted_transactions_are_told_from_their_segments_files() {
 }
 
 #[test]
+fn another_segments_index_is_refused_by_name() {
+    // Believed, it would show what was aborted to consumers that read only what was committed.
+    run(async {
+        let fixture = Fixture::new();
+        let log = fixture.open(small_config()).await;
+        let mut writer = Writer::new(1);
+        while log.segment_count() < 4 {
+            writer.write(&log, &[("key", Some("value"))]).await;
+            writer.end(&log, ControlRecordType::Abort).await;
+        }
+        log.close().await.unwrap();
+        let mut files = fixture.names();
+        files.retain(|name| name.ends_with(".txnindex"));
+        std::fs::copy(fixture.path(&files[0]), fixture.path(&files[1])).unwrap();
+        let clean = OpenState {
+            clean: true,
+            ..Default::default()
+        };
+        let (log, _) = fixture.open_with(small_config(), clean).await;
+        let refused = log.aborted_transactions(log.start_offset(), log.end_offset());
+        let error = format!("{:?}", refused.unwrap_err());
+        assert!(
+            error.contains(&files[1]) && error.contains("of another segment"),
+            "{error}"
+        );
+    });
+}
+
+#[test]
 fn the_indexes_go_with_their_segments() {
     run(async {
         let fixture = Fixture::new();
