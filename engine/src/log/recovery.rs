@@ -446,8 +446,14 @@ impl Recovery {
                 .map_err(|source| self.io("open segment", source))?;
             let mut window = Window::new(&file, segment.size_bytes, SCAN_BYTES);
             let mut position = 0;
-            // damage ends this; whether it may be there is judged by the check
-            while let Ok(Some(batch)) = window.header(position) {
+            loop {
+                let batch = match window.header(position) {
+                    Ok(Some(batch)) => batch,
+                    Ok(None) => break,
+                    // whether it may be there is judged by the check
+                    Err(ScanError::Damaged(_)) => break,
+                    Err(ScanError::Io(source)) => return Err(self.io("read segment", source)),
+                };
                 let epoch = batch.header.leader_epoch();
                 if self.epochs.latest().is_none_or(|latest| epoch > latest.epoch) {
                     self.epochs.assign(epoch, batch.header.base_offset());
@@ -542,6 +548,7 @@ impl Recovery {
                     recovery_point,
                     self.rules.index_interval_bytes,
                 )
+                .map_err(|source| self.io("read segment", source))?
             } else {
                 None
             };
@@ -643,7 +650,8 @@ impl Recovery {
             size_bytes,
             recovery_point,
             interval_bytes,
-        );
+        )
+        .map_err(|source| self.io("read segment", source))?;
         // A compacted segment may end before: it was written anew, and synced as a whole.
         let Some((_, end)) = end.filter(|(_, end)| *end < size_bytes) else {
             return Ok(());

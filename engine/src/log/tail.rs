@@ -65,9 +65,27 @@ pub(crate) fn read_until(
     size_bytes: u64,
     point: Offset,
     interval_bytes: u32,
-) -> Option<(SegmentIndex, u64)> {
+) -> io::Result<Option<(SegmentIndex, u64)>> {
+    match find_point(dir, base_offset, file, size_bytes, point, interval_bytes) {
+        Ok(found) => Ok(found),
+        Err(ScanError::Damaged(_)) => Ok(None),
+        Err(ScanError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+        Err(ScanError::Io(error)) => Err(error),
+    }
+}
+
+fn find_point(
+    dir: &Path,
+    base_offset: Offset,
+    file: &File,
+    size_bytes: u64,
+    point: Offset,
+    interval_bytes: u32,
+) -> Result<Option<(SegmentIndex, u64)>, ScanError> {
     let path = |kind| FileName::new(base_offset, kind, Suffix::Live).in_dir(dir);
-    let point_relative = relative(base_offset, point)?;
+    let Some(point_relative) = relative(base_offset, point) else {
+        return Ok(None);
+    };
     // Without index files the headers are walked from the segment's start: still less than all of its bytes.
     let read = |kind| disk::read(&path(kind)).unwrap_or_default();
     let mut offsets = OffsetIndex::parse_front(&read(FileKind::OffsetIndex), size_bytes);
@@ -78,21 +96,23 @@ pub(crate) fn read_until(
     let last_time = times.last();
     let mut index = SegmentIndex::from_files(base_offset, offsets, times);
     let mut window = Window::new(file, size_bytes, SCAN_BYTES);
-    index.first_timestamp = window.header(0).ok()?.map(|batch| batch.header.max_timestamp());
+    index.first_timestamp = window.header(0)?.map(|batch| batch.header.max_timestamp());
     let mut position = last.map_or(0, |entry| entry.position.into());
     let mut is_first = true;
     loop {
-        let batch = window.header(position).ok()??;
+        let Some(batch) = window.header(position)? else {
+            return Ok(None);
+        };
         if is_first && let Some(last) = last {
             let expected = base_offset.saturating_add(last.relative_offset.into());
             if batch.header.last_offset() != expected {
-                return None;
+                return Ok(None);
             }
         }
         let has_entry = is_first && last.is_some();
         is_first = false;
         if batch.header.next_offset() > point {
-            return None; // the point lies within a batch
+            return Ok(None); // the point lies within a batch
         }
         if has_entry {
             index.resume(&batch);
@@ -101,8 +121,8 @@ pub(crate) fn read_until(
         }
         position = batch.end();
         if batch.header.next_offset() == point {
-            confirm_largest(&mut window, base_offset, &index.offsets, last_time).ok()?;
-            return Some((index, position));
+            confirm_largest(&mut window, base_offset, &index.offsets, last_time)?;
+            return Ok(Some((index, position)));
         }
     }
 }

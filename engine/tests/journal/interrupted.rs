@@ -1,4 +1,4 @@
-//! A start that power ends at any of its operations, and the next start.
+//! A start that power ends at any of its operations, and the next start; a start whose disk does not read.
 
 use std::path::Path;
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use engine::journal::{Journal, JournalConfig, Owner, Replayed, replay};
 use engine::log::{Log, OpenState, partition_metadata};
 use engine::types::{LeaderEpoch, Offset};
 use reactor::disk;
-use reactor::sim::{Halt, HaltAfter, Outcome, SimConfig, SimDisk, run};
+use reactor::sim::{Faults, Halt, HaltAfter, Outcome, SimConfig, SimDisk, run};
 
 use super::support::{batch, config, offsets, produce, small_journal, topic_id};
 
@@ -112,4 +112,39 @@ fn a_replay_cut_off_anywhere_brings_nothing_back_that_was_cut() {
         operation += 1;
     }
     assert!(operation > 5, "a replay is several operations: {operation}");
+}
+
+/// Taken for the end of the log, an error while the epochs are read from the batches lost those behind it (simulation seed 15285).
+#[test]
+fn a_start_knows_the_epochs_or_fails() {
+    let whole = after_a_cut();
+    start(&whole, None).unwrap();
+    let mut opened = 0;
+    for seed in 0..300 {
+        let faults = Faults {
+            read_error_ppm: 100_000,
+            ..Faults::default()
+        };
+        let config = SimConfig {
+            faults,
+            ..SimConfig::new(seed)
+        };
+        let outcome = run(&whole.fork(), config, async {
+            let dir = Path::new(LOG_DIR).join(format!("{TOPIC}-0"));
+            disk::remove_file(&dir.join("leader-epoch-checkpoint")).unwrap();
+            let start = OpenState {
+                recovery_point: Some(Offset(22)),
+                ..OpenState::default()
+            };
+            let (log, _) = Log::open(&dir, Rc::new(super::support::config()), start, None)
+                .await
+                .ok()?;
+            Some((log.epoch_of(Offset(19)), log.epoch_of(Offset(21))))
+        });
+        if let Outcome::Done(Some(epochs)) = outcome.unwrap() {
+            assert_eq!(epochs, (Some(LeaderEpoch(0)), Some(LeaderEpoch(1))), "seed {seed}");
+            opened += 1;
+        }
+    }
+    assert!(opened > 0 && opened < 300, "{opened} starts of 300 had no error");
 }

@@ -197,6 +197,7 @@ pub fn check_recovered(world: &World, model: &mut LogModel, log: &Log, report: &
     model.start_durable = start;
     model.acked = end;
     model.acked_cached = end;
+    model.has_lost_newer |= has_lost_newer(model);
     model.power_lost = false;
     model.flushed = log.recovery_point();
     model.is_frozen = false;
@@ -376,7 +377,7 @@ fn check_producers(world: &World, model: &LogModel, dump: &Dump) {
     for (id, entry) in model.last_of_producers() {
         // (Finding 5: the producer of a batch that the log start divides may be forgotten.)
         // And after a cut compaction may have gone by batches of the producer that were cut.
-        let was_cut = model.is_compacted() && model.cuts > 0 || has_lost_newer(model);
+        let was_cut = model.is_compacted() && model.cuts > 0 || model.has_lost_newer || has_lost_newer(model);
         if entry.base < dump.start || was_cut {
             continue; // its records are gone, its state may be
         }

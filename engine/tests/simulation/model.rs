@@ -104,6 +104,8 @@ pub struct LogModel {
     pub acked_cached: Offset,
     /// The power was cut since the log was last checked.
     pub power_lost: bool,
+    /// Compaction may have gone by records of producers that power took. For good: their earlier batches are gone.
+    pub has_lost_newer: bool,
     /// Where the log ended when it was last checked.
     pub recovered_end: Offset,
     /// Log start as last seen, and as last known to outlive everything.
@@ -134,6 +136,7 @@ impl LogModel {
             flushed: Offset(0),
             acked_cached: Offset(0),
             power_lost: false,
+            has_lost_newer: false,
             recovered_end: Offset(0),
             start: Offset(0),
             start_durable: Offset(0),
@@ -268,8 +271,27 @@ pub struct Dump {
 impl Dump {
     /// The same log, perhaps with more behind its end.
     pub fn continues(&self, other: &Dump) -> bool {
-        self == other
+        let is_same = || {
+            self.start == other.start
+                && self.end == other.end
+                && self.batches == other.batches
+                && self.producers_with_records() == other.producers_with_records()
+        };
+        is_same()
             || self.start == other.start && self.end > other.end && self.batches.starts_with(&other.batches)
+    }
+}
+
+impl Dump {
+    /// Whose records are all deleted may be forgotten: only a snapshot tells of those, and not every start can use the newest.
+    fn producers_with_records(&self) -> Vec<(ProducerId, ProducerEpoch, Sequence)> {
+        let has_records = |id: &ProducerId| {
+            let mut batches = self.batches.iter().filter_map(|bytes| Batch::only(bytes).ok());
+            batches.any(|batch| batch.producer().is_some_and(|producer| producer.id == *id))
+        };
+        let mut rows = self.producers.clone();
+        rows.retain(|(id, ..)| has_records(id));
+        rows
     }
 }
 
