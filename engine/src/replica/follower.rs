@@ -209,7 +209,11 @@ impl Follower {
                 self.state = FollowerState::Working;
                 self.action = Some(action);
             }
-            None => self.pause(now),
+            None => {
+                // An action that failed may have changed the log: to ask again as before would get the same answer for ever.
+                self.position = FetchPosition::of(log);
+                self.pause(now);
+            }
         }
     }
 
@@ -413,6 +417,29 @@ mod tests {
             follower.poll_action(),
             Some(FollowerAction::TruncateTo(Offset(2)))
         );
+    }
+
+    /// Breaks in production: a cut is done but for a checkpoint that could not be written; the follower names an epoch that its log has
+    /// no more, there is nothing to cut, and it never follows again (simulation of clusters, seed 2128).
+    #[test]
+    fn after_a_cut_that_failed_half_way_it_asks_from_what_the_log_is() {
+        let mut log = sketch(0, 20, &[(4, 0), (5, 20)]);
+        let mut follower = Follower::new(LeaderEpoch(6), Duration::from_secs(1), FetchPosition::of(&log));
+        let mut now = Instant::default();
+        follower.handle_fetched(now, &diverging(4, 25), &log);
+        assert_eq!(
+            follower.poll_action(),
+            Some(FollowerAction::TruncateTo(Offset(20)))
+        );
+        log.epochs.truncate_from_end(Offset(20));
+        follower.handle_failed(now);
+        now += Duration::from_secs(1);
+        follower.handle_timer(now);
+        follower.handle_fetched(now, &diverging(4, 25), &log);
+        now += Duration::from_secs(1);
+        follower.handle_timer(now);
+        let asked = follower.to_fetch().expect("the pause is over");
+        assert_eq!((asked.last_epoch, asked.offset), (LeaderEpoch(4), Offset(20)));
     }
 
     /// Breaks in production: a follower that was away for longer than retention asks for what is gone, for ever.

@@ -142,7 +142,11 @@ fn a_start_knows_the_epochs_or_fails() {
             Some((log.epoch_of(Offset(19)), log.epoch_of(Offset(21))))
         });
         if let Outcome::Done(Some(epochs)) = outcome.unwrap() {
-            assert_eq!(epochs, (Some(LeaderEpoch(0)), Some(LeaderEpoch(1))), "seed {seed}");
+            assert_eq!(
+                epochs,
+                (Some(LeaderEpoch(0)), Some(LeaderEpoch(1))),
+                "seed {seed}"
+            );
             opened += 1;
         }
     }
