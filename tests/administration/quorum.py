@@ -14,7 +14,7 @@ from suite import wait_until
 
 VOTERS = [1, 2, 3]  # that the cluster begins with
 NEW = 4
-TOPIC, PARTITIONS, INTERVAL_US = "voted", 4, 5_000
+TOPIC, PARTITIONS, INTERVAL_US = "voted", 4, 20_000
 CONFIG = {"producer.reconnect.backoff.max.ms": 500, "consumer.reconnect.backoff.max.ms": 500}
 
 
@@ -144,6 +144,18 @@ def changes(t, cluster, folder):
             add(cluster, dead)
             assert sorted(voters(cluster)[1]) == left and rows(cluster)[dead][0] != lost, rows(cluster)
             decides(cluster, "with-a-new-disk")
+            working.goes_on()
+
+        with t.case("a broker with an empty disk joins through the present voters, if it is told the cluster's id"):
+            cluster.first_voters = [cluster[number] for number in left]
+            node, id = cluster[gone], re.search(r"ClusterId:\s+(\S+)", quorum_tool(cluster, "describe", "--status")[1])[1]
+            node.stop()
+            node.empty_disk()
+            node.data_dir.mkdir()
+            (node.data_dir / "meta.properties").write_text(f"version=1\ncluster.id={id}\nnode.id={gone}\n")
+            node.start()
+            cluster.await_in_sync(TOPIC, replicas=3)
+            assert gone in voters(cluster)[2], voters(cluster)
             working.goes_on()
 
         with t.case("every record sent meanwhile was acknowledged, and is there once and in order"):
