@@ -145,17 +145,6 @@ def run(t, cluster):
         assert re.search(r"Cluster ID: \S{22}", out), out
         assert endpoints(cluster) == {1: "unfenced", 2: "unfenced", 3: "unfenced"}, endpoints(cluster)
 
-    if cluster.store is None:  # the brokers keep the metadata log themselves
-        with t.case("MetadataQuorumCommand: status and replication"):
-            out = tool(cluster, "org.apache.kafka.tools.MetadataQuorumCommand", "describe", "--status")[1]
-            leader = int(re.search(r"LeaderId:\s+(\d+)", out)[1])
-            assert leader == cluster.controller() and re.search(r"LeaderEpoch:\s+[1-9]", out), out
-            assert all(f'"id": {node.id}' in out.split("CurrentObservers")[0] for node in cluster.nodes), out
-            out = tool(cluster, "org.apache.kafka.tools.MetadataQuorumCommand", "describe", "--replication")[1]
-            rows = [line.split() for line in out.splitlines() if re.match(r"\d+\s", line)]
-            assert sorted(int(row[0]) for row in rows) == [1, 2, 3], out
-            assert sorted(row[-1] for row in rows) == ["Follower", "Follower", "Leader"], out
-
     with_one_down(t, cluster)
 
 

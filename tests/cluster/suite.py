@@ -14,6 +14,7 @@ sys.path.append(str(Path(__file__).resolve().parent))  # behind the harness, whi
 
 import bad_input  # noqa: E402
 import drills  # noqa: E402
+import epochs  # noqa: E402
 import history  # noqa: E402
 import operations  # noqa: E402
 import wire  # noqa: E402
@@ -75,3 +76,5 @@ def run(t):
         with t.case(f"{kind}: bad input"):
             bad_input.run(t, kind)
         operations.run(t, kind)
+    if not only:
+        epochs.run(t)  # whatever the store

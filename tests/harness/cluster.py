@@ -115,9 +115,10 @@ class Node(Broker):
 
 
 class Cluster:
-    def __init__(self, store="etcd", nodes=3, members=3, settings=None, network=False, name=None, target=None, jvm=None):
+    def __init__(self, store="etcd", nodes=3, members=3, voters=None, settings=None, network=False, name=None, target=None, jvm=None):
         """`network`: every broker in a network namespace of its own, so that they can be cut from each other.
-        `members`: processes of an external store. `jvm`: how Kafka's is to be started, if not as for tests."""
+        `members`: processes of an external store. `voters`: how many of the brokers a quorum begins with, if not all.
+        `jvm`: how Kafka's is to be started, if not as for tests."""
         self.kind, self.target, self.jvm = store, target or TARGET, jvm
         self.name = name or ("kafka" if self.target == "kafka" else store)
         self.network = Network(range(1, nodes + 1)) if network else None
@@ -126,6 +127,7 @@ class Cluster:
         if self.target != "kafka" and store != "quorum":
             self.store = stores.make(store, members, self.outside)
         self.nodes = [Node(self, number, settings or {}) for number in range(1, nodes + 1)]
+        self.first_voters = self.nodes[:voters]
         self.quorum_ports = {node.id: free_port() for node in self.nodes}
 
     def __enter__(self):
@@ -145,7 +147,7 @@ class Cluster:
     def store_url(self):
         if self.store:
             return self.store.url
-        return "quorum://" + ",".join(f"{node.id}@{node.host}:{self.quorum_ports[node.id]}" for node in self.nodes)
+        return "quorum://" + ",".join(f"{node.id}@{node.host}:{self.quorum_ports[node.id]}" for node in self.first_voters)
 
     @property
     def bootstrap(self):

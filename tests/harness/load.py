@@ -9,6 +9,10 @@ from broker import CACHE, ROOT, java
 ANSWER_SECONDS = 240
 
 
+def words(config):
+    return " ".join(f"{key}={value}" for key, value in config.items())
+
+
 class Load:
     """One load program, which lives through many drills."""
 
@@ -37,9 +41,8 @@ class Load:
 
     def start(self, bootstrap, topic, partitions, interval_us, **config):
         self.topic = topic
-        more = " ".join(f"{key}={value}" for key, value in config.items())
         self._say(f"start bootstrap={bootstrap} topic={topic} partitions={partitions} interval_us={interval_us} id={self.kind} "
-                  f"acks={self._file(topic, 'acks')} reads={self._file(topic, 'live')} {more}")
+                  f"acks={self._file(topic, 'acks')} reads={self._file(topic, 'live')} {words(config)}")
         assert self._answer() == "started"
 
     def ask(self, word):
@@ -54,9 +57,9 @@ class Load:
         self.failures = {key[len("failed."):]: int(value) for key, value in pairs if key.startswith("failed.")}
         return {key: int(value) for key, value in pairs if not key.startswith("failed.")}
 
-    def read(self, bootstrap, topic, partitions):
+    def read(self, bootstrap, topic, partitions, **config):
         """A new reader, from the first offset to the end."""
-        self._say(f"read bootstrap={bootstrap} topic={topic} partitions={partitions} reads={self._file(topic, 'again')}")
+        self._say(f"read bootstrap={bootstrap} topic={topic} partitions={partitions} reads={self._file(topic, 'again')} {words(config)}")
         return self.answered()
 
     def acks(self, topic=None):

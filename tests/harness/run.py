@@ -18,7 +18,7 @@ from suite import Suite  # noqa: E402
 TESTS = HERE.parent
 # Cheap and basic first: when `lifecycle` fails, the rest need not be read.
 SUITES = ["lifecycle", "clients/kcat", "clients/confluent", "clients/aiokafka", "clients/java", "clients/go",
-          "clients/kafkajs", "protocol/walk", "protocol/hostile", "storage/many",
+          "clients/kafkajs", "clients/racks", "protocol/walk", "protocol/hostile", "storage/many",
           "storage/directories", "storage/full_disk", "administration", "cluster", "adoption", "dataset"]
 
 

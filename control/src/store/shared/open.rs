@@ -15,6 +15,7 @@ use super::log::{Patience, Shared, State, StoreMetaLog};
 use super::position::{self, Position};
 use super::registration;
 use super::value::{self, Epochs, Head, SnapshotHead};
+use crate::record::UuidText;
 use crate::store::error::OpenError;
 use crate::store::kv::{KeyRange, KeyValue, Order, Outcome, Rejection, Step, Store, StoreError, Transaction};
 use crate::store::meta_log::Member;
@@ -133,7 +134,7 @@ async fn cluster_id(
         }
         let id = match &member.cluster_id {
             Some(id) => id.clone(),
-            None => to_base64(random_id()),
+            None => to_base64(new_id()),
         };
         match store.transact(&foundation(keys, &id)).await {
             // What became of it is read, whatever was said.
@@ -150,7 +151,7 @@ async fn cluster_id(
 
 fn foundation(keys: &Keys, id: &str) -> Transaction {
     let head = Head {
-        log_id: random_id(),
+        log_id: new_id(),
         offset: Offset::ZERO,
         cost: 0,
     };
@@ -234,6 +235,6 @@ async fn read_range(store: &Store, range: &KeyRange, limit: usize) -> Result<Vec
     }
 }
 
-fn random_id() -> Uuid {
-    Uuid::from_u64_pair(reactor::random_u64(), reactor::random_u64())
+fn new_id() -> Uuid {
+    UuidText::new_id(&mut reactor::random_u64)
 }
