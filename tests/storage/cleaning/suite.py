@@ -7,7 +7,7 @@ from collections import namedtuple
 from pathlib import Path
 
 from broker import CACHE, TARGET, java
-from storage import kcat, metric
+from storage import delete_records, kcat, metric
 from suite import Skip, command, wait_until
 
 Record = namedtuple("Record", "offset key value")
@@ -92,6 +92,7 @@ def updates(count, keys=KEYS, word="v"):
 
 
 def segments(broker, topic):
+    """Closed ones and the active one."""
     return sorted(files(broker, topic, "*.log"))
 
 
@@ -123,7 +124,14 @@ def await_compaction(broker, topic, written):
 
 
 def size_bytes(broker, topic):
-    return sum(path.stat().st_size for path in segments(broker, topic))
+    """Of the segments; one that is being replaced may be missing."""
+    total = 0
+    for path in segments(broker, topic):
+        try:
+            total += path.stat().st_size
+        except FileNotFoundError:
+            pass
+    return total
 
 
 def files(broker, topic, pattern):
@@ -136,60 +144,56 @@ def await_closed(broker):
 
 # -- compaction ---------------------------------------------------------------------------------------------------------
 
-def compaction(t):
-    broker = t.broker(CLEANER)
+def compaction(t, broker):
+    # All at once: a segment is compacted when it is synced, which is done every few seconds.
+    config = {"table": {}, "kept": {"delete.retention.ms": 3_600_000}, "gone": {"delete.retention.ms": 100}}
+    tombstones = [*updates(100), ("key-1", None), ("key-2", None), *updates(300, keys=1, word="more")]
+    written = {}
+    for topic, more in config.items():
+        create(broker, topic, {**COMPACT, **more})
+        written[topic] = produce(broker, topic, updates(700) if topic == "table" else tombstones)
+
+    with t.case("a record without a key is refused, and nothing of it is kept"):
+        code, _, err = kcat(broker, "-P", "-t", "table", "-p", "0", input=b"no key\n", check=False)
+        assert code != 0 and "failed to validate record" in err, (code, err)
+        line = java("tools-4.3.1", "org.apache.kafka.tools.ConsoleProducer", "--bootstrap-server", broker.bootstrap, "--topic", "table")
+        _, out, err = command(line, input=b"no key\n", check=False)
+        assert "InvalidRecordException" in out + err, out + err
+        assert bounds(broker, "table") == (0, 700)
+        written["table"] += produce(broker, "table", [("key-0", "with one")])
+        assert read(broker, "table")[-1] == written["table"][-1]
 
     with t.case("compaction leaves the last value of each key, where it was"):
-        create(broker, "table", COMPACT)
-        written = produce(broker, "table", updates(900))
-        await_compaction(broker, "table", written)
-        assert bounds(broker, "table") == (0, 900)
+        await_compaction(broker, "table", written["table"])
+        assert bounds(broker, "table") == (0, 701)
         left = read(broker, "table")
-        t.note(f"{len(left)} of {len(written)} records are left")
-        assert latest(left) == latest(written)
+        t.note(f"{len(left)} of 701 records are left")
+        assert latest(left) == latest(written["table"])
         assert read_aiokafka(broker, "table") == left
         assert read_java(broker, "table", len(left)) == left
         # a reader in a gap goes on behind it
         assert left[0].offset > 10
         assert read(broker, "table", "10") == left and read_aiokafka(broker, "table", 10) == left
 
-    with t.case("what is written afterwards is compacted, too"):
-        written += produce(broker, "table", updates(500, keys=KEYS // 2, word="later"))
-        await_compaction(broker, "table", written)
-        assert latest(read(broker, "table")) == latest(written)
-
-    with t.case("a record without a key is refused, and nothing of it is kept"):
-        before = bounds(broker, "table")
-        code, _, err = kcat(broker, "-P", "-t", "table", "-p", "0", input=b"no key\n", check=False)
-        assert code != 0 and "failed to validate record" in err, (code, err)
-        line = java("tools-4.3.1", "org.apache.kafka.tools.ConsoleProducer", "--bootstrap-server", broker.bootstrap, "--topic", "table")
-        _, out, err = command(line, input=b"no key\n", check=False)
-        assert "InvalidRecordException" in out + err, out + err
-        assert bounds(broker, "table") == before
-        written += produce(broker, "table", [("key-0", "with one")])
-        assert read(broker, "table")[-1] == written[-1]
-
     with t.case("a tombstone takes its key's values, and stays for delete.retention.ms"):
-        create(broker, "kept", {**COMPACT, "delete.retention.ms": 3_600_000})
-        written = produce(broker, "kept", [*updates(100), ("key-1", None), ("key-2", None), *updates(300, keys=1, word="more")])
-        await_compaction(broker, "kept", written)
+        await_compaction(broker, "kept", written["kept"])
         left = read(broker, "kept")
         assert [record.offset for record in left if record.key in ("key-1", "key-2")] == [100, 101], "not the tombstones alone"
         assert read_aiokafka(broker, "kept") == left
 
-    with t.case("after delete.retention.ms tombstones go, and the key does not come back"):
-        create(broker, "gone", {**COMPACT, "delete.retention.ms": 100})
-        written = produce(broker, "gone", [*updates(100), ("key-1", None), ("key-2", None)])
+    with t.case("what is written afterwards is compacted, too; tombstones older than delete.retention.ms go, and their keys do not come back"):
+        await_compaction(broker, "gone", written["gone"])
+        written["table"] += produce(broker, "table", updates(300, keys=KEYS // 2, word="later"))
 
         def is_gone():
-            # a compaction that comes later takes them, and there is none unless something was written
-            written.extend(produce(broker, "gone", updates(210, keys=1, word="more")))
+            # the next compaction takes them, and there is none unless something was written
+            written["gone"] += produce(broker, "gone", updates(210, keys=1, word="still more"))
             return not {"key-1", "key-2"} & {record.key for record in read(broker, "gone")}
 
         wait_until(is_gone, "the tombstones to go", 60)
-        assert latest(read(broker, "gone")) == latest(written)
-
-    return broker
+        await_compaction(broker, "table", written["table"])
+        for topic in ["table", "gone"]:
+            assert latest(read(broker, topic)) == latest(written[topic])
 
 
 def killed(t):
@@ -200,11 +204,13 @@ def killed(t):
         written = produce(broker, "table", updates(1500))
         alter(broker, "table", {"min.cleanable.dirty.ratio": 0})
         met = set()
-        for pattern in ["*.cleaned", "*.deleted", "*.swap"]:
+        for pattern in ["*.cleaned", "*.swap", "*.deleted"]:
             # a `.swap` may pass between two looks: then the end of the work is as good
-            wait_until(lambda: files(broker, "table", pattern) or size_bytes(broker, "table") < 2 << 20, "a compaction", 60)
+            compacted_bytes = 2 << 20
+            wait_until(lambda: files(broker, "table", pattern) or size_bytes(broker, "table") < compacted_bytes, "a compaction", 60, 0.001)
             broker.kill()
-            met |= {path.suffix for path in files(broker, "table", "*") if path.suffix in (".cleaned", ".swap", ".deleted")}
+            if size_bytes(broker, "table") > compacted_bytes:
+                met |= {path.suffix for path in files(broker, "table", "*") if path.suffix in (".cleaned", ".swap", ".deleted")}
             broker.start()
             found = read(broker, "table")
             assert latest(found) == latest(written), "values are lost, or older ones are back"
@@ -212,7 +218,7 @@ def killed(t):
             assert set(found) <= set(written) and offsets == sorted(set(offsets)), "others than were written, or in another order"
             assert bounds(broker, "table") == (0, 1500)
         t.note(f"met with {' '.join(sorted(met))}")
-        assert ".cleaned" in met, "no compaction was met at work"
+        assert met, "no compaction was met at work"
         await_compaction(broker, "table", written)
         wait_until(lambda: not files(broker, "table", "*.cleaned") and not files(broker, "table", "*.swap"), "the leftovers to go")
         broker.stop()
@@ -272,6 +278,12 @@ def resets(broker, topic, written):
 
 
 def retention(t, broker):
+    # Ahead of its case: see compaction().
+    create(broker, "both", {**COMPACT, "cleanup.policy": "compact,delete", "retention.ms": 3_600_000})
+    now = int(time.time() * 1000)
+    ancient = produce(broker, "both", [(f"old-{i}", value) for i, (_, value) in enumerate(updates(400))], now - 2 * 3_600_000)
+    recent = produce(broker, "both", updates(700), now)
+
     with t.case("retention.bytes moves the log start; readers below it are reset as they asked"):
         create(broker, "large", {**SEGMENT, "cleanup.policy": "delete", "retention.bytes": 2 << 20})
         written = produce(broker, "large", updates(1000))
@@ -292,12 +304,11 @@ def retention(t, broker):
 
     with t.case("retention.ms takes what is old, and keeps what is young"):
         create(broker, "old", {**SEGMENT, "cleanup.policy": "delete", "retention.ms": 3_600_000, "file.delete.delay.ms": 100})
-        now = int(time.time() * 1000)
         old = produce(broker, "old", updates(500), now - 2 * 3_600_000)
         young = produce(broker, "old", updates(500), now)
         wait_until(lambda: bounds(broker, "old")[0] > 250, "the old records to go")
-        resets(broker, "old", old + young)
-        assert read(broker, "old")[-len(young):] == young
+        assert read(broker, "old") == [record for record in old + young if record.offset >= bounds(broker, "old")[0]]
+        assert bounds(broker, "old")[0] <= len(old), "young records are gone"
         alter(broker, "old", {"retention.ms": 1000})
         wait_until(lambda: bounds(broker, "old") == (1000, 1000), "all records to go")
         assert read(broker, "old") == []
@@ -305,19 +316,13 @@ def retention(t, broker):
         assert [record.offset for record in written] == [1000, 1001, 1002], "offsets were given out again"
 
     with t.case("compact,delete: old keys go with their last values, the others are compacted"):
-        create(broker, "both", {**COMPACT, "cleanup.policy": "compact,delete", "retention.ms": 3_600_000})
-        now = int(time.time() * 1000)
-        old = produce(broker, "both", [(f"old-{i}", value) for i, (_, value) in enumerate(updates(400))], now - 2 * 3_600_000)
-        young = produce(broker, "both", updates(800), now)
-        wait_until(lambda: bounds(broker, "both")[0] > 0, "the log start to move")
-
         def is_cleaned():
             start, found = bounds(broker, "both")[0], read(broker, "both")
-            left = [record for record in compacted(old + young, base_offset(segments(broker, "both")[-1])) if record.offset >= start]
+            left = [record for record in compacted(ancient + recent, base_offset(segments(broker, "both")[-1])) if record.offset >= start]
             return start > 190 and found == left and len(found) < 600
 
         wait_until(is_cleaned, "the topic to be compacted and its old records to go", 60)
-        assert latest(read(broker, "both")).items() >= latest(young).items()
+        assert latest(read(broker, "both")).items() >= latest(recent).items()
 
     with t.case("DeleteRecords by librdkafka and by Kafka's tool"):
         create(broker, "trimmed", {**SEGMENT, "cleanup.policy": "delete", "file.delete.delay.ms": 100})
@@ -328,11 +333,7 @@ def retention(t, broker):
         # whole segments below it go
         wait_until(lambda: base_offset(segments(broker, "trimmed")[0]) > 0 and not files(broker, "trimmed", "*.deleted"), "segments to go")
         assert base_offset(segments(broker, "trimmed")[0]) <= 300
-        offsets = broker.home / "offsets.json"
-        offsets.write_text(json.dumps({"version": 1, "partitions": [{"topic": "trimmed", "partition": 0, "offset": 777}]}))
-        _, out, _ = command(java("tools-4.3.1", "org.apache.kafka.tools.DeleteRecordsCommand", "--bootstrap-server", broker.bootstrap,
-                                 "--offset-json-file", offsets))
-        assert "low_watermark: 777" in out, out
+        assert delete_records(broker, "trimmed", 777) == 777
         assert bounds(broker, "trimmed") == (777, 1000)
         # as with Kafka it outlives a crash once it is in the checkpoint
         checkpoint = broker.data_dir / "log-start-offset-checkpoint"
@@ -340,10 +341,12 @@ def retention(t, broker):
         broker.kill()
         broker.start()
         assert bounds(broker, "trimmed") == (777, 1000), "the log start went back"
-        resets(broker, "trimmed", written)
+        assert read(broker, "trimmed") == read(broker, "trimmed", "0", "-X", "topic.auto.offset.reset=earliest") == written[777:]
         # what the stop kept from being removed
         wait_until(lambda: read(broker, "large") and not files(broker, "large", "*.deleted"), "the files that were removed to go")
-        code, _, err = client(broker, "trim", "table", 10, check=False)
+        create(broker, "table-alone", COMPACT)
+        produce(broker, "table-alone", updates(20))
+        code, _, err = client(broker, "trim", "table-alone", 10, check=False)
         assert code != 0 and "POLICY_VIOLATION" in err, (code, err)
     broker.stop()
 
@@ -366,11 +369,17 @@ def position_of(path, record):
     return position + 100
 
 
-def batch_at(path, position):
-    """First and last offset of the batch there."""
-    header = path.read_bytes()[position:position + 27]
-    base = int.from_bytes(header[:8], "big")
-    return base, base + int.from_bytes(header[23:27], "big")
+def batches(path):
+    """Position, first and last offset of each."""
+    data, position = path.read_bytes(), 0
+    while position < len(data):
+        base, size, delta = (int.from_bytes(data[position + at:position + at + width], "big") for at, width in [(0, 8), (8, 4), (23, 4)])
+        yield position, base, base + delta
+        position += 12 + size
+
+
+def batch_of(path, offset):
+    return next((position, first, last) for position, first, last in batches(path) if first <= offset <= last)
 
 
 def scrubbing(t):
@@ -381,7 +390,7 @@ def scrubbing(t):
     broker = t.broker(SCRUBBER)
     create(broker, "rotten", SEGMENT)
     written = produce(broker, "rotten", updates(800))
-    bad = None
+    logs, bad = [], None
 
     def serves_all_but(first, last):
         """What is before the bad batch and behind it is served; for it there is Kafka's error, and never its bytes."""
@@ -389,7 +398,7 @@ def scrubbing(t):
         # librdkafka trusts what it gets unless told otherwise: that it gets nothing is up to the broker
         code, out, err = kcat_read(broker, "rotten", "beginning", "-X", "check.crcs=false", check=False)
         assert parsed(out) == before, "not what lies before the bad batch"
-        assert code != 0 and "INVALID_MSG" in err.upper() or "bad message" in err.lower() or "invalid message" in err.lower(), (code, err)
+        assert code != 0 and "Broker: Invalid message" in err, (code, err)
         for offset in range(first, last + 1, 3):
             code, out, err = kcat_read(broker, "rotten", str(offset), "-X", "check.crcs=false", check=False)
             assert code != 0 and not out, (offset, out[:200], err)
@@ -410,13 +419,13 @@ def scrubbing(t):
         code, out, err = command([broker.ringlog_command()[0], "log", "verify", logs[1]], check=False)
         told = re.search(rf"{logs[1].name}: position (\d+): CRC", out + err)
         assert code != 0 and told, out + err
-        bad = batch_at(logs[1], int(told.group(1)))
-        assert bad[0] <= victim.offset <= bad[1], (bad, victim.offset)
+        position, *bad = batch_of(logs[1], victim.offset)
+        assert int(told.group(1)) == position, (told.group(), position)
         serves_all_but(*bad)
         code, found, err = read_java(broker, "rotten", 1000, start=bad[0], check=False)
         assert not found and str(bad[0]) in err and "corrupt" in err.lower(), (code, found[:3], err)
 
-    with t.case("what was found is remembered over kill -9, and found again"):
+    with t.case("what was found is remembered over kill -9"):
         broker.kill()
         broker.start()
         serves_all_but(*bad)
@@ -432,13 +441,13 @@ def scrubbing(t):
         flip(logs[2], position_of(logs[2], victim))
         broker.start()
         wait_until(lambda: found_and_lifted() == (1, 0), "the scrubber to find it", 60)
-        first = victim.offset - (victim.offset - base_offset(logs[2])) % 10
-        assert [record for record in read(broker, "rotten", "0", "-X", "check.crcs=false")] == 0
+        serves_all_but(*batch_of(logs[2], victim.offset)[1:])
         broker.stop()
 
 
 def run(t):
-    broker = compaction(t)
+    broker = t.broker(CLEANER)
+    compaction(t, broker)
     killed(t)
     idle(t)
     retention(t, broker)
