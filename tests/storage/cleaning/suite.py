@@ -199,9 +199,9 @@ def compaction(t, broker):
 def killed(t):
     with t.case("kill -9 in the middle of compactions: the last values are what they were"):
         # Slow enough to be met at work.
-        broker = t.broker({**CLEANER, "log.cleaner.io.max.bytes.per.second": str(6 << 20)})
+        broker = t.broker({**CLEANER, "log.cleaner.io.max.bytes.per.second": str(8 << 20)})
         create(broker, "table", {**COMPACT, **NEVER_DIRTY})
-        written = produce(broker, "table", updates(1500))
+        written = produce(broker, "table", updates(1100))
         alter(broker, "table", {"min.cleanable.dirty.ratio": 0})
         met = set()
         for pattern in ["*.cleaned", "*.swap", "*.deleted"]:
@@ -216,7 +216,7 @@ def killed(t):
             assert latest(found) == latest(written), "values are lost, or older ones are back"
             offsets = [record.offset for record in found]
             assert set(found) <= set(written) and offsets == sorted(set(offsets)), "others than were written, or in another order"
-            assert bounds(broker, "table") == (0, 1500)
+            assert bounds(broker, "table") == (0, 1100)
         t.note(f"met with {' '.join(sorted(met))}")
         assert met, "no compaction was met at work"
         await_compaction(broker, "table", written)
@@ -297,7 +297,7 @@ def retention(t, broker):
 
     with t.case("file.delete.delay.ms: removed files go after it"):
         create(broker, "brief", {**SEGMENT, "retention.bytes": 1 << 20, "file.delete.delay.ms": 100})
-        written = produce(broker, "brief", updates(1000))
+        produce(broker, "brief", updates(600))
         moved(broker, "brief")
         wait_until(lambda: not files(broker, "brief", "*.deleted") and len(segments(broker, "brief")) <= 2, "the removed files to go")
         assert files(broker, "large", "*.deleted"), "those of another topic went, too"
@@ -307,8 +307,9 @@ def retention(t, broker):
         old = produce(broker, "old", updates(500), now - 2 * 3_600_000)
         young = produce(broker, "old", updates(500), now)
         wait_until(lambda: bounds(broker, "old")[0] > 250, "the old records to go")
-        assert read(broker, "old") == [record for record in old + young if record.offset >= bounds(broker, "old")[0]]
-        assert bounds(broker, "old")[0] <= len(old), "young records are gone"
+        start, _ = bounds(broker, "old")
+        assert start <= len(old), "young records are gone"
+        assert read(broker, "old") == (old + young)[start:]
         alter(broker, "old", {"retention.ms": 1000})
         wait_until(lambda: bounds(broker, "old") == (1000, 1000), "all records to go")
         assert read(broker, "old") == []
@@ -329,7 +330,7 @@ def retention(t, broker):
         written = produce(broker, "trimmed", updates(1000))
         assert json.loads(client(broker, "trim", "trimmed", 300)[1]) == 300
         assert bounds(broker, "trimmed") == (300, 1000)
-        resets(broker, "trimmed", written)
+        assert read(broker, "trimmed") == read_aiokafka(broker, "trimmed") == written[300:]
         # whole segments below it go
         wait_until(lambda: base_offset(segments(broker, "trimmed")[0]) > 0 and not files(broker, "trimmed", "*.deleted"), "segments to go")
         assert base_offset(segments(broker, "trimmed")[0]) <= 300
@@ -344,11 +345,13 @@ def retention(t, broker):
         assert read(broker, "trimmed") == read(broker, "trimmed", "0", "-X", "topic.auto.offset.reset=earliest") == written[777:]
         # what the stop kept from being removed
         wait_until(lambda: read(broker, "large") and not files(broker, "large", "*.deleted"), "the files that were removed to go")
-        create(broker, "table-alone", COMPACT)
-        produce(broker, "table-alone", updates(20))
-        code, _, err = client(broker, "trim", "table-alone", 10, check=False)
+        code, _, err = client(broker, "trim", "table", 10, check=False)
         assert code != 0 and "POLICY_VIOLATION" in err, (code, err)
-    broker.stop()
+
+    with t.case("a stop while all this goes on is a clean one"):
+        code = broker.stop()
+        assert code == (143 if TARGET == "kafka" else 0), f"exit code {code}:\n{broker.tail()}"
+        assert TARGET == "kafka" or " ERROR " not in broker.output(), broker.tail()
 
 
 # -- the scrubber -------------------------------------------------------------------------------------------------------
