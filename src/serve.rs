@@ -155,7 +155,7 @@ pub async fn run(
     let retention_check_ms = i64::try_from(config.log.retention_check_interval_ms).unwrap_or(i64::MAX);
     let mut last_run = directories.look(&started.image, own, retention_check_ms)?;
     log_dirs::replay_journals(&mut last_run, &started.image, &config).await;
-    if let Some(lost) = log_dirs::metadata_lost(directories.set()) {
+    if let Some(lost) = log_dirs::metadata_lost(directories.set(), &config.store) {
         return Err(lost.into());
     }
     let node = Arc::new(Node {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use control::controller::{AssignDirectories, Request};
 use control::service::ControllerHandle;
+use control::store::StoreUrl;
 use futures_util::future::join_all;
 
 use super::error::DirectoryError;
@@ -51,16 +52,23 @@ fn is_gone(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::NotFound || error.raw_os_error() == Some(EIO)
 }
 
-/// Why the broker cannot go on: the directory with the metadata log has failed.
-pub fn metadata_lost(dirs: &LogDirs) -> Option<DirectoryError> {
+/// Why the broker cannot go on: the directory with the metadata log has failed, or, where the metadata is elsewhere, all have.
+pub fn metadata_lost(dirs: &LogDirs, store: &StoreUrl) -> Option<DirectoryError> {
+    let is_elsewhere = match store {
+        StoreUrl::Embedded | StoreUrl::Quorum(_) => false,
+        StoreUrl::Etcd(_) | StoreUrl::ZooKeeper(_) => true,
+    };
+    if is_elsewhere && dirs.online().next().is_some() {
+        return None;
+    }
     let first = dirs.get(DirIndex::FIRST);
     let why = first.failure()?.to_owned();
     let dir = first.path().to_owned();
     Some(DirectoryError::MetadataDirectoryLost { dir, why })
 }
 
-/// Tells the shards and the controller of each directory that goes offline; returns when the broker cannot go on: without the
-/// first there is no metadata log.
+/// Tells the shards and the controller of each directory that goes offline; returns when the broker cannot go on, see
+/// [`metadata_lost`].
 pub async fn watch(
     dirs: &LogDirs,
     main: Rc<Router>,
@@ -69,7 +77,7 @@ pub async fn watch(
 ) -> DirectoryError {
     let mut offline = dirs.offline_count();
     loop {
-        if let Some(lost) = metadata_lost(dirs) {
+        if let Some(lost) = metadata_lost(dirs, &node.config.store) {
             return lost;
         }
         let now = dirs.offline_count();

@@ -3,11 +3,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use engine::types::Timestamp;
-
 use super::Shard;
 use super::gate::Gate;
-use super::maintenance::{retain_partition, scrub_partition, scrub_rules};
+use super::maintenance::{clean_partition, retain_partition, scrub_partition, scrub_rules};
 use super::opening::open_behind;
 use super::partitions::Slot;
 use super::place::{Kept, Place};
@@ -51,11 +49,8 @@ pub async fn visit_closed(shard: Rc<Shard>) {
                 continue;
             };
             let at_work = partition.work_on();
-            if partition.config().cleanup_policy.compact
-                && shard.node.config.log.cleaner_enabled
-                && let Err(error) = partition.log.compact(Timestamp(reactor::wall_ms())).await
-            {
-                tracing::error!(topic = %partition.id.topic, partition = key.index, %error, "compaction");
+            if partition.config().cleanup_policy.compact && shard.node.config.log.cleaner_enabled {
+                clean_partition(&shard, &partition).await;
             }
             if let Some(rules) = scrub_rules(&shard) {
                 scrub_partition(&shard, &partition, rules).await;

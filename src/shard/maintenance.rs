@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use engine::log::ScrubRules;
+use engine::log::{CompactError, ReadError, ScrubRules};
 use engine::types::Timestamp;
 
 use super::{Shard, idle};
@@ -87,6 +87,8 @@ pub(super) async fn retain_partition(partition: &Partition) {
                 reactor::yield_turn().await;
             }
             Ok(_) => return,
+            // stopped, moved or deleted meanwhile
+            Err(ReadError::Offline(fault)) if fault.is_gone() => return,
             Err(error) => return report(partition, &error, "retention"),
         }
     }
@@ -108,12 +110,17 @@ async fn clean(shard: Rc<Shard>) {
                 continue;
             }
             let _at_work = partition.work_on();
-            match partition.log.compact(Timestamp(reactor::wall_ms())).await {
-                Ok(Some(compacted)) => shard.metrics.upkeep.compacted(&compacted),
-                Ok(None) => {}
-                Err(error) => report(&partition, &error, "compaction"),
-            }
+            clean_partition(&shard, &partition).await;
         }
+    }
+}
+
+pub(super) async fn clean_partition(shard: &Shard, partition: &Partition) {
+    match partition.log.compact(Timestamp(reactor::wall_ms())).await {
+        Ok(Some(compacted)) => shard.metrics.upkeep.compacted(&compacted),
+        Ok(None) => {}
+        Err(CompactError::Offline(fault)) if fault.is_gone() => {}
+        Err(error) => report(partition, &error, "compaction"),
     }
 }
 

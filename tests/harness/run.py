@@ -19,7 +19,7 @@ TESTS = HERE.parent
 # Cheap and basic first: when `lifecycle` fails, the rest need not be read.
 SUITES = ["lifecycle", "clients/kcat", "clients/confluent", "clients/aiokafka", "clients/java", "clients/go",
           "clients/kafkajs", "clients/racks", "protocol/walk", "protocol/hostile", "storage/many",
-          "storage/directories", "storage/full_disk", "administration", "cluster", "adoption", "dataset"]
+          "storage/directories", "storage/full_disk", "storage/cleaning", "administration", "cluster", "adoption", "dataset"]
 
 
 def load(path):

@@ -1,5 +1,6 @@
 """What the storage suites share: a broker's directories as Java's Admin and the file system show them."""
 
+import json
 import re
 import subprocess
 from collections import namedtuple
@@ -30,6 +31,21 @@ def describe(broker):
             path, topic, partition, size, lag, is_future = rest
             replicas.append(Replica(path, topic, int(partition), int(size), int(lag), is_future == "true"))
     return dirs, replicas
+
+
+def tool(broker, name, *arguments):
+    """A console tool of Kafka's."""
+    return command(java("tools-4.3.1", name, "--bootstrap-server", broker.bootstrap, *arguments))[1]
+
+
+def delete_records(broker, topic, offset):
+    """Kafka's tool deletes what lies before the offset; the log start it tells."""
+    plan = broker.home / "offsets.json"
+    plan.write_text(json.dumps({"version": 1, "partitions": [{"topic": topic, "partition": 0, "offset": offset}]}))
+    out = tool(broker, "org.apache.kafka.tools.DeleteRecordsCommand", "--offset-json-file", plan)
+    told = re.search(r"low_watermark: (\d+)", out)
+    assert told, out
+    return int(told.group(1))
 
 
 def kcat(broker, *arguments, **more):

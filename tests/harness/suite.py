@@ -114,7 +114,7 @@ class Skip(Exception):
     """Raised inside a case that cannot be judged here; the reason is printed."""
 
 
-def wait_until(condition, what, seconds=30):
+def wait_until(condition, what, seconds=30, every=0.05):
     """Polls, because another process decides when. Fails by naming what was waited for."""
     end = time.monotonic() + seconds
     while True:
@@ -123,7 +123,7 @@ def wait_until(condition, what, seconds=30):
             return value
         if time.monotonic() > end:
             raise AssertionError(f"waited {seconds} s for {what}")
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 def command(line, *, input=None, timeout=120, check=True):

@@ -3,13 +3,13 @@
 import os
 
 from broker import TARGET
-from storage import SmallDisk, admin, consume, metric, produce
+from storage import SmallDisk, admin, consume, delete_records, metric, produce, tool
 from suite import Skip, wait_until
 
 DISK_MIB = 160
 # Small journals: the disk is small too.
 SETTINGS = {"ringlog.journal.file.bytes": str(4 << 20), "ringlog.journal.file.count": "2", "log.segment.bytes": str(1 << 20),
-            "log.segment.delete.delay.ms": "0"}
+            "log.segment.delete.delay.ms": "0", "log.retention.check.interval.ms": "500"}
 LINES = [f"{i} " + "x" * 1000 for i in range(1000)]
 
 
@@ -85,16 +85,35 @@ def run(t):
             broker.start()
             full(t, broker, small, "only")
 
-        with t.case("deleting records and topics makes room on a full disk"):
-            produce(broker, "doomed", 0, LINES * 30)
-            fill(small.mount, 8 << 20)
+        def makes_room(topic, deed):
+            """On a full disk something is done that frees what `topic` holds; producers are served again by that alone."""
+            produce(broker, topic, 0, LINES * 40)
+            ballast = fill(small.mount, 8 << 20)
             wait_until(lambda: is_refused(broker, "only"), "producers to be refused")
-            assert admin(broker, "delete", "doomed") == ["done"]
+            deed()
             wait_until(lambda: not is_refused(broker, "only"), "producers to be served again")
+            assert ballast.exists() and consume(broker, "only", 0)[: len(LINES)] == LINES
+            return ballast
+
+        with t.case("DeleteRecords makes room on a full disk"):
+            ballast = makes_room("trimmed", lambda: delete_records(broker, "trimmed", len(LINES) * 40))
+            produce(broker, "trimmed", 0, ["room again"])
+            assert consume(broker, "trimmed", 0) == ["room again"]
+            ballast.unlink()
+
+        with t.case("so does retention that is made shorter then"):
+            ballast = makes_room("aged", lambda: tool(broker, "kafka.admin.ConfigCommand", "--entity-type", "topics", "--entity-name", "aged",
+                                                      "--alter", "--add-config", "retention.bytes=2097152"))
+            lines = consume(broker, "aged", 0)
+            assert 2000 < len(lines) < 4000 and lines == (LINES * 40)[-len(lines):], len(lines)
+            produce(broker, "aged", 0, ["room again"])
+            assert consume(broker, "aged", 0)[-1] == "room again"
+            ballast.unlink()
+
+        with t.case("so does deleting a topic"):
+            makes_room("doomed", lambda: admin(broker, "delete", "doomed")).unlink()
 
         with t.case("it starts on a full disk, and serves what is there"):
-            fill(small.mount, 8 << 20) if not (small.mount / "ballast").exists() else None
-            (small.mount / "ballast").unlink()
             ballast = fill(small.mount, 8 << 20)
             broker.restart()
             assert consume(broker, "only", 0)[: len(LINES)] == LINES
