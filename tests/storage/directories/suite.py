@@ -6,6 +6,7 @@ import time
 
 from broker import TARGET, StartFailed
 from storage import admin, consume, describe, metric, produce
+from store import Etcd
 from suite import Skip, wait_until
 
 COUNT = 6
@@ -45,6 +46,27 @@ def is_offline(broker, away):
         assert dirs[str(dir)].error == expected, dirs
     assert metric(broker, "offline_log_directories") == 1
     assert not [replica for replica in replicas if replica.dir == str(away)]
+
+
+def first_may_go(t, etcd):
+    broker = t.broker({"num.partitions": str(COUNT), "ringlog.store": etcd.url}, start=False)
+    broker.dirs = [broker.home / name for name in ["first", "second"]]
+    broker.settings["log.dirs"] = ",".join(map(str, broker.dirs))
+    broker.start()
+    for partition in range(COUNT):
+        produce(broker, "spread", partition, content(partition))
+    away, before = broker.dirs[0], places(broker, "spread")
+    lost = [partition for partition, dir in before.items() if dir == away]
+    aside = broker.home / "aside"
+    away.rename(aside)
+    wait_until(lambda: metric(broker, "offline_log_directories") == 1, "the directory to go offline")
+    is_served(broker, "spread", set(before) - set(lost))
+    is_refused(broker, "spread", lost)
+    broker.kill()
+    aside.rename(away)
+    broker.start()
+    is_served(broker, "spread", before)
+    broker.stop()
 
 
 def run(t):
@@ -212,3 +234,11 @@ def run(t):
             aside.rename(away)
         broker.start()
         is_served(broker, "spread", range(COUNT))
+
+    with t.case("with the metadata in etcd the first directory, too, goes offline alone"):
+        broker.stop()
+        etcd = Etcd(members=1)
+        try:
+            first_may_go(t, etcd.start())
+        finally:
+            etcd.remove()
