@@ -29,7 +29,10 @@ const CHECKSUMS: &[(&str, u32)] = &[
     ("partition-1/orders-0/partition.metadata", 0x849c_5d9d),
     ("partition-2/orders-0/00000000000000000000.index", 0xe837_49c4),
     ("partition-2/orders-0/00000000000000000000.log", 0x6414_94d7),
-    ("partition-2/orders-0/00000000000000000000.quarantine", 0x4593_b29f),
+    (
+        "partition-2/orders-0/00000000000000000000.quarantine",
+        0x4593_b29f,
+    ),
     ("partition-2/orders-0/00000000000000000000.timeindex", 0x8b60_73da),
     ("partition-2/orders-0/00000000000000000000.txnindex", 0xadc4_ef8a),
     ("partition-2/orders-0/00000000000000000010.index", 0x0000_0000),
