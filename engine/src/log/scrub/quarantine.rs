@@ -91,6 +91,15 @@ impl Quarantine {
         }
     }
 
+    /// A good batch of this base offset begins at `position`: a range that ends there ends with it.
+    pub(crate) fn good_from(&mut self, position: u64, base_offset: Offset) {
+        if let Some(last) = self.ranges.last_mut()
+            && last.end == position
+        {
+            last.next_offset = base_offset;
+        }
+    }
+
     /// The good stretch of a segment of `size_bytes` in which the batch that holds `offset` is to be looked for, or the bad
     /// range it was in.
     pub(crate) fn stretch(&self, offset: Offset, size_bytes: u64) -> Result<Stretch, BadRange> {
