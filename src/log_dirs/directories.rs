@@ -164,3 +164,30 @@ fn read_topic_ids(directory: &Path) -> BTreeMap<String, Uuid> {
         .filter_map(|(topic, id)| Some((topic.to_owned(), from_base64(id)?)))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topic_ids_are_written_and_read_as_ever() {
+        // Not read, every start recovers all logs from their first segment.
+        let golden = include_str!("../../engine/tests/golden/data/directory-1/ringlog-checkpoint-topic-ids");
+        let ids = BTreeMap::from([
+            (
+                "my-topic".to_owned(),
+                Uuid::from_u128(0xf12f_d777_8ac3_433a_b86c_1005_7f25_7da4),
+            ),
+            ("orders".to_owned(), Uuid::from_u128(5)),
+        ]);
+        let temp = tempfile::tempdir().unwrap();
+        let mut directory = Directory::new(DataDirectory::open(temp.path()).unwrap());
+        directory.write_topic_ids(ids.clone()).unwrap();
+        assert_eq!(
+            std::fs::read_to_string(temp.path().join(TOPIC_IDS)).unwrap(),
+            golden
+        );
+        std::fs::write(temp.path().join(TOPIC_IDS), golden).unwrap();
+        assert_eq!(read_topic_ids(temp.path()), ids);
+    }
+}

@@ -59,6 +59,16 @@ pub(super) fn write(dir: &Path, store: &str) -> Result<(), DirectoryError> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_file_is_as_ever() {
+        let golden = include_str!("../../engine/tests/golden/data/directory-1/ringlog-store");
+        let temp = tempfile::tempdir().unwrap();
+        write(temp.path(), "etcd").unwrap();
+        assert_eq!(std::fs::read_to_string(temp.path().join(FILE)).unwrap(), golden);
+        std::fs::write(temp.path().join(FILE), golden).unwrap();
+        assert!(check(temp.path(), "etcd").is_ok() && check(temp.path(), QUORUM).is_err());
+    }
+
     /// Breaks in production: every partition of the broker is put aside as a stray.
     #[test]
     fn a_directory_keeps_to_the_store_of_its_cluster() {

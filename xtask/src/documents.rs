@@ -5,6 +5,10 @@ use crate::shell::{self, Done};
 use std::path::{Path, PathBuf};
 
 const CONFIG: &str = "docs/CONFIG.md";
+const README: &str = "README.md";
+/// Its marked commands are typed by `tests/cluster/operations.py`.
+const OPERATIONS: &str = "docs/OPERATIONS.md";
+const STORES: [&str; 3] = ["etcd", "quorum", "zookeeper"];
 
 /// Paths that exist on one machine only, and package registries, which every machine has its own way to reach.
 /// Written in two halves, so that this file may itself be checked.
@@ -27,6 +31,8 @@ pub fn check() -> Done {
     if let Err(why) = config_is_current() {
         wrong.push(why);
     }
+    let text = |file| shell::read(&shell::root().join(file));
+    wrong.extend(untested_clusters(&text(README)?, &text(OPERATIONS)?));
     for file in &files {
         let Ok(text) = std::fs::read_to_string(shell::root().join(file)) else {
             continue; // binary (goldens, seeds), or deleted in the work tree
@@ -156,6 +162,27 @@ fn unknown_commands(file: &Path, text: &str) -> Vec<String> {
         .collect()
 }
 
+/// Stores whose cluster the README does not start with the commands that the tests type.
+fn untested_clusters(readme: &str, operations: &str) -> Vec<String> {
+    let differs = |store: &&&str| {
+        let tested = marked(operations, store);
+        tested.is_none() || marked(readme, store) != tested
+    };
+    STORES
+        .iter()
+        .filter(differs)
+        .map(|store| {
+            format!("the commands marked <!-- test {store} --> are not the same in {README} and {OPERATIONS}")
+        })
+        .collect()
+}
+
+/// The block of commands behind a mark.
+fn marked<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("<!-- test {name} -->\n```sh\n"))?;
+    Some(rest.split_once("```")?.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,6 +210,18 @@ mod tests {
             "run `cargo xtask test` or `cargo xtask dance`.",
         );
         assert_eq!(found, ["x.md tells of `cargo xtask dance`, which does not exist"]);
+    }
+
+    /// Who types what the README shows gets another cluster than the one that was tested.
+    #[test]
+    fn commands_of_a_cluster_are_the_tested_ones() {
+        let block = |store: &str, command: &str| format!("<!-- test {store} -->\n```sh\n{command}\n```\n");
+        let tested: String = STORES.iter().map(|store| block(store, "serve")).collect();
+        assert_eq!(untested_clusters(&tested, &tested), Vec::<String>::new());
+        let other = block("etcd", "serve") + &block("quorum", "serve --other");
+        let found = untested_clusters(&other, &tested);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].contains("test quorum") && found[1].contains("test zookeeper"));
     }
 
     #[test]

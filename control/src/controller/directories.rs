@@ -76,10 +76,10 @@ impl DirectoryChoice {
             Some([only]) => return *only,
             Some(several) => several,
         };
-        let counts = self
-            .counts
-            .entry(broker)
-            .or_insert_with(|| count(image, broker, registered));
+        let counts = self.counts.entry(broker).or_insert_with(|| {
+            let count = |id: &DirectoryId| (*id, image.replica_count(broker, *id));
+            registered.iter().map(count).collect()
+        });
         // The first of those with the fewest.
         match counts.iter_mut().min_by_key(|(_, count)| *count) {
             Some((directory, count)) => {
@@ -89,17 +89,4 @@ impl DirectoryChoice {
             None => DirectoryId::UNASSIGNED,
         }
     }
-}
-
-fn count(image: &ClusterImage, broker: BrokerId, registered: &[DirectoryId]) -> Vec<(DirectoryId, usize)> {
-    let mut counts: Vec<(DirectoryId, usize)> = registered.iter().map(|id| (*id, 0)).collect();
-    for partition in image.topics().flat_map(|topic| topic.partitions.values()) {
-        let replicas = partition.replicas.iter().zip(&partition.directories);
-        for (_, directory) in replicas.filter(|(replica, _)| **replica == broker) {
-            if let Some((_, count)) = counts.iter_mut().find(|(id, _)| id == directory) {
-                *count += 1;
-            }
-        }
-    }
-    counts
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::kept::KeptRecords;
 use super::replica_index::ReplicaIndex;
 use super::{BrokerImage, ConfigMap, ConfigResource, PartitionImage, TopicImage};
-use crate::record::{BrokerId, ControllerEpoch, PartitionId};
+use crate::record::{BrokerId, ControllerEpoch, DirectoryId, PartitionId};
 
 /// Up to where the metadata log is contained in an image: the offset of the last record and its controller's epoch.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +28,8 @@ impl MetadataPosition {
 }
 
 /// The cluster after some record of the metadata log. Immutable; a clone costs a handful of reference counts, and a
-/// changed copy shares everything that did not change.
+/// changed copy shares everything that did not change: a change of a partition costs the same few nodes however many
+/// partitions its topic or the cluster has (`tests/image_cost` counts them).
 ///
 /// Ordered trees rather than hash maps: the same records then give the same walk in every process and every simulated
 /// run, and no name a client chooses can make a lookup slow. A lookup among 100,000 topics is 17 comparisons, which the
@@ -133,6 +134,11 @@ impl ClusterImage {
     ) -> impl Iterator<Item = (&Arc<TopicImage>, PartitionId, &Arc<PartitionImage>)> {
         let replicas = self.replicas.of_broker(broker);
         replicas.filter_map(|(topic, id)| self.found(topic, id))
+    }
+
+    /// How many replicas `broker` has in a directory.
+    pub fn replica_count(&self, broker: BrokerId, directory: DirectoryId) -> usize {
+        self.replicas.in_directory(broker, directory)
     }
 
     /// The partitions nobody leads.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use engine::types::ProducerId;
+use rpds::RedBlackTreeMapSync;
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -132,14 +133,14 @@ impl ClusterImage {
             Arc::new(TopicImage {
                 name,
                 id: record.topic_id,
-                partitions: Default::default(),
+                partitions: RedBlackTreeMapSync::new_sync(),
             }),
         );
         Ok(())
     }
 
-    /// The topic to change in place. Shared with an older image it is copied first, once: the copy is ours alone, so
-    /// that ten thousand partition records of one topic cost ten thousand insertions and not ten thousand copies.
+    /// The topic to change in place. Shared with an older image it is copied first, which costs its name, its id and the root of its
+    /// partitions: those it has are shared until they change.
     fn topic_mut(&mut self, kind: &'static str, topic_id: Uuid) -> Result<&mut TopicImage, ApplyError> {
         self.topics
             .get_mut(&topic_id)
@@ -160,7 +161,8 @@ impl ClusterImage {
             return Err(ApplyError::NegativePartition { name, partition: id });
         }
         let image = Arc::new(PartitionImage::from_record(record));
-        let before = topic.partitions.insert(id, Arc::clone(&image));
+        let before = topic.partitions.get(&id).cloned();
+        topic.partitions.insert_mut(id, Arc::clone(&image));
         if before.is_none() {
             delta.partition_added(record.topic_id, &topic.name, id);
             self.partition_count += 1;
@@ -231,19 +233,25 @@ impl ClusterImage {
             let has_elr = |partition: &PartitionImage| {
                 !partition.eligible_leader_replicas.is_empty() || !partition.last_known_elr.is_empty()
             };
-            let touched = self
-                .topics
-                .get(&id)
-                .is_some_and(|topic| topic.partitions.values().any(|partition| has_elr(partition)));
-            let Some(topic) = self.topics.get_mut(&id).filter(|_| touched).map(Arc::make_mut) else {
+            let partitions = self.topics.get(&id).map(|topic| topic.partitions.iter());
+            let touched: Vec<PartitionId> = partitions
+                .into_iter()
+                .flatten()
+                .filter(|(_, partition)| has_elr(partition))
+                .map(|(partition_id, _)| *partition_id)
+                .collect();
+            if touched.is_empty() {
+                continue;
+            }
+            let Some(topic) = self.topics.get_mut(&id).map(Arc::make_mut) else {
                 continue;
             };
-            for (partition_id, partition) in &mut topic.partitions {
-                if has_elr(partition) {
+            for partition_id in touched {
+                if let Some(partition) = topic.partitions.get_mut(&partition_id) {
                     let partition = Arc::make_mut(partition);
                     partition.eligible_leader_replicas.clear();
                     partition.last_known_elr.clear();
-                    delta.partition_changed(id, &topic.name, *partition_id);
+                    delta.partition_changed(id, &topic.name, partition_id);
                 }
             }
         }

@@ -363,3 +363,99 @@ fn ten_thousand_partitions_and_topics_replay() {
     }
     assert_eq!(one_by_one.partition_count(), 30_000);
 }
+
+#[test]
+fn the_index_of_replicas_agrees_with_a_walk_over_all_of_them() {
+    // A partition missing there keeps a leader that is gone, and no election is ever tried for it.
+    let mut image = image_of(&[topic(1, "a"), topic(2, "b")]);
+    let mut dice = 7u64;
+    let mut roll = |sides: u64| {
+        dice ^= dice << 13;
+        dice ^= dice >> 7;
+        dice ^= dice << 17;
+        dice % sides
+    };
+    for step in 0..2_000 {
+        let (number, id_of_partition) = (u128::from(1 + roll(2)), roll(200) as i32);
+        let replicas: Vec<BrokerId> = match roll(5) as i32 {
+            3 => vec![BrokerId(3)],
+            first => vec![BrokerId(first), BrokerId(first + 1)],
+        };
+        let leader = if roll(3) == 0 { NO_LEADER } else { replicas[0] };
+        let directories: Vec<DirectoryId> = replicas
+            .iter()
+            .map(|_| DirectoryId(id(u128::from(roll(3)))))
+            .collect();
+        let is_there = image
+            .partition(id(number), PartitionId(id_of_partition))
+            .is_some();
+        let record = if is_there {
+            Record::from(PartitionChangeRecord {
+                partition_id: PartitionId(id_of_partition),
+                topic_id: id(number),
+                leader,
+                directories: (roll(2) == 0).then_some(directories),
+                replicas: Some(replicas),
+                ..PartitionChangeRecord::default()
+            })
+        } else {
+            Record::from(PartitionRecord {
+                partition_id: PartitionId(id_of_partition),
+                topic_id: id(number),
+                leader,
+                directories: if roll(4) == 0 { Vec::new() } else { directories },
+                replicas,
+                ..PartitionRecord::default()
+            })
+        };
+        image = apply(&image, &[record]).0;
+        if step % 500 == 499 {
+            image = apply(&image, &[removal(2), topic(2, "b")]).0;
+        }
+        if step % 50 == 0 || step % 500 == 499 {
+            check_index(&image);
+        }
+    }
+    image = apply(&image, &[removal(1), removal(2)]).0;
+    check_index(&image);
+}
+
+fn check_index(image: &ClusterImage) {
+    type Key = (Uuid, PartitionId);
+    let all = || {
+        let topics = image.topics();
+        topics.flat_map(|topic| {
+            topic
+                .partitions
+                .iter()
+                .map(move |(id, now)| ((topic.id, *id), now))
+        })
+    };
+    let sorted = |mut keys: Vec<Key>| {
+        keys.sort();
+        keys
+    };
+    for broker in (0..8).map(BrokerId) {
+        let walked = all().filter(|(_, now)| now.replicas.contains(&broker));
+        let indexed = image.partitions_of(broker).map(|(topic, id, _)| (topic.id, id));
+        assert_eq!(
+            indexed.collect::<Vec<_>>(),
+            sorted(walked.map(|(key, _)| key).collect())
+        );
+        for directory in (0..3).map(|number| DirectoryId(id(number))) {
+            let lies_there = |now: &&Arc<PartitionImage>| now.directory_of(broker) == Some(directory);
+            let walked = all().map(|(_, now)| now).filter(lies_there).count();
+            assert_eq!(
+                image.replica_count(broker, directory),
+                walked,
+                "of {broker} in {directory:?}"
+            );
+        }
+    }
+    let walked = all().filter(|(_, now)| now.leader.is_none());
+    let indexed = image.leaderless_partitions().map(|(topic, id, _)| (topic.id, id));
+    assert_eq!(
+        indexed.collect::<Vec<_>>(),
+        sorted(walked.map(|(key, _)| key).collect())
+    );
+}

@@ -1,10 +1,10 @@
 //! A topic and its partitions, as the controller has decided them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::planted::{self, Bug};
 use engine::types::LeaderEpoch;
+use rpds::RedBlackTreeMapSync;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -18,12 +18,15 @@ pub struct TopicImage {
     pub name: Arc<str>,
     pub id: Uuid,
     /// Ids count from 0 without gaps once the records that created them are all applied.
-    pub partitions: BTreeMap<PartitionId, Arc<PartitionImage>>,
+    ///
+    /// Persistent: an ISR change in a topic of 10,000 partitions copies the dozen nodes above the partition, and not the other 9,999
+    /// pointers. That takes 64 bytes a partition (a node and an entry), where a `BTreeMap` takes 25 of many and 144 of a single one.
+    pub partitions: RedBlackTreeMapSync<PartitionId, Arc<PartitionImage>>,
 }
 
 impl TopicImage {
     pub fn partition_count(&self) -> usize {
-        self.partitions.len()
+        self.partitions.size()
     }
 
     /// Replicas of the first partition: what Kafka calls the topic's replication factor.

@@ -219,3 +219,43 @@ impl LogBatch {
         Ok((batch, controls))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_layouts_are_the_drawn_ones() {
+        // docs/FORMAT.md; a Kafka that takes the directory back reads them.
+        let leader_change = Control::LeaderChange {
+            leader: BrokerId(2),
+            voters: vec![BrokerId(1), BrokerId(2)],
+        };
+        let snapshot = Control::SnapshotHeader {
+            last_contained_timestamp: Timestamp(258),
+        };
+        let value = |control: &Control| control.encode().1;
+        assert_eq!(
+            value(&leader_change),
+            [
+                0, 0, 0, 0, 0, 2, // version, leader
+                3, 0, 0, 0, 1, 0, 0, 0, 0, 2, 0, // voters
+                2, 0, 0, 0, 2, 0, // granting
+                0
+            ]
+        );
+        assert_eq!(value(&snapshot), [0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 0]);
+        assert_eq!(value(&Control::SnapshotFooter), [0, 0, 0]);
+        // version 1, as Kafka writes it: each voter with its directory
+        let mut later = vec![0, 1, 0, 0, 0, 2, 2, 0, 0, 0, 2];
+        later.extend([7; DIRECTORY_ID_BYTES]);
+        later.extend([0, 1, 0]);
+        let key = ControlRecordType::LeaderChange.key();
+        let found = Control::decode(Offset(0), &key, &later);
+        let expected = Control::LeaderChange {
+            leader: BrokerId(2),
+            voters: vec![BrokerId(2)],
+        };
+        assert_eq!(found, Ok(expected));
+    }
+}

@@ -84,6 +84,13 @@ pub enum OpenError {
         position: u64,
         what: DecodeBatchError,
     },
+    /// Written by a later version, perhaps with more in it than is known here. Nothing of it is read, nor written over.
+    #[error("{}: version {found}, expected at most {expected}", .path.display())]
+    Version {
+        path: PathBuf,
+        expected: i16,
+        found: i16,
+    },
     #[error("{} holds offset {found} where {expected} is due", .path.display())]
     Offset {
         path: PathBuf,
@@ -104,6 +111,8 @@ pub enum OpenError {
     Gap { log_start: Offset, snapshot_end: Offset },
     #[error("the store's key {key}: {what}")]
     Value { key: String, what: ValueError },
+    #[error("{}: {what}", .path.display())]
+    File { path: PathBuf, what: ValueError },
     #[error(
         "the store belongs to cluster {found}, this broker's data to cluster {own}: point ringlog.store or ringlog.store.prefix elsewhere"
     )]

@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use crate::store;
 
-const NOW: Timestamp = Timestamp(1_700_000_000_000);
-const TOPIC_ID: Uuid = Uuid::from_u128(0xf12f_d777_8ac3_433a_b86c_1005_7f25_7da4);
+pub const NOW: Timestamp = Timestamp(1_700_000_000_000);
+pub const TOPIC_ID: Uuid = Uuid::from_u128(0xf12f_d777_8ac3_433a_b86c_1005_7f25_7da4);
 /// Directory of the golden, and the partition's name.
 const PARTITION: &str = "partition-1/orders-0";
 
@@ -28,14 +28,14 @@ fn config() -> Rc<LogConfig> {
     })
 }
 
-async fn open(dir: &Path, start: OpenState) -> Log {
+pub async fn open(dir: &Path, start: OpenState) -> Log {
     Log::open(dir, config(), start, None)
         .await
         .expect("the log opens")
         .0
 }
 
-fn append(log: &Log, builder: BatchBuilder, epoch: i32, origin: Origin) {
+pub fn append(log: &Log, builder: BatchBuilder, epoch: i32, origin: Origin) {
     let batch = builder.build().expect("a batch");
     let limits = Limits {
         origin,
@@ -50,7 +50,7 @@ fn append(log: &Log, builder: BatchBuilder, epoch: i32, origin: Origin) {
     log.append(batch, &info, &context).expect("an append");
 }
 
-fn records(builder: BatchBuilder, first: i64, count: i64) -> BatchBuilder {
+pub fn records(builder: BatchBuilder, first: i64, count: i64) -> BatchBuilder {
     let mut builder = builder;
     for number in first..first + count {
         let text = format!("{number}");
@@ -99,7 +99,7 @@ async fn fill(log: &Log) {
     log.commit(log.end_offset()).await.expect("a commit");
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("made");
     for entry in std::fs::read_dir(from).expect("the golden") {
         let entry = entry.expect("an entry");
@@ -107,7 +107,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn run<F: Future>(future: F) -> F::Output {
+pub fn run<F: Future>(future: F) -> F::Output {
     reactor::run(reactor::Config::default(), future).expect("a reactor")
 }
 

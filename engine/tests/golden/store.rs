@@ -12,7 +12,11 @@ const CHECKSUMS: &[(&str, u32)] = &[
     ("directory-1/meta.properties", 0x1f8c_6dc1),
     ("directory-1/recovery-point-offset-checkpoint", 0x7012_437d),
     ("directory-1/replication-offset-checkpoint", 0x3b94_4a7a),
+    ("directory-1/ringlog-checkpoint-topic-ids", 0x4dde_fe30),
+    ("directory-1/ringlog-store", 0x36e1_642e),
     ("journal-1/00000007.journal", 0xe874_30bc),
+    ("metadata-1/metadata.store", 0x4a0c_50db),
+    ("metadata-1/quorum-state", 0x5a7d_dc8d),
     ("partition-1/orders-0/00000000000000000000.index", 0x73db_2996),
     ("partition-1/orders-0/00000000000000000000.log", 0x285a_4c55),
     ("partition-1/orders-0/00000000000000000000.timeindex", 0xec2a_0267),
@@ -23,6 +27,21 @@ const CHECKSUMS: &[(&str, u32)] = &[
     ("partition-1/orders-0/00000000000000000021.snapshot", 0x2893_d0e4),
     ("partition-1/orders-0/leader-epoch-checkpoint", 0x9f4c_e60e),
     ("partition-1/orders-0/partition.metadata", 0x849c_5d9d),
+    ("partition-2/orders-0/00000000000000000000.index", 0xe837_49c4),
+    ("partition-2/orders-0/00000000000000000000.log", 0x6414_94d7),
+    (
+        "partition-2/orders-0/00000000000000000000.quarantine",
+        0x4593_b29f,
+    ),
+    ("partition-2/orders-0/00000000000000000000.timeindex", 0x8b60_73da),
+    ("partition-2/orders-0/00000000000000000000.txnindex", 0xadc4_ef8a),
+    ("partition-2/orders-0/00000000000000000010.index", 0x0000_0000),
+    ("partition-2/orders-0/00000000000000000010.log", 0xfd79_3642),
+    ("partition-2/orders-0/00000000000000000010.snapshot", 0x64c8_48bc),
+    ("partition-2/orders-0/00000000000000000010.timeindex", 0x9a49_6710),
+    ("partition-2/orders-0/00000000000000000012.snapshot", 0x64c8_48bc),
+    ("partition-2/orders-0/leader-epoch-checkpoint", 0x7051_871e),
+    ("partition-2/orders-0/partition.metadata", 0x849c_5d9d),
 ];
 
 pub fn path(name: &str) -> PathBuf {

@@ -189,6 +189,40 @@ fn many_bad_places_leave_the_rest_readable() {
 }
 
 #[test]
+fn a_bad_place_across_two_batches_costs_these_two() {
+    // A bad sector of 4096 bytes lies across some small batches; the rest of the segment, up to a gigabyte, was refused with them.
+    run(async {
+        let fixture = Fixture::new();
+        let log = filled(&fixture, small_config()).await;
+        let written = rows(&log);
+        let name = segments(&fixture)[0].clone();
+        let bytes = std::fs::read(fixture.path(&name)).unwrap();
+        let batches: Vec<_> = Batches::new(&bytes).map(|batch| batch.unwrap()).collect();
+        assert!(batches.len() > 5, "{} batches", batches.len());
+        let mut expected = Vec::new();
+        let mut position = 0;
+        for (index, batch) in batches.iter().enumerate() {
+            if (1..4).contains(&index) {
+                flip(&fixture, &name, (position + 70) * 8);
+                expected.extend(batch.base_offset().0..batch.next_offset().0);
+            }
+            position += batch.size_bytes() as u64;
+        }
+        scrub(&log, NOW.0).await;
+        assert_eq!(check_reads(&log, &written), expected);
+        let ranges = log.bad_ranges();
+        let [range] = &ranges[..] else {
+            panic!("one range: {ranges:?}")
+        };
+        assert_eq!(
+            (range.first_offset, range.next_offset),
+            (batches[1].base_offset(), batches[4].base_offset())
+        );
+        log.close().await.unwrap();
+    });
+}
+
+#[test]
 fn a_quarantine_is_lifted_when_the_range_is_good_again() {
     run(async {
         let fixture = Fixture::new();

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use engine::directory::{MetaProperties, OffsetCheckpoint};
 use engine::log::epoch_cache::EpochCache;
+use engine::log::scrub::Quarantine;
 use engine::log::{partition_metadata, producer_snapshot};
 use serde_json::{Value, json};
 
@@ -98,6 +99,7 @@ impl Dump {
                 table
             }
             Kind::ProducerSnapshot { .. } => producers(&file.path)?,
+            Kind::Quarantine { .. } => bad_ranges(&file.path)?,
             Kind::LeaderEpochs => {
                 let cache =
                     EpochCache::parse(&read(&file.path)?).map_err(|error| damaged(&file.path, error))?;
@@ -191,6 +193,20 @@ fn producers(path: &Path) -> Result<Table, CliError> {
     Ok(table)
 }
 
+fn bad_ranges(path: &Path) -> Result<Table, CliError> {
+    let quarantine = Quarantine::parse(&read(path)?).map_err(|error| damaged(path, error))?;
+    let mut table = Table::new(["POSITION", "END", "FIRST OFFSET", "NEXT OFFSET"]);
+    for range in quarantine.ranges() {
+        table.row([
+            json!(range.position),
+            json!(range.end),
+            json!(range.first_offset.0),
+            json!(range.next_offset.0),
+        ]);
+    }
+    Ok(table)
+}
+
 /// The checkpoints of a data directory have `topic partition offset` a line.
 fn offsets(path: &Path) -> Result<Table, CliError> {
     let checkpoint = OffsetCheckpoint::parse(&read(path)?).map_err(|error| damaged(path, error))?;
@@ -214,4 +230,32 @@ pub fn read(path: &Path) -> Result<Vec<u8>, CliError> {
         path: path.to_owned(),
         source,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quarantine_shows_its_ranges() {
+        // Who sees no ranges takes a topic that answers errors for a bug of the broker, and not for a bad disk.
+        let golden = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/engine/tests/golden/data/partition-2/orders-0"
+        );
+        let files = files::find(Path::new(golden)).unwrap();
+        let shown = files
+            .iter()
+            .filter(|file| matches!(file.kind, Kind::Quarantine { .. }));
+        let tables: Vec<Value> = shown
+            .map(|file| bad_ranges(&file.path).unwrap().to_json())
+            .collect();
+        let range = json!({"position": 100, "end": 200, "first_offset": 3, "next_offset": 6});
+        assert_eq!(tables, [json!([range])]);
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("00000000000000000000.quarantine");
+        std::fs::write(&path, b"RNGLOGQ1").unwrap();
+        let error = bad_ranges(&path).expect_err("cut").to_string();
+        assert!(error.contains("8 bytes, expected 24"), "{error}");
+    }
 }

@@ -47,6 +47,10 @@ pub enum Kind {
     ProducerSnapshot {
         offset: Offset,
     },
+    /// What the scrubber found bad in a segment.
+    Quarantine {
+        base_offset: Offset,
+    },
     /// A snapshot of the metadata log: batches, as in a segment.
     MetadataSnapshot,
     LeaderEpochs,
@@ -79,7 +83,7 @@ impl LogFile {
                 FileKind::OffsetIndex => Kind::OffsetIndex { base_offset },
                 FileKind::TimeIndex => Kind::TimeIndex { base_offset },
                 FileKind::TransactionIndex => Kind::TransactionIndex { base_offset },
-                FileKind::Quarantine => return None,
+                FileKind::Quarantine => Kind::Quarantine { base_offset },
                 FileKind::ProducerSnapshot => Kind::ProducerSnapshot { offset: base_offset },
             },
             None if name == LEADER_EPOCH_CHECKPOINT => Kind::LeaderEpochs,
@@ -197,6 +201,10 @@ mod tests {
         assert_eq!(
             kind(&format!("/d/__consumer_offsets-12/{segment}")),
             Some((Kind::Segment { base_offset }, Content::GroupOffsets))
+        );
+        assert_eq!(
+            kind("d/t-0/00000000000000000042.quarantine"),
+            Some((Kind::Quarantine { base_offset }, Content::Plain))
         );
         assert_eq!(
             kind("x/00000000000000000042-0000000003.checkpoint"),

@@ -13,6 +13,7 @@ mod finding;
 mod verify;
 mod verify_directory;
 mod verify_journal;
+mod verify_quarantine;
 mod verify_segment;
 mod walk;
 

@@ -17,6 +17,7 @@ use super::files::{self, Kind, LogFile};
 use super::finding::Findings;
 use super::verify_directory::Directories;
 use super::verify_journal::Journal;
+use super::verify_quarantine;
 use super::verify_segment::{Reached, Segment};
 use crate::cli::{CliError, output};
 
@@ -120,6 +121,7 @@ impl Seen {
                 }
             }
             Kind::TransactionIndex { base_offset } => verify_transactions(path, base_offset, findings)?,
+            Kind::Quarantine { base_offset } => verify_quarantine::verify(path, base_offset, findings)?,
             Kind::ProducerSnapshot { offset } => verify_producers(path, offset, findings)?,
             Kind::LeaderEpochs => {
                 if let Err(error) = EpochCache::parse(&read(path)?) {

@@ -13,6 +13,15 @@ use crate::store::error::OpenError;
 const FILE: &str = "quorum-state";
 /// Far more than it has.
 const FILE_BYTES_MAX: usize = 64 << 10;
+/// What is written: with the voted directory's id. Version 0 is the one before KIP-853.
+const VERSION: i16 = 1;
+
+/// What every version of the file has; the rest is for the version to say.
+#[derive(Deserialize)]
+struct Versioned {
+    #[serde(rename = "data_version")]
+    data_version: i16,
+}
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -47,6 +56,14 @@ pub(super) fn load(dir: &Path) -> Result<ElectionState, OpenError> {
     if bytes.len() > FILE_BYTES_MAX {
         return Err(invalid("too long".to_owned()));
     }
+    let found = serde_json::from_slice::<Versioned>(&bytes).map_err(|error| invalid(error.to_string()))?;
+    if !(0..=VERSION).contains(&found.data_version) {
+        return Err(OpenError::Version {
+            path: path.clone(),
+            expected: VERSION,
+            found: found.data_version,
+        });
+    }
     let data: QuorumStateData = serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
     let directory = match &data.voted_directory_id {
         Some(text) => UuidText::parse(text).ok_or_else(|| invalid(format!("votedDirectoryId {text}")))?,
@@ -68,7 +85,7 @@ pub(super) fn store(dir: &Path, state: &ElectionState) -> io::Result<()> {
         leader_epoch: state.epoch.0,
         voted_id: voted.id.0,
         voted_directory_id: Some(UuidText(voted.directory.0).to_string()),
-        data_version: 1,
+        data_version: VERSION,
     };
     disk::write_atomic(&path(dir), &serde_json::to_vec(&data)?)
 }
@@ -99,6 +116,50 @@ mod tests {
         ] {
             store(dir.path(), &state).expect("writes");
             assert_eq!(load(dir.path()).expect("reads"), state);
+        }
+    }
+
+    #[test]
+    fn the_file_is_as_ever() {
+        let golden = include_bytes!("../../../../engine/tests/golden/data/metadata-1/quorum-state");
+        let state = ElectionState {
+            epoch: ControllerEpoch(7),
+            leader: None,
+            voted: Some(ReplicaKey::new(
+                BrokerId(2),
+                DirectoryId(Uuid::from_u128(0xf12f_d777_8ac3_433a_b86c_1005_7f25_7da4)),
+            )),
+        };
+        let dir = tempfile::tempdir().expect("dir");
+        store(dir.path(), &state).expect("writes");
+        let today = std::fs::read(path(dir.path())).expect("reads");
+        assert_eq!(String::from_utf8_lossy(&today), String::from_utf8_lossy(golden));
+        std::fs::write(path(dir.path()), golden).expect("writes");
+        assert_eq!(load(dir.path()).expect("reads"), state);
+    }
+
+    #[test]
+    fn a_file_of_another_version_is_named_and_refused() {
+        // Read as version 1, a later one could hide the vote, which is then given twice in one epoch.
+        let dir = tempfile::tempdir().expect("dir");
+        for version in [2, -1] {
+            let text = format!(r#"{{"leaderId":{{"id":1}},"votes":[7],"data_version":{version}}}"#);
+            std::fs::write(path(dir.path()), &text).expect("writes");
+            let error = load(dir.path()).expect_err("another version");
+            assert!(
+                matches!(&error, OpenError::Version { path, expected: 1, found } if path.ends_with(FILE) && *found == version),
+                "{error:?}"
+            );
+            let shown = path(dir.path()).display().to_string();
+            assert_eq!(
+                error.to_string(),
+                format!("{shown}: version {version}, expected at most 1")
+            );
+            assert_eq!(
+                std::fs::read(path(dir.path())).expect("reads"),
+                text.as_bytes(),
+                "not written over"
+            );
         }
     }
 

@@ -95,6 +95,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_layouts_are_the_drawn_ones() {
+        // docs/FORMAT.md; a Kafka that takes the directory back reads them.
+        let voters = VoterSet::parse("2@ab:9093").expect("voters");
+        let voters = voters.with_directories(|_| Some(DirectoryId(Uuid::from_u128(5))));
+        let mut expected = vec![0, 0, 2, 0, 0, 0, 2];
+        expected.extend([0; 15]);
+        expected.extend([5, 2, 11]);
+        expected.extend(b"CONTROLLER");
+        expected.extend([3, b'a', b'b', 0x23, 0x85, 0]);
+        expected.extend([0, 0, 0, 1, 0, 0, 0]);
+        assert_eq!(&*encode(&voters), expected);
+        assert_eq!(&*encode_version(1), [0, 0, 0, 1, 0]);
+    }
+
+    #[test]
     fn voters_come_back_as_they_were() {
         // The quorum would be another one after a restart.
         let mut voters = VoterSet::parse("1@a:9093,2@[::1]:9094,30@c.d:1").expect("voters");

@@ -17,6 +17,8 @@ use crate::store::error::OpenError;
 /// In the first log directory.
 const FILE: &str = "metadata.store";
 const LAYOUT: &str = "ringlog 1";
+/// As much of another first line as an error shows.
+const LAYOUT_CHARS_MAX: usize = 40;
 /// The file may lag behind so much: what it says is compared with less, then.
 const WRITE_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -39,23 +41,24 @@ impl Position {
         )
     }
 
-    fn decode(text: &str) -> Option<Position> {
+    fn decode(bytes: &[u8]) -> Result<Position, ValueError> {
+        let text = std::str::from_utf8(bytes).map_err(|_| ValueError::NotText)?;
         let mut lines = text.lines();
-        if lines.next()? != LAYOUT {
-            return None;
+        let first = lines.next().unwrap_or_default();
+        if first != LAYOUT {
+            return Err(ValueError::Layout(first.chars().take(LAYOUT_CHARS_MAX).collect()));
         }
-        let mut field = |name: &str| {
-            lines
-                .next()?
-                .strip_prefix(name)?
-                .strip_prefix('=')
-                .map(str::to_owned)
+        let mut field = |name: &'static str| {
+            let line = lines.next().and_then(|line| line.strip_prefix(name));
+            let value = line.and_then(|line| line.strip_prefix('='));
+            value.map(str::to_owned).ok_or(ValueError::Field(name))
         };
-        Some(Position {
+        let id = |name, text: String| Uuid::parse_str(&text).map_err(|_| ValueError::Field(name));
+        Ok(Position {
             store: field("store")?,
-            log_id: Uuid::parse_str(&field("log")?).ok()?,
-            end_offset: Offset(field("end")?.parse().ok()?),
-            attempt: Some(Uuid::parse_str(&field("attempt")?).ok()?).filter(|attempt| !attempt.is_nil()),
+            log_id: id("log", field("log")?)?,
+            end_offset: Offset(field("end")?.parse().map_err(|_| ValueError::Field("end"))?),
+            attempt: Some(id("attempt", field("attempt")?)?).filter(|attempt| !attempt.is_nil()),
         })
     }
 
@@ -72,11 +75,9 @@ impl Position {
                 });
             }
         };
-        let position = std::str::from_utf8(&bytes).ok().and_then(Position::decode);
-        position.map(Some).ok_or_else(|| OpenError::Value {
-            key: path.display().to_string(),
-            what: ValueError::Field("a position"),
-        })
+        Position::decode(&bytes)
+            .map(Some)
+            .map_err(|what| OpenError::File { path, what })
     }
 
     fn of(shared: &Shared) -> Position {
@@ -142,9 +143,34 @@ mod tests {
             attempt: Some(Uuid::from_u128(3)),
         };
         let text = position.encode();
-        assert_eq!(Position::decode(&text), Some(position));
+        assert_eq!(Position::decode(text.as_bytes()), Ok(position));
         for cut in 0..text.len() - 3 {
-            assert_eq!(Position::decode(&text[..cut]), None, "cut at {cut}");
+            assert!(Position::decode(&text.as_bytes()[..cut]).is_err(), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn the_file_is_as_ever_and_one_of_a_later_version_is_named() {
+        let golden = include_bytes!("../../../../engine/tests/golden/data/metadata-1/metadata.store");
+        let position = Position {
+            store: "etcd".to_owned(),
+            log_id: Uuid::from_u128(0xf12f_d777_8ac3_433a_b86c_1005_7f25_7da4),
+            end_offset: Offset(1500),
+            attempt: Some(Uuid::from_u128(0x1d37_4f9c_2e11_4a9c_8a50_61d4_2a1b_0c55)),
+        };
+        assert_eq!(position.encode(), String::from_utf8_lossy(golden));
+        let dir = tempfile::tempdir().expect("dir");
+        let path = dir.path().join(FILE);
+        std::fs::write(&path, golden).expect("writes");
+        assert_eq!(Position::load(dir.path()).expect("reads"), Some(position));
+        std::fs::write(&path, "ringlog 2\nmore\n").expect("writes");
+        let error = Position::load(dir.path()).expect_err("a later version");
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{}: it begins with \"ringlog 2\": another program's, or of a newer version",
+                path.display()
+            )
+        );
     }
 }

@@ -77,6 +77,8 @@ impl Job {
 
     fn pass(&mut self, good: Good) {
         self.batches += 1;
+        self.quarantine
+            .good_from(self.position, good.header.base_offset());
         self.position = good.end;
         self.next_offset = good.header.next_offset();
     }
@@ -90,19 +92,16 @@ impl Job {
             return self.pass(good);
         }
         let end = self.resume(source);
-        let next_offset = match self.verify(&mut window, end) {
-            Ok(good) => good.header.base_offset(),
-            Err(_) => self.end,
-        };
+        // Up to the end of the segment, as long as no good batch follows. What is expected next does not move: of two bad batches that
+        // are neighbours the second one would else let every good one behind look as if its offset fell.
         self.quarantine.push(BadRange {
             position: self.position,
             end,
             first_offset: self.next_offset,
-            next_offset,
+            next_offset: self.end,
         });
         self.first_damage.get_or_insert(damage);
         self.position = end;
-        self.next_offset = self.next_offset.max(next_offset);
     }
 
     /// Checks the batch at a position: header, place among its neighbours, CRC.

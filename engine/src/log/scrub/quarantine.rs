@@ -23,8 +23,6 @@ use crate::types::Offset;
 const MAGIC: &[u8; 8] = b"RNGLOGQ1";
 const VERSION: u32 = 1;
 const CRC_START: usize = 12;
-const HEADER_BYTES: usize = 24;
-const RANGE_BYTES: usize = 32;
 /// Ranges kept apart; a disk that damages more than that of one segment loses the rest of it as one range.
 pub const RANGES_MAX: usize = 1024;
 
@@ -70,6 +68,9 @@ pub(crate) struct Stretch {
 }
 
 impl Quarantine {
+    pub const HEADER_BYTES: usize = 24;
+    pub const RANGE_BYTES: usize = 32;
+
     pub fn ranges(&self) -> &[BadRange] {
         &self.ranges
     }
@@ -87,6 +88,15 @@ impl Quarantine {
                 last.next_offset = range.next_offset;
             }
             _ => self.ranges.push(range),
+        }
+    }
+
+    /// A good batch of this base offset begins at `position`: a range that ends there ends with it.
+    pub(crate) fn good_from(&mut self, position: u64, base_offset: Offset) {
+        if let Some(last) = self.ranges.last_mut()
+            && last.end == position
+        {
+            last.next_offset = base_offset;
         }
     }
 
@@ -126,7 +136,7 @@ impl Quarantine {
     }
 
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + self.ranges.len() * RANGE_BYTES);
+        let mut bytes = Vec::with_capacity(Self::HEADER_BYTES + self.ranges.len() * Self::RANGE_BYTES);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&[0; 4]);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
@@ -147,9 +157,9 @@ impl Quarantine {
 
     pub fn parse(bytes: &[u8]) -> Result<Quarantine, QuarantineError> {
         let found = bytes.len();
-        let Some((header, ranges)) = bytes.split_at_checked(HEADER_BYTES) else {
+        let Some((header, ranges)) = bytes.split_at_checked(Self::HEADER_BYTES) else {
             return Err(QuarantineError::Length {
-                expected: HEADER_BYTES,
+                expected: Self::HEADER_BYTES,
                 found,
             });
         };
@@ -166,12 +176,12 @@ impl Quarantine {
             return Err(QuarantineError::Version(version));
         }
         let count = u32_at(header, 16) as usize;
-        let expected = HEADER_BYTES.saturating_add(count.saturating_mul(RANGE_BYTES));
+        let expected = Self::HEADER_BYTES.saturating_add(count.saturating_mul(Self::RANGE_BYTES));
         if count == 0 || count > RANGES_MAX || expected != found {
             return Err(QuarantineError::Length { expected, found });
         }
         let mut quarantine = Quarantine::default();
-        for (index, bytes) in ranges.chunks_exact(RANGE_BYTES).enumerate() {
+        for (index, bytes) in ranges.chunks_exact(Self::RANGE_BYTES).enumerate() {
             let range = BadRange {
                 position: u64_at(bytes, 0),
                 end: u64_at(bytes, 8),

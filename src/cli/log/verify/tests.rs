@@ -247,6 +247,69 @@ fn a_transaction_index_of_another_segment_is_found() {
     );
 }
 
+/// A quarantine file of these ranges: position, end, first offset, next offset.
+fn quarantine(ranges: &[[u64; 4]]) -> Vec<u8> {
+    let mut bytes = Vec::from(*b"RNGLOGQ1");
+    bytes.extend([0; 4]);
+    bytes.extend([1, 0, 0, 0]);
+    bytes.extend((ranges.len() as u32).to_le_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(ranges.iter().flatten().flat_map(|number| number.to_le_bytes()));
+    let crc = engine::batch::crc::crc32c(&bytes[12..]);
+    bytes[8..12].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+#[test]
+fn a_quarantine_that_is_damaged_or_of_another_segment_is_found() {
+    // Believed, it would refuse offsets that are whole; unread, the bad bytes look like nobody knew of them.
+    let partition = Partition::new();
+    let [_, second, third] = partition.positions[..] else {
+        panic!("three batches")
+    };
+    let name = "00000000000000000000.quarantine";
+    let whole = quarantine(&[[second, third, 10, 20]]);
+    partition.write(name, &whole);
+    assert_eq!(partition.findings(), Vec::<String>::new());
+    for at in 0..whole.len() {
+        partition.damage(name, at);
+        let findings = partition.findings();
+        assert!(
+            findings.iter().any(|finding| finding.starts_with(name)),
+            "byte {at}"
+        );
+        partition.damage(name, at);
+    }
+
+    let segment_bytes = std::fs::metadata(partition.path("00000000000000000000.log"))
+        .unwrap()
+        .len();
+    partition.write(
+        name,
+        &quarantine(&[[0, second, 0, 11], [third, segment_bytes + 1, 20, 30]]),
+    );
+    partition.write(
+        "00000000000000000030.quarantine",
+        &quarantine(&[[0, second, 29, 40]]),
+    );
+    partition.write(
+        "00000000000000000050.quarantine",
+        &quarantine(&[[0, second, 50, 60]]),
+    );
+    assert_eq!(
+        partition.findings(),
+        [
+            "00000000000000000000.quarantine: position 48: next offset of a range, the batch behind it: expected 10, found 11".to_owned(),
+            format!(
+                "00000000000000000000.quarantine: position 64: end of a range: expected at most {segment_bytes}, the bytes of its segment, found {}",
+                segment_bytes + 1
+            ),
+            "00000000000000000030.quarantine: position 40: first offset of a range: expected at least 30, found 29".to_owned(),
+            "00000000000000000050.quarantine: quarantine: its segment does not exist".to_owned(),
+        ]
+    );
+}
+
 /// A journal file of four blocks: frames with these sequences, one batch each.
 fn journal(id: u128, file_number: u32, sequences: &[u64]) -> Vec<u8> {
     let journal_id = Uuid::from_u128(id);
