@@ -46,6 +46,12 @@ fn a_bad_store_keeps_the_contract() {
             LEASE,
         )));
     }
+    for seed in 0..seeds(3) {
+        run(suite::two_members(&place(
+            &MemoryCluster::new(Faults::many(seed)),
+            LEASE,
+        )));
+    }
 }
 
 #[test]
