@@ -46,11 +46,18 @@ fn a_bad_store_keeps_the_contract() {
             LEASE,
         )));
     }
+}
+
+#[test]
+fn two_members_of_a_bad_store_keep_the_contract() {
     for seed in 0..seeds(3) {
-        run(suite::two_members(&place(
-            &MemoryCluster::new(Faults::many(seed)),
-            LEASE,
-        )));
+        // Without its lease a controller is none, and anybody may lead: what the suite asks of a deposed one says nothing then.
+        let cluster = MemoryCluster::new(Faults {
+            lease_loss_per_mille: 0,
+            all_leases_per_mille: 0,
+            ..Faults::many(seed)
+        });
+        run(suite::two_members(&place(&cluster, LEASE * 10)));
     }
 }
 
