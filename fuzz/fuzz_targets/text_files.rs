@@ -1,9 +1,12 @@
-//! The small text files: offset checkpoints, `partition.metadata`, `meta.properties`, and the names of files and directories.
+//! The small text files: offset checkpoints and whose they are, `partition.metadata`, `meta.properties`, `quorum-state`,
+//! `metadata.store`, and the names of files and directories.
 //! Parsed or refused; what is parsed is written as it was meant.
 
 #![no_main]
 
-use engine::directory::{DirName, MetaProperties, OffsetCheckpoint};
+use control::store::kraft::{encode_election_state, parse_election_state};
+use control::store::shared::Position;
+use engine::directory::{DirName, MetaProperties, OffsetCheckpoint, encode_topic_ids, parse_topic_ids};
 use engine::log::file_name::FileName;
 use engine::log::partition_metadata;
 use libfuzzer_sys::fuzz_target;
@@ -24,9 +27,20 @@ fuzz_target!(|bytes: &[u8]| {
             (properties.node_id, properties.directory_id)
         );
     }
+    let ids: Vec<_> = parse_topic_ids(bytes).into_iter().flatten().collect();
+    let again = encode_topic_ids(ids.iter().map(|(topic, id)| (topic.as_str(), *id)));
+    let again: Result<Vec<_>, _> = parse_topic_ids(&again).into_iter().collect();
+    assert_eq!(again, Ok(ids));
+    if let Ok(state) = parse_election_state(bytes) {
+        let again = encode_election_state(&state).expect("in memory");
+        assert_eq!(parse_election_state(&again).ok(), Some(state));
+    }
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
     };
+    if let Ok(position) = Position::decode(bytes) {
+        assert_eq!(Position::decode(position.encode().as_bytes()).ok(), Some(position));
+    }
     if let Some(name) = FileName::parse(text) {
         assert_eq!(name.to_string(), text);
     }

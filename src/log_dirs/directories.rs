@@ -6,9 +6,8 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use control::record::{BrokerEpoch, DirectoryId};
-use engine::directory::{DataDirectory, PartitionCheckpoint};
+use engine::directory::{DataDirectory, PartitionCheckpoint, encode_topic_ids, parse_topic_ids};
 use engine::journal::JOURNAL_DIR;
-use engine::log::partition_metadata::{from_base64, to_base64};
 use uuid::Uuid;
 
 use super::error::DirectoryError;
@@ -139,11 +138,8 @@ impl Directory {
             return Ok(());
         }
         let path = self.directory.path().join(TOPIC_IDS);
-        let lines: String = topic_ids
-            .iter()
-            .map(|(topic, id)| format!("{topic} {}\n", to_base64(*id)))
-            .collect();
-        reactor::disk::write_atomic(&path, lines.as_bytes())
+        let bytes = encode_topic_ids(topic_ids.iter().map(|(topic, id)| (topic.as_str(), *id)));
+        reactor::disk::write_atomic(&path, &bytes)
             .map_err(|source| DirectoryError::TopicIds { path, source })?;
         self.topic_ids = topic_ids;
         Ok(())
@@ -158,11 +154,7 @@ pub(super) fn lock(directory: &Mutex<Directory>) -> MutexGuard<'_, Directory> {
 /// An unreadable file is an empty one: its topics are then recovered without checkpoints, which is slower and as correct.
 fn read_topic_ids(directory: &Path) -> BTreeMap<String, Uuid> {
     let bytes = reactor::disk::read(&directory.join(TOPIC_IDS)).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
-    let pairs = text.lines().filter_map(|line| line.split_once(' '));
-    pairs
-        .filter_map(|(topic, id)| Some((topic.to_owned(), from_base64(id)?)))
-        .collect()
+    parse_topic_ids(&bytes).into_iter().flatten().collect()
 }
 
 #[cfg(test)]

@@ -6,12 +6,14 @@ use std::fs;
 const SECONDS: u32 = 15;
 
 /// Formats of a few fields: a hundred thousand inputs a second reach what there is in a third of the time.
-const SMALL: [&str; 5] = [
+const SMALL: [&str; 7] = [
     "epoch_checkpoint",
     "offset_index",
     "producer_snapshot",
+    "quarantine",
     "text_files",
     "time_index",
+    "transaction_index",
 ];
 
 /// The longest input, and the largest single allocation: what fuzz/README.md tells a person to use.

@@ -209,6 +209,18 @@ impl LogBatch {
             Content::Records(records) => (records, Vec::new()),
             Content::Control(controls) => (Vec::new(), controls),
         };
+        // Nothing takes a record out of this log. A batch that ends elsewhere would lead whoever takes it from another voter
+        // to an end of the log that is not behind its records, or before where it was.
+        let (base, last) = (batch.base_offset(), batch.last_offset());
+        let count = records.len().max(controls.len());
+        if last
+            .0
+            .checked_sub(base.0)
+            .and_then(|delta| usize::try_from(delta).ok())
+            != count.checked_sub(1)
+        {
+            return Err(DecodeBatchError::Offsets { base, last, count });
+        }
         let batch = LogBatch {
             base_offset: batch.base_offset(),
             last_offset: batch.last_offset(),

@@ -49,6 +49,12 @@ pub enum DecodeBatchError {
         "control record {offset} is of type {kind}, which has no place in this log or is newer than this version"
     )]
     UnknownControl { offset: Offset, kind: i16 },
+    #[error("batch {base} holds {count} records and ends at {last}")]
+    Offsets {
+        base: Offset,
+        last: Offset,
+        count: usize,
+    },
     #[error("entry {base} has layout {layout:?}, which this version does not know")]
     Entry { base: Offset, layout: Option<u8> },
     #[error("entry {base} holds a batch that begins at {found}, or more than one")]

@@ -170,7 +170,7 @@ fn etcd_keeps_the_contract() {
     let Some(program) = wanted(PROGRAM, "etcd_keeps_the_contract") else {
         return;
     };
-    for members in [1, 3] {
+    for members in [1, 3, 5] {
         let etcd = Etcd::start(&program, members);
         run(suite::one_member(&etcd.place("/one")));
         run(suite::two_members(&etcd.place("/two")));

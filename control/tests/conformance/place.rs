@@ -2,11 +2,12 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::rc::Rc;
 use std::time::Duration;
 
 use control::config::Endpoint;
 use control::image::{ClusterImage, MetadataPosition};
-use control::record::{BrokerId, DirectoryId, Record, TopicRecord};
+use control::record::{BrokerId, ControllerEpoch, DirectoryId, Record, TopicRecord};
 use control::store::{LeadError, Leadership, LogBatch, Member, MetaLog, OpenError, Opened, StoreConfig};
 use engine::types::Offset;
 use uuid::Uuid;
@@ -19,6 +20,15 @@ pub struct Place {
     /// How many members it has at most.
     pub members_max: usize,
     incarnations: Cell<u128>,
+    election: Option<Rc<dyn Election>>,
+}
+
+/// Where the members elect the controller, and keep the one that they hear: another leads only when that one is heard no more.
+pub trait Election {
+    /// Member `id` is about to be opened. Who else has a vote must be there, too.
+    fn prepare(&self, id: i32);
+    /// Nobody hears `id` any more; everybody hears everybody else.
+    fn silence(&self, id: Option<i32>);
 }
 
 impl Place {
@@ -27,27 +37,58 @@ impl Place {
             config: Box::new(config),
             members_max,
             incarnations: Cell::new(0),
+            election: None,
+        }
+    }
+
+    pub fn elected(mut self, election: Rc<dyn Election>) -> Place {
+        self.election = Some(election);
+        self
+    }
+
+    /// Whether a controller that is heard stays the controller, whoever suspects it.
+    pub fn is_elected(&self) -> bool {
+        self.election.is_some()
+    }
+
+    pub fn silence(&self, id: Option<i32>) {
+        if let Some(election) = &self.election {
+            election.silence(id);
+        }
+    }
+
+    /// Makes `log`, the member `id`, the controller in place of whoever is.
+    pub async fn lead(&self, log: &MetaLog, id: i32) -> ControllerEpoch {
+        if !self.is_elected() {
+            return lead(log).await;
+        }
+        loop {
+            let known = log.controller();
+            let other = known.as_ref().map(|known| known.controller.0);
+            self.silence(other.filter(|other| *other != id));
+            let led = log.lead(known.map(|known| known.epoch)).await;
+            self.silence(None);
+            match led {
+                Ok(epoch) => return epoch,
+                // another voter was faster: it is silenced next
+                Err(LeadError::Taken(_) | LeadError::Unavailable(_)) => {
+                    reactor::sleep(Duration::from_millis(2)).await
+                }
+                Err(LeadError::Append(error)) => panic!("{error}"),
+            }
         }
     }
 
     /// A new start of member `id`, with the directories that it always has.
     pub fn member(&self, id: i32) -> Member {
         self.incarnations.set(self.incarnations.get() + 1);
-        Member {
-            id: BrokerId(id),
-            incarnation_id: Uuid::from_u128(
-                u128::from(id.unsigned_abs()) * 1_000_000 + self.incarnations.get(),
-            ),
-            endpoint: Endpoint {
-                host: "localhost".to_owned(),
-                port: 9000 + u16::try_from(id).unwrap_or(0),
-            },
-            log_dirs: vec![DirectoryId(Uuid::from_u128(u128::from(id.unsigned_abs()) + 2000))],
-            cluster_id: Some(CLUSTER_ID.to_owned()),
-        }
+        member(id, self.incarnations.get())
     }
 
     pub async fn try_open(&self, member: &Member) -> Result<Opened, OpenError> {
+        if let Some(election) = &self.election {
+            election.prepare(member.id.0);
+        }
         MetaLog::open(&(self.config)(member.id.0), member).await
     }
 
@@ -55,6 +96,20 @@ impl Place {
         let opened = self.try_open(&self.member(id)).await.expect("opens");
         assert_eq!(opened.cluster_id, CLUSTER_ID);
         opened.log
+    }
+}
+
+/// Member `id` with the directories that it always has, at its start number `incarnation`.
+pub fn member(id: i32, incarnation: u128) -> Member {
+    Member {
+        id: BrokerId(id),
+        incarnation_id: Uuid::from_u128(u128::from(id.unsigned_abs()) * 1_000_000 + incarnation),
+        endpoint: Endpoint {
+            host: "localhost".to_owned(),
+            port: 9000 + u16::try_from(id).unwrap_or(0),
+        },
+        log_dirs: vec![DirectoryId(Uuid::from_u128(u128::from(id.unsigned_abs()) + 2000))],
+        cluster_id: Some(CLUSTER_ID.to_owned()),
     }
 }
 
@@ -128,7 +183,7 @@ pub fn image(records: &[Record], position: MetadataPosition) -> ClusterImage {
 }
 
 /// Leads, in place of whoever does.
-pub async fn lead(log: &MetaLog) -> control::record::ControllerEpoch {
+pub async fn lead(log: &MetaLog) -> ControllerEpoch {
     loop {
         let predecessor = log.controller().map(|leadership| leadership.epoch);
         match log.lead(predecessor).await {

@@ -1,43 +1,99 @@
-//! A quorum of one. What several members have to agree on has its own tests beside the driver.
+//! A quorum of one, and of three over a network in memory. How replicas fail and come back has its own tests beside the driver.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use control::config::Endpoint;
-use control::quorum::{NoAnswer, Request, Response, Timers, VoterSet};
+use control::quorum::{Timers, VoterSet};
 use control::store::StoreConfig;
-use control::store::kraft::{QuorumConfig, QuorumNetwork, QuorumPeers, QuorumServer};
-use futures_util::future::LocalBoxFuture;
+use control::store::kraft::{Cut, LocalNetwork, QuorumConfig, QuorumMetaLog};
+use tempfile::TempDir;
 
-use crate::place::{Place, run};
+use crate::contention::duel;
+use crate::place::{Election, Place, member, run};
 use crate::suite;
 
-#[derive(Debug)]
-struct Nobody;
+fn port(id: i32) -> u16 {
+    9000 + u16::try_from(id).expect("an id")
+}
 
-impl QuorumNetwork for Nobody {
-    fn open(&self, _server: QuorumServer, _cluster_id: &str) -> Rc<dyn QuorumPeers> {
-        Rc::new(Nobody)
+/// Voters, each with a directory of its own.
+struct Voters {
+    dirs: Vec<TempDir>,
+    voters: VoterSet,
+    cut: Cut,
+    /// The last voter where no test has opened it: two of three elect nobody when one of them is silent.
+    witness: RefCell<Option<QuorumMetaLog>>,
+}
+
+impl Voters {
+    fn new(count: i32, cut: Cut) -> Rc<Voters> {
+        LocalNetwork::forget();
+        let names: Vec<String> = (1..=count)
+            .map(|id| format!("{id}@localhost:{}", port(id)))
+            .collect();
+        Rc::new(Voters {
+            dirs: names.iter().map(|_| tempfile::tempdir().expect("dir")).collect(),
+            voters: VoterSet::parse(&names.join(",")).expect("voters"),
+            cut,
+            witness: RefCell::new(None),
+        })
+    }
+
+    fn config(&self, id: i32) -> QuorumConfig {
+        QuorumConfig {
+            dir: self.dirs[id as usize - 1].path().to_owned(),
+            voters: self.voters.clone(),
+            timers: Timers::default(),
+            network: Arc::new(LocalNetwork::at(port(id))),
+        }
+    }
+
+    fn place(self: Rc<Voters>) -> Place {
+        let voters = Rc::clone(&self);
+        let place = Place::new(self.dirs.len(), move |id| StoreConfig::Quorum(voters.config(id)));
+        if self.dirs.len() > 1 {
+            place.elected(self)
+        } else {
+            place
+        }
     }
 }
 
-impl QuorumPeers for Nobody {
-    fn ask(&self, _to: &Endpoint, _request: Request) -> LocalBoxFuture<'static, Result<Response, NoAnswer>> {
-        Box::pin(async { Err(NoAnswer::Refused) })
+impl Election for Voters {
+    fn prepare(&self, id: i32) {
+        let last = self.dirs.len() as i32;
+        let mut witness = self.witness.borrow_mut();
+        if id == last {
+            *witness = None;
+        } else if witness.is_none() {
+            let opened = QuorumMetaLog::open(&self.config(last), &member(last, 0));
+            *witness = Some(opened.expect("opens").0);
+        }
+    }
+
+    fn silence(&self, id: Option<i32>) {
+        LocalNetwork::cut(id.map(|id| (port(id), self.cut)));
     }
 }
 
 #[test]
 fn a_quorum_of_one_keeps_the_contract() {
-    let dir = tempfile::tempdir().expect("dir");
-    let path = dir.path().to_owned();
-    let place = Place::new(1, move |_| {
-        StoreConfig::Quorum(QuorumConfig {
-            dir: path.clone(),
-            voters: VoterSet::parse("1@localhost:9001").expect("a voter"),
-            timers: Timers::default(),
-            network: Arc::new(Nobody),
-        })
-    });
-    run(suite::one_member(&place));
+    run(suite::one_member(&Voters::new(1, Cut::Refused).place()));
+}
+
+#[test]
+fn a_quorum_of_three_keeps_the_contract() {
+    // Who is refused is dead for certain; who is silent may come back any moment, and believe that it leads.
+    for cut in [Cut::Refused, Cut::Silent] {
+        run(suite::two_members(&Voters::new(3, cut).place()));
+    }
+}
+
+#[test]
+fn what_the_leaders_of_a_quorum_answered_is_true() {
+    // A leader that nobody hears appends to its own log for a while; none of that may be answered with yes, or come back.
+    for (cut, with_snapshots) in [(Cut::Refused, false), (Cut::Silent, true)] {
+        run(duel(&Voters::new(3, cut).place(), 3, 60, with_snapshots));
+    }
 }

@@ -1,9 +1,11 @@
 //! Processes of foreign servers, started, stopped and killed by the tests. All on loopback.
 
 use std::fs::File;
-use std::net::TcpListener;
+use std::io;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 /// The value of a variable that `cargo xtask test` sets, or a line that says what is not tested.
 pub fn wanted(variable: &str, test: &str) -> Option<PathBuf> {
@@ -76,4 +78,61 @@ impl Server {
             let _ = unsafe { libc::kill(pid, libc::SIGCONT) };
         }
     }
+}
+
+/// The way to a server, which can be cut while the server goes on. Its threads end with the process.
+pub struct Wire {
+    pub port: u16,
+    state: Arc<Mutex<WireState>>,
+}
+
+#[derive(Default)]
+struct WireState {
+    is_cut: bool,
+    connections: Vec<TcpStream>,
+}
+
+impl Wire {
+    pub fn to(server: u16) -> Wire {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let state = Arc::new(Mutex::new(WireState::default()));
+        let shared = Arc::clone(&state);
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let mut state = shared.lock().expect("no panic");
+                // who connects to a cut wire is disconnected again
+                if !state.is_cut
+                    && let Ok(server) = TcpStream::connect(("127.0.0.1", server))
+                {
+                    for (from, to) in [(&client, &server), (&server, &client)] {
+                        let (from, to) = (
+                            from.try_clone().expect("a socket"),
+                            to.try_clone().expect("a socket"),
+                        );
+                        std::thread::spawn(move || carry(&from, &to));
+                    }
+                    state.connections.extend([client, server]);
+                }
+            }
+        });
+        Wire { port, state }
+    }
+
+    pub fn cut(&self) {
+        let mut state = self.state.lock().expect("no panic");
+        state.is_cut = true;
+        for connection in state.connections.drain(..) {
+            let _may_be_closed = connection.shutdown(Shutdown::Both);
+        }
+    }
+
+    pub fn heal(&self) {
+        self.state.lock().expect("no panic").is_cut = false;
+    }
+}
+
+fn carry(mut from: &TcpStream, mut to: &TcpStream) {
+    let _ends_with_the_connection = io::copy(&mut from, &mut to);
+    let _may_be_closed = to.shutdown(Shutdown::Both);
 }

@@ -5,14 +5,16 @@ use std::process::Command;
 use std::time::Duration;
 
 use control::config::Endpoint;
-use control::store::StoreConfig;
+use control::record::DirectoryId;
 use control::store::kv::zookeeper::ZooKeeperConfig;
 use control::store::shared::SharedConfig;
+use control::store::{AppendError, MetaLog, OpenError, StoreConfig};
 use engine::types::Offset;
+use uuid::Uuid;
 
 use crate::contention::duel;
-use crate::place::{Place, batches, lead, run, see_controller, topic};
-use crate::server::{Server, free_port, wanted};
+use crate::place::{Place, batches, lead, records, run, see_controller, topic};
+use crate::server::{Server, Wire, free_port, wanted};
 use crate::suite;
 
 const JAR: &str = "RINGLOG_TEST_ZOOKEEPER";
@@ -55,23 +57,31 @@ impl ZooKeeper {
     }
 
     fn place(&self, prefix: &str, user: Option<(&str, &str)>) -> Place {
-        let zookeeper = ZooKeeperConfig {
+        let port = self.port;
+        place(prefix, user, move |_| port)
+    }
+}
+
+const SESSION: Duration = Duration::from_secs(2);
+
+/// Each member finds its server at a port of its own.
+fn place(prefix: &str, user: Option<(&str, &str)>, port: impl Fn(i32) -> u16 + 'static) -> Place {
+    let prefix = prefix.to_owned();
+    let user = user.map(|(name, password)| (name.to_owned(), password.to_owned()));
+    Place::new(5, move |id| StoreConfig::ZooKeeper {
+        zookeeper: ZooKeeperConfig {
             endpoints: vec![Endpoint {
                 host: "127.0.0.1".to_owned(),
-                port: self.port,
+                port: port(id),
             }],
-            user: user.map(|(name, password)| (name.to_owned(), password.to_owned())),
-        };
-        let prefix = prefix.to_owned();
-        Place::new(5, move |_| StoreConfig::ZooKeeper {
-            zookeeper: zookeeper.clone(),
-            shared: SharedConfig {
-                prefix: prefix.clone(),
-                lease: Duration::from_secs(2),
-                dir: None,
-            },
-        })
-    }
+            user: user.clone(),
+        },
+        shared: SharedConfig {
+            prefix: prefix.clone(),
+            lease: SESSION,
+            dir: None,
+        },
+    })
 }
 
 #[test]
@@ -147,4 +157,143 @@ fn zookeeper_is_killed_and_comes_back() {
         let times = telling.await;
         assert!(times > 10, "told {times} times of {MORE} changes");
     });
+}
+
+/// A broker of the same id elsewhere is refused: `id` is registered.
+async fn is_registered(place: &Place, id: i32) {
+    let mut duplicate = place.member(id);
+    duplicate.log_dirs = vec![DirectoryId(Uuid::from_u128(77))];
+    let opened = place.try_open(&duplicate).await.map(|_| ());
+    assert!(
+        matches!(opened, Err(OpenError::DuplicateBroker { .. })),
+        "{opened:?}"
+    );
+}
+
+async fn soon<F: Future>(future: F) -> F::Output {
+    reactor::timeout(Duration::from_secs(30), future)
+        .await
+        .expect("in time")
+}
+
+/// Sessions end while their clients live: what hung on them is gone, and no watch of theirs tells what happened meanwhile. A broker that took
+/// its new session for the old one would be registered nowhere, and serve the metadata of before.
+#[test]
+fn sessions_end_and_their_members_go_on() {
+    let Some(jar) = wanted(JAR, "sessions_end_and_their_members_go_on") else {
+        return;
+    };
+    let zookeeper = ZooKeeper::start(&jar);
+    let wire = Wire::to(zookeeper.port);
+    let (direct, wired) = (zookeeper.port, wire.port);
+    let place = place("/ringlog", None, move |id| if id == 3 { direct } else { wired });
+    run(async {
+        let (leader, follower) = (place.open(1).await, place.open(2).await);
+        let witness = place.open(3).await;
+        let first = lead(&leader).await;
+        leader.append(first, &[topic(1)]).await.expect("appends");
+        soon(see_controller(&follower, 1)).await;
+        soon(see_controller(&witness, 1)).await;
+
+        // Nobody takes the lost leader's place: it goes on in its epoch, and what it was about to append is appended once.
+        wire.cut();
+        let append = reactor::spawn({
+            let leader = leader.clone();
+            async move { leader.append(first, &[topic(2)]).await }
+        });
+        assert_eq!(
+            soon(witness.controller_changed(witness.controller().as_ref())).await,
+            None
+        );
+        // the others' as well
+        reactor::sleep(SESSION).await;
+        assert!(!append.is_finished());
+        wire.heal();
+        soon(append).await.expect("goes on");
+        assert_eq!(soon(see_controller(&witness, 1)).await.epoch, first);
+        soon(until(&follower, leader.end_offset())).await;
+        assert_eq!(soon(see_controller(&follower, 1)).await.epoch, first);
+        for id in [1, 2] {
+            soon(is_registered(&place, id)).await;
+        }
+
+        // Somebody does: it is fenced, and the follower reads what its watch did not tell.
+        wire.cut();
+        let append = reactor::spawn({
+            let leader = leader.clone();
+            async move { leader.append(first, &[topic(99)]).await }
+        });
+        assert_eq!(
+            soon(witness.controller_changed(witness.controller().as_ref())).await,
+            None
+        );
+        let second = witness.lead(None).await.expect("leads");
+        for number in 3..50 {
+            witness.append(second, &[topic(number)]).await.expect("appends");
+        }
+        reactor::sleep(SESSION).await;
+        wire.heal();
+        let fenced = AppendError::Fenced {
+            own: first,
+            current: second,
+        };
+        assert_eq!(soon(append).await, Err(fenced));
+        for log in [&leader, &follower] {
+            soon(until(log, witness.end_offset())).await;
+            assert_eq!(soon(see_controller(log, 3)).await.epoch, second);
+            assert_eq!(records(log).await, (1..50).map(topic).collect::<Vec<_>>());
+        }
+        for id in [1, 2] {
+            soon(is_registered(&place, id)).await;
+        }
+
+        // the new session's watch tells, too: not only the look every few seconds
+        let mut longest = Duration::ZERO;
+        for number in 50..60 {
+            let begin = reactor::now();
+            let appended = witness.append(second, &[topic(number)]).await.expect("appends");
+            soon(until(&follower, appended.last_offset.next())).await;
+            longest = longest.max(reactor::now().saturating_since(begin));
+        }
+        assert!(longest < Duration::from_secs(2), "{longest:?}");
+    });
+}
+
+/// The server stands still for longer than a session: whether it ends them then or not, nothing is lost.
+#[test]
+fn zookeeper_is_stopped_for_longer_than_a_session() {
+    let Some(jar) = wanted(JAR, "zookeeper_is_stopped_for_longer_than_a_session") else {
+        return;
+    };
+    let zookeeper = ZooKeeper::start(&jar);
+    let place = zookeeper.place("/ringlog", None);
+    run(async {
+        let (leader, follower) = (place.open(1).await, place.open(2).await);
+        let epoch = lead(&leader).await;
+        soon(see_controller(&follower, 1)).await;
+        for number in 0..3 {
+            let server = zookeeper.server.as_ref().expect("runs");
+            server.pause();
+            let append = reactor::spawn({
+                let leader = leader.clone();
+                async move { leader.append(epoch, &[topic(number)]).await }
+            });
+            reactor::sleep(SESSION * 2).await;
+            assert!(!append.is_finished());
+            server.resume();
+            soon(append).await.expect("goes on");
+            soon(until(&follower, leader.end_offset())).await;
+            assert_eq!(soon(see_controller(&follower, 1)).await.epoch, epoch);
+        }
+        assert_eq!(records(&follower).await, (0..3).map(topic).collect::<Vec<_>>());
+        for id in [1, 2] {
+            soon(is_registered(&place, id)).await;
+        }
+    });
+}
+
+async fn until(log: &MetaLog, end: Offset) {
+    while log.end_offset() < end {
+        log.wait_past(log.end_offset()).await.expect("no fault");
+    }
 }

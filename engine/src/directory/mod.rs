@@ -20,6 +20,7 @@ mod meta_properties;
 mod mirror;
 mod offset_checkpoint;
 mod stray;
+mod topic_ids;
 mod topic_partition;
 
 pub use data_directory::{DataDirectory, DirectoryError, PartitionCheckpoint, read_meta_properties};
@@ -27,4 +28,5 @@ pub use meta_properties::{MetaProperties, MetaPropertiesError};
 pub use mirror::Mirror;
 pub use offset_checkpoint::OffsetCheckpoint;
 pub use stray::{STRAY_DIR_SUFFIX, stray_dir};
+pub use topic_ids::{TopicIdLine, encode_topic_ids, parse_topic_ids};
 pub use topic_partition::{DirName, TopicPartition, future_dir_name};

@@ -8,10 +8,17 @@ use std::path::PathBuf;
 use std::{fs, io};
 
 use bytes::{BufMut, BytesMut};
+use control::quorum::{ElectionState, ReplicaKey};
+use control::record::{BrokerId, ControllerEpoch, DirectoryId};
+use control::store::kraft::encode_election_state;
+use control::store::shared::Position;
 use engine::batch::{BatchBuilder, BatchProducer};
-use engine::directory::MetaProperties;
+use engine::directory::{MetaProperties, encode_topic_ids};
 use engine::log::producer_state::{Appended, ProducerStates};
-use engine::log::{CheckStart, check_segment, checkpoint, partition_metadata, producer_snapshot};
+use engine::log::{
+    AbortedTransaction, CheckStart, check_segment, checkpoint, partition_metadata, producer_snapshot,
+    transaction_index,
+};
 use engine::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 use net::header::RequestHeader;
 use net::shape::{self, Api, Field, Kind};
@@ -22,6 +29,9 @@ fn main() -> io::Result<()> {
     segment_and_files()?;
     journal()?;
     operations()?;
+    damage()?;
+    metadata_records()?;
+    group_records()?;
     requests()
 }
 
@@ -116,7 +126,24 @@ fn segment_and_files() -> io::Result<()> {
         node_id: 1,
         directory_id: Some(topic_id),
     };
-    let files: [(&str, &str, Vec<u8>); 9] = [
+    let aborted = [(9, 0, 39), (10, 4, 41)].map(|(id, first, last)| AbortedTransaction {
+        producer_id: ProducerId(id),
+        first_offset: Offset(first),
+        last_offset: Offset(last),
+        last_stable_offset: Offset(first),
+    });
+    let state = ElectionState {
+        epoch: ControllerEpoch(7),
+        leader: Some(BrokerId(1)),
+        voted: Some(ReplicaKey::new(BrokerId(2), DirectoryId(topic_id))),
+    };
+    let position = Position {
+        store: "etcd".to_owned(),
+        log_id: topic_id,
+        end_offset: Offset(77),
+        attempt: Some(topic_id),
+    };
+    let files: [(&str, &str, Vec<u8>); 13] = [
         ("offset_index", "whole", offsets.encode()),
         ("time_index", "whole", times.encode()),
         (
@@ -140,6 +167,14 @@ fn segment_and_files() -> io::Result<()> {
             partition_metadata::encode(topic_id).into_bytes(),
         ),
         ("text_files", "meta-properties", properties.encode().into_bytes()),
+        (
+            "transaction_index",
+            "two-transactions",
+            transaction_index::encode(&aborted),
+        ),
+        ("text_files", "topic-ids", encode_topic_ids([("t", topic_id)])),
+        ("text_files", "quorum-state", encode_election_state(&state)?),
+        ("text_files", "metadata-store", position.encode().into_bytes()),
         (
             "text_files",
             "file-name",
@@ -191,6 +226,86 @@ fn operations() -> io::Result<()> {
             input.extend(story);
         }
         write("log_operations", name, &input)?;
+    }
+    Ok(())
+}
+
+/// Two bad ranges of a segment; the target writes the header.
+fn damage() -> io::Result<()> {
+    let mut bytes = vec![0; 24];
+    for field in [0u64, 100, 0, 5, 4096, 4200, 70, 70] {
+        bytes.extend(field.to_le_bytes());
+    }
+    write("quarantine", "two-ranges", &bytes)
+}
+
+/// Names and bytes of a file of goldens: `name hex`, one a line.
+fn goldens(file: &str) -> io::Result<Vec<(String, Vec<u8>)>> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
+    let text = fs::read_to_string(path)?;
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let pairs = lines.filter_map(|line| line.split_once(' '));
+    let digits = |hex: &str| {
+        let bytes = (0..hex.len()).step_by(2);
+        bytes
+            .map(|at| u8::from_str_radix(&hex[at..at + 2], 16))
+            .collect::<Result<Vec<_>, _>>()
+    };
+    pairs
+        .map(|(name, hex)| Ok((name.to_owned(), digits(hex).map_err(io::Error::other)?)))
+        .collect()
+}
+
+/// With its length in front.
+fn part(bytes: &[u8]) -> Vec<u8> {
+    [&(bytes.len() as u16).to_be_bytes(), bytes].concat()
+}
+
+/// Kafka's own records, each and all of them; a batch of them, and the control records of a quorum.
+fn metadata_records() -> io::Result<()> {
+    let records = goldens("control/src/record/golden/metadata_records.txt")?;
+    let (mut all, mut batch) = (vec![0], BatchBuilder::new(Offset(3)));
+    for (name, bytes) in &records {
+        write("metadata_records", name, &[&[3], bytes.as_slice()].concat())?;
+        all.extend(part(bytes));
+        batch.append(Timestamp(1), None, Some(bytes));
+    }
+    write("metadata_records", "all", &all)?;
+    let batch = batch.build().map_err(io::Error::other)?;
+    write("metadata_records", "batch", &[&[1], &batch[..]].concat())?;
+    // version, leader, voters, who of them voted; then a set of one voter, at localhost:9093
+    let leader_change = [
+        &[2, 0, 0, 0, 0, 0, 1, 2][..],
+        &[0, 0, 0, 1, 0, 2, 0, 0, 0, 1, 0, 0],
+    ]
+    .concat();
+    let voters = [
+        &[6, 0, 0, 2, 0, 0, 0, 1][..],
+        &[7; 16],
+        b"\x02\x0bCONTROLLER\x0alocalhost\x23\x85\0\0\0\0\x01\0\0\0",
+    ]
+    .concat();
+    let controls = [&[2], part(&leader_change).as_slice(), &part(&voters)].concat();
+    write("metadata_records", "controls", &controls)
+}
+
+/// Kafka's own: each value behind its key, written, and taken back.
+fn group_records() -> io::Result<()> {
+    let records = goldens("control/src/group/record/golden/kafka-4.3.1.txt")?;
+    let key = |name: &str| {
+        records
+            .iter()
+            .find(|(found, _)| found == name)
+            .map(|(_, bytes)| bytes)
+    };
+    let (offset, group) = (key("offset_commit_key_v1"), key("group_metadata_key_v2"));
+    for (name, value) in records.iter().filter(|(name, _)| name.contains("_value")) {
+        let key = if name.starts_with("offset") { offset } else { group };
+        let record = [part(key.map_or(&[], Vec::as_slice)), part(value)].concat();
+        write("group_records", name, &[&[0], record.as_slice()].concat())?;
+        // in a transaction that is committed, then taken back
+        let story = [&[0x12], record.as_slice(), &[0x14, 0x01], &record].concat();
+        write("group_records", &format!("{name}-and-back"), &story)?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The entries of index files, with the offsets they mean.
 
-use engine::log::partition_metadata::from_base64;
+use engine::directory::{TopicIdLine, parse_topic_ids};
 use engine::types::{Offset, Timestamp};
 use uuid::Uuid;
 
@@ -102,26 +102,9 @@ pub fn transaction_entries(bytes: &[u8]) -> Entries<AbortedEntry> {
     })
 }
 
-/// The lines `topic id` of `ringlog-checkpoint-topic-ids`; the number and text of the first that is none.
+/// Of `ringlog-checkpoint-topic-ids`; the first line that is none.
 pub fn topic_ids(bytes: &[u8]) -> Result<Vec<(String, Uuid)>, TopicIdLine> {
-    let text = String::from_utf8_lossy(bytes);
-    let lines = text.lines().zip(1..).map(|(line, number)| {
-        line.split_once(' ')
-            .and_then(|(topic, id)| Some((topic.to_owned(), from_base64(id)?)))
-            .ok_or_else(|| TopicIdLine {
-                number,
-                line: line.to_owned(),
-            })
-    });
-    lines.collect()
-}
-
-/// Not a topic and its id.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {number} is {line:?}, expected a topic and its id")]
-pub struct TopicIdLine {
-    number: usize,
-    line: String,
+    parse_topic_ids(bytes).into_iter().collect()
 }
 
 #[cfg(test)]

@@ -52,21 +52,42 @@ pub(super) fn load(dir: &Path) -> Result<ElectionState, OpenError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(ElectionState::default()),
         Err(error) => return Err(io(error)),
     };
-    let invalid = |what: String| io(io::Error::new(io::ErrorKind::InvalidData, what));
-    if bytes.len() > FILE_BYTES_MAX {
-        return Err(invalid("too long".to_owned()));
-    }
-    let found = serde_json::from_slice::<Versioned>(&bytes).map_err(|error| invalid(error.to_string()))?;
-    if !(0..=VERSION).contains(&found.data_version) {
-        return Err(OpenError::Version {
+    parse(&bytes).map_err(|error| match error {
+        StateError::Version(found) => OpenError::Version {
             path: path.clone(),
             expected: VERSION,
-            found: found.data_version,
-        });
+            found,
+        },
+        StateError::Damaged(what) => io(io::Error::new(io::ErrorKind::InvalidData, what)),
+    })
+}
+
+/// What is wrong with the file.
+#[derive(Debug)]
+pub enum StateError {
+    /// A version that is not known, and not half understood either.
+    Version(i16),
+    Damaged(String),
+}
+
+impl From<String> for StateError {
+    fn from(what: String) -> StateError {
+        StateError::Damaged(what)
     }
-    let data: QuorumStateData = serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
+}
+
+/// The file's content.
+pub fn parse(bytes: &[u8]) -> Result<ElectionState, StateError> {
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err("too long".to_owned().into());
+    }
+    let found: Versioned = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    if !(0..=VERSION).contains(&found.data_version) {
+        return Err(StateError::Version(found.data_version));
+    }
+    let data: QuorumStateData = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let directory = match &data.voted_directory_id {
-        Some(text) => UuidText::parse(text).ok_or_else(|| invalid(format!("votedDirectoryId {text}")))?,
+        Some(text) => UuidText::parse(text).ok_or_else(|| format!("votedDirectoryId {text}"))?,
         None => DirectoryId::MIGRATING.0,
     };
     let node = |id: i32| (id >= 0).then_some(BrokerId(id));
@@ -79,6 +100,10 @@ pub(super) fn load(dir: &Path) -> Result<ElectionState, OpenError> {
 
 /// Durable when it returns. Blocks: an election costs two or three of these, and nothing may be answered before.
 pub(super) fn store(dir: &Path, state: &ElectionState) -> io::Result<()> {
+    disk::write_atomic(&path(dir), &encode(state)?)
+}
+
+pub fn encode(state: &ElectionState) -> io::Result<Vec<u8>> {
     let voted = state.voted.unwrap_or(ReplicaKey::of(BrokerId(-1)));
     let data = QuorumStateData {
         leader_id: state.leader.map_or(-1, |id| id.0),
@@ -87,7 +112,7 @@ pub(super) fn store(dir: &Path, state: &ElectionState) -> io::Result<()> {
         voted_directory_id: Some(UuidText(voted.directory.0).to_string()),
         data_version: VERSION,
     };
-    disk::write_atomic(&path(dir), &serde_json::to_vec(&data)?)
+    Ok(serde_json::to_vec(&data)?)
 }
 
 #[cfg(test)]

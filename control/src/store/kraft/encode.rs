@@ -78,3 +78,37 @@ pub(super) fn quorum(voters: Option<&VoterSet>) -> Quorum {
     }
     quorum
 }
+
+#[cfg(test)]
+mod tests {
+    use engine::batch::{CRC_START, crc};
+
+    use super::*;
+    use crate::record::{ControllerEpoch, NoOpRecord, Record};
+
+    #[test]
+    fn a_batch_that_does_not_end_with_its_records_is_refused() {
+        // Its CRC is right, so another voter wrote it: taken as it is, it would move the log's end back, or past what is there.
+        let records = [
+            Record::from(NoOpRecord::default()),
+            Record::from(NoOpRecord::default()),
+        ];
+        let bytes = batch::encode(Offset(7), ControllerEpoch(1), Timestamp(1), &records).expect("encodes");
+        let entries = decode(&bytes.clone().into(), Offset(7)).expect("decodes");
+        assert_eq!(
+            (entries[0].base_offset, entries[0].last_offset),
+            (Offset(7), Offset(8))
+        );
+        for delta in [-3i32, -1, 0, 2, i32::MAX] {
+            let mut bytes = bytes.clone();
+            bytes[23..27].copy_from_slice(&delta.to_be_bytes());
+            let sum = crc::crc32c(&bytes[CRC_START..]);
+            bytes[17..21].copy_from_slice(&sum.to_be_bytes());
+            let refused = decode(&bytes.into(), Offset::ZERO);
+            assert!(
+                matches!(refused, Err(DecodeBatchError::Offsets { count: 2, .. })),
+                "{delta}: {refused:?}"
+            );
+        }
+    }
+}

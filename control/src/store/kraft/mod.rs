@@ -14,12 +14,15 @@ mod election_state;
 mod encode;
 mod files;
 mod host;
+mod local_network;
 mod log;
 mod network;
 mod pending;
 mod voters_record;
 
+pub use election_state::{encode as encode_election_state, parse as parse_election_state};
 pub use encode::decode as decode_entries;
+pub use local_network::{Cut, LocalNetwork};
 pub use log::{QuorumConfig, QuorumMetaLog};
 pub use network::{ChangeOutcome, QuorumNetwork, QuorumPeers, QuorumServer};
 

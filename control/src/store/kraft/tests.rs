@@ -1,65 +1,21 @@
 //! Replicas in one process, on real disks, with a network in memory.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use engine::types::Offset;
-use futures_util::future::LocalBoxFuture;
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::*;
 use crate::config::Endpoint;
 use crate::image::{ClusterImage, MetadataPosition};
-use crate::quorum::{AddVoter, NoAnswer, RemoveVoter, Request, Response, Timers, VoterChange, VoterSet};
+use crate::quorum::{AddVoter, RemoveVoter, Timers, VoterChange, VoterSet};
 use crate::record::{BrokerId, ControllerEpoch, DirectoryId, Record, TopicRecord};
 use crate::store::{AppendError, LeadError, Member};
 
 const SOON: Duration = Duration::from_secs(20);
-
-thread_local! {
-    static SERVERS: RefCell<BTreeMap<u16, QuorumServer>> = const { RefCell::new(BTreeMap::new()) };
-    /// Ports that are cut off.
-    static CUT: RefCell<BTreeSet<u16>> = const { RefCell::new(BTreeSet::new()) };
-}
-
-#[derive(Debug)]
-struct LocalNetwork(u16);
-
-struct LocalPeers(u16);
-
-impl QuorumNetwork for LocalNetwork {
-    fn open(&self, server: QuorumServer, _cluster_id: &str) -> Rc<dyn QuorumPeers> {
-        SERVERS.with_borrow_mut(|servers| servers.insert(self.0, server));
-        Rc::new(LocalPeers(self.0))
-    }
-}
-
-impl QuorumPeers for LocalPeers {
-    fn ask(&self, to: &Endpoint, request: Request) -> LocalBoxFuture<'static, Result<Response, NoAnswer>> {
-        let (from, to) = (self.0, to.port);
-        Box::pin(async move {
-            reactor::yield_now().await;
-            if CUT.with_borrow(|cut| cut.contains(&from) || cut.contains(&to)) {
-                std::future::pending::<()>().await;
-            }
-            let server = SERVERS.with_borrow(|servers| servers.get(&to).cloned());
-            let server = server.ok_or(NoAnswer::Refused)?;
-            if server.0.strong_count() == 0 {
-                return Err(NoAnswer::Refused);
-            }
-            let answer = server.serve(request).await;
-            if CUT.with_borrow(|cut| cut.contains(&from) || cut.contains(&to)) {
-                std::future::pending::<()>().await;
-            }
-            answer.ok_or(NoAnswer::Lost)
-        })
-    }
-}
 
 struct Cluster {
     dirs: Vec<TempDir>,
@@ -68,8 +24,7 @@ struct Cluster {
 
 impl Cluster {
     fn new(voters: u16, members: u16) -> Cluster {
-        SERVERS.take();
-        CUT.take();
+        LocalNetwork::forget();
         let text: Vec<String> = (1..=voters)
             .map(|id| format!("{id}@localhost:{}", 9000 + id))
             .collect();
@@ -98,7 +53,7 @@ impl Cluster {
             dir: self.dir(id).to_owned(),
             voters: self.voters.clone(),
             timers: Timers::default(),
-            network: Arc::new(LocalNetwork(9000 + id)),
+            network: Arc::new(LocalNetwork::at(9000 + id)),
         };
         let (log, _) = QuorumMetaLog::open(&config, &Cluster::member(id)).expect("opens");
         log
@@ -221,7 +176,7 @@ fn what_a_deposed_leader_appended_is_answered_with_certainty() {
         let (first, epoch) = leader(&logs).await;
         logs[first].append(epoch, &[topic(1)]).await.expect("appends");
         let port = 9001 + first as u16;
-        CUT.with_borrow_mut(|cut| cut.insert(port));
+        LocalNetwork::cut(Some((port, Cut::Silent)));
         let cut_off = logs[first].clone();
         let lost = reactor::spawn(async move { cut_off.append(epoch, &[topic(2)]).await });
         let others: Vec<_> = logs
@@ -233,7 +188,7 @@ fn what_a_deposed_leader_appended_is_answered_with_certainty() {
         let (second, next) = leader(&others).await;
         others[second].append(next, &[topic(3)]).await.expect("appends");
         assert!(!lost.is_finished());
-        CUT.take();
+        LocalNetwork::cut(None);
         let answer = reactor::timeout(SOON, lost).await.expect("answered");
         assert!(matches!(answer, Err(AppendError::Fenced { .. })), "{answer:?}");
         until(&logs[first], others[second].end_offset()).await;

@@ -37,5 +37,6 @@ mod write;
 
 pub use log::StoreMetaLog;
 pub use open::SharedConfig;
+pub use position::Position;
 pub(super) use position::recorded_store;
 pub use value::ValueError;

@@ -22,18 +22,20 @@ const LAYOUT_CHARS_MAX: usize = 40;
 /// The file may lag behind so much: what it says is compared with less, then.
 const WRITE_INTERVAL: Duration = Duration::from_millis(500);
 
+/// What the file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Position {
+pub struct Position {
     /// Its name: etcd, zookeeper.
-    pub(super) store: String,
-    pub(super) log_id: Uuid,
-    pub(super) end_offset: Offset,
+    pub store: String,
+    pub log_id: Uuid,
+    pub end_offset: Offset,
     /// The attempt that began the epoch of the record before `end_offset`, if known: numbers of epochs come again after a restoration.
-    pub(super) attempt: Option<Uuid>,
+    pub attempt: Option<Uuid>,
 }
 
 impl Position {
-    fn encode(&self) -> String {
+    /// The file's content.
+    pub fn encode(&self) -> String {
         let attempt = self.attempt.unwrap_or_default();
         format!(
             "{LAYOUT}\nstore={}\nlog={}\nend={}\nattempt={attempt}\n",
@@ -41,7 +43,7 @@ impl Position {
         )
     }
 
-    fn decode(bytes: &[u8]) -> Result<Position, ValueError> {
+    pub fn decode(bytes: &[u8]) -> Result<Position, ValueError> {
         let text = std::str::from_utf8(bytes).map_err(|_| ValueError::NotText)?;
         let mut lines = text.lines();
         let first = lines.next().unwrap_or_default();
