@@ -213,12 +213,8 @@ impl LogBatch {
         // to an end of the log that is not behind its records, or before where it was.
         let (base, last) = (batch.base_offset(), batch.last_offset());
         let count = records.len().max(controls.len());
-        if last
-            .0
-            .checked_sub(base.0)
-            .and_then(|delta| usize::try_from(delta).ok())
-            != count.checked_sub(1)
-        {
+        let spans = last.0.checked_sub(base.0).and_then(|delta| delta.checked_add(1));
+        if count == 0 || spans.and_then(|spans| usize::try_from(spans).ok()) != Some(count) {
             return Err(DecodeBatchError::Offsets { base, last, count });
         }
         let batch = LogBatch {

@@ -81,7 +81,7 @@ pub(super) fn quorum(voters: Option<&VoterSet>) -> Quorum {
 
 #[cfg(test)]
 mod tests {
-    use engine::batch::{CRC_START, crc};
+    use engine::batch::{CRC_START, HEADER_BYTES, crc};
 
     use super::*;
     use crate::record::{ControllerEpoch, NoOpRecord, Record};
@@ -98,6 +98,17 @@ mod tests {
         assert_eq!(
             (entries[0].base_offset, entries[0].last_offset),
             (Offset(7), Offset(8))
+        );
+        let mut nothing = bytes[..HEADER_BYTES].to_vec();
+        nothing[8..12].copy_from_slice(&(HEADER_BYTES as i32 - 12).to_be_bytes());
+        nothing[23..27].copy_from_slice(&(-1i32).to_be_bytes());
+        nothing[57..61].copy_from_slice(&0i32.to_be_bytes());
+        let sum = crc::crc32c(&nothing[CRC_START..]);
+        nothing[17..21].copy_from_slice(&sum.to_be_bytes());
+        let refused = decode(&nothing.into(), Offset::ZERO);
+        assert!(
+            matches!(refused, Err(DecodeBatchError::Offsets { count: 0, .. })),
+            "{refused:?}"
         );
         for delta in [-3i32, -1, 0, 2, i32::MAX] {
             let mut bytes = bytes.clone();
