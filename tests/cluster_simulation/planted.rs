@@ -16,6 +16,14 @@ const SEEDS_MAX: u64 = 1_000;
 /// that a cluster with clients comes to once in thousands of seeds.
 const OF_QUORUM: &[quorum::Bug] = &[quorum::Bug::UngrantedVoteCounts];
 
+/// Those of the storage engine that clients of a cluster see, too.
+const OF_ENGINE: &[broker::Bug] = &[
+    broker::Bug::AcknowledgeBeforeSync,
+    broker::Bug::CrcSkippedInRecovery,
+    broker::Bug::CheckpointWithoutSync,
+    broker::Bug::DuplicateNotCommitted,
+];
+
 #[derive(Clone, Copy)]
 pub enum Planted {
     Broker(broker::Bug),
@@ -33,7 +41,8 @@ impl fmt::Debug for Planted {
 
 impl Planted {
     fn all() -> Vec<Planted> {
-        let brokers = broker::Bug::OF_CLUSTERS.iter().copied().map(Planted::Broker);
+        let brokers = broker::Bug::OF_CLUSTERS.iter().chain(OF_ENGINE);
+        let brokers = brokers.copied().map(Planted::Broker);
         brokers
             .chain(OF_QUORUM.iter().copied().map(Planted::Quorum))
             .collect()
@@ -54,14 +63,11 @@ impl Planted {
 /// The one that `BUG=Name` plants, also in a run of ordinary seeds.
 pub fn asked_for() -> Option<Planted> {
     let name = std::env::var("BUG").ok()?;
-    let unseen = broker::Bug::UNSEEN_OF_CLUSTERS
-        .iter()
-        .copied()
-        .map(Planted::Broker);
-    let found = Planted::all()
-        .into_iter()
-        .chain(unseen)
-        .find(|bug| format!("{bug:?}") == name);
+    let of_broker = broker::Bug::UNSEEN_OF_CLUSTERS.iter().chain(broker::Bug::ALL);
+    let of_broker = of_broker.copied().map(Planted::Broker);
+    let of_quorum = quorum::Bug::ALL.iter().copied().map(Planted::Quorum);
+    let mut known = Planted::all().into_iter().chain(of_broker).chain(of_quorum);
+    let found = known.find(|bug| format!("{bug:?}") == name);
     Some(found.unwrap_or_else(|| panic!("no planted bug is called {name}")))
 }
 
