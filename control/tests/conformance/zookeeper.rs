@@ -5,11 +5,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use control::config::Endpoint;
-use control::record::DirectoryId;
+use control::record::{ControllerEpoch, DirectoryId, Record};
 use control::store::kv::zookeeper::ZooKeeperConfig;
 use control::store::shared::SharedConfig;
-use control::store::{AppendError, MetaLog, OpenError, StoreConfig};
+use control::store::{AppendError, Appended, MetaLog, OpenError, StoreConfig};
 use engine::types::Offset;
+use reactor::Task;
 use uuid::Uuid;
 
 use crate::contention::duel;
@@ -170,6 +171,16 @@ async fn is_registered(place: &Place, id: i32) {
     );
 }
 
+/// An append that goes on beside its test.
+fn begin_append(
+    leader: &MetaLog,
+    epoch: ControllerEpoch,
+    record: Record,
+) -> Task<Result<Appended, AppendError>> {
+    let leader = leader.clone();
+    reactor::spawn(async move { leader.append(epoch, &[record]).await })
+}
+
 async fn soon<F: Future>(future: F) -> F::Output {
     reactor::timeout(Duration::from_secs(30), future)
         .await
@@ -197,10 +208,7 @@ fn sessions_end_and_their_members_go_on() {
 
         // Nobody takes the lost leader's place: it goes on in its epoch, and what it was about to append is appended once.
         wire.cut();
-        let append = reactor::spawn({
-            let leader = leader.clone();
-            async move { leader.append(first, &[topic(2)]).await }
-        });
+        let append = begin_append(&leader, first, topic(2));
         assert_eq!(
             soon(witness.controller_changed(witness.controller().as_ref())).await,
             None
@@ -219,10 +227,7 @@ fn sessions_end_and_their_members_go_on() {
 
         // Somebody does: it is fenced, and the follower reads what its watch did not tell.
         wire.cut();
-        let append = reactor::spawn({
-            let leader = leader.clone();
-            async move { leader.append(first, &[topic(99)]).await }
-        });
+        let append = begin_append(&leader, first, topic(99));
         assert_eq!(
             soon(witness.controller_changed(witness.controller().as_ref())).await,
             None
@@ -274,10 +279,7 @@ fn zookeeper_is_stopped_for_longer_than_a_session() {
         for number in 0..3 {
             let server = zookeeper.server.as_ref().expect("runs");
             server.pause();
-            let append = reactor::spawn({
-                let leader = leader.clone();
-                async move { leader.append(epoch, &[topic(number)]).await }
-            });
+            let append = begin_append(&leader, epoch, topic(number));
             reactor::sleep(SESSION * 2).await;
             assert!(!append.is_finished());
             server.resume();

@@ -177,7 +177,7 @@ fn replay_journal(
     let mut newest: Vec<Option<u64>> = vec![None; sources.len()];
     for Found { file, frame } in &found {
         if let Some(newest) = newest.get_mut(*file) {
-            *newest = (*newest).max(Some(frame.header.sequence));
+            *newest = Some(frame.header.sequence); // they are in order
         }
     }
     for Found { file, frame } in found {

@@ -46,10 +46,8 @@ use uuid::Uuid;
 use super::check::{CheckStart, check_source_from};
 use super::config::LogConfig;
 use super::damage::{Damage, DamageAt};
-use super::epoch_cache::{EpochCache, EpochEntry};
-use super::file_name::{FileKind, FileName, LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, Suffix};
-use super::flush::write_epochs;
-use super::flush_state::may_epochs_wait;
+use super::epoch_cache::EpochCache;
+use super::file_name::{FileKind, FileName, PARTITION_METADATA, Suffix};
 use super::leftovers::{self, Leftovers};
 use super::partition_metadata::{self, PartitionMetadataError};
 use super::producer_recovery;
@@ -59,9 +57,12 @@ use super::segment::{scan_index, write_whole};
 use super::segment_index::SegmentIndex;
 use super::tail::{last_batch_end, read_tail, read_until};
 use super::transaction_index::TransactionIndexes;
-use super::window::{SCAN_BYTES, ScanError, Window};
+use super::window::ScanError;
 use crate::planted::{self, Bug};
 use crate::types::{LeaderEpoch, Offset, Timestamp};
+
+mod cut;
+mod epochs;
 
 /// What the data directory knows of a log.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -395,75 +396,6 @@ impl Recovery {
         Ok(())
     }
 
-    fn read_epochs(&mut self) -> Result<(), OpenError> {
-        let parsed = match disk::read(&self.dir.join(LEADER_EPOCH_CHECKPOINT)) {
-            Ok(bytes) => EpochCache::parse(&bytes).map_err(|error| error.to_string()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.has_epoch_file = false;
-                Err("missing".to_owned())
-            }
-            Err(source) => return Err(self.io("read leader epochs", source)),
-        };
-        // every batch has an epoch: a file that knows none lost them
-        let parsed = parsed.and_then(|epochs| match epochs.entries().is_empty() {
-            true => Err("empty".to_owned()),
-            false => Ok(epochs),
-        });
-        match parsed {
-            Ok(epochs) => {
-                self.epochs = epochs.clone();
-                self.epochs_on_disk = epochs;
-            }
-            Err(_) if self.segments.iter().all(|segment| segment.size_bytes == 0) => {}
-            Err(reason) => {
-                if self.has_epoch_file {
-                    tracing::warn!(partition = %self.partition, reason, "leader epochs rebuilt from the log");
-                }
-                self.report.epochs_rebuilt = true;
-                self.rebuild_epochs()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the checkpoint gives the batch that begins an epoch to another one. It has no checksum; one that is merely older
-    /// than the log does not know the epoch.
-    fn contradicts_epochs(&self, found: &EpochEntry) -> bool {
-        let is_known = self
-            .epochs
-            .latest()
-            .is_some_and(|latest| found.epoch <= latest.epoch);
-        let is_deleted = self
-            .start
-            .log_start
-            .is_some_and(|log_start| found.start_offset < log_start);
-        is_known && !is_deleted && self.epochs.epoch_of(found.start_offset) != Some(found.epoch)
-    }
-
-    fn rebuild_epochs(&mut self) -> Result<(), OpenError> {
-        for segment in &self.segments {
-            let file = File::open(&self.path(segment.base_offset, FileKind::Log), OpenMode::Read)
-                .map_err(|source| self.io("open segment", source))?;
-            let mut window = Window::new(&file, segment.size_bytes, SCAN_BYTES);
-            let mut position = 0;
-            loop {
-                let batch = match window.header(position) {
-                    Ok(Some(batch)) => batch,
-                    Ok(None) => break,
-                    // whether it may be there is judged by the check
-                    Err(ScanError::Damaged(_)) => break,
-                    Err(ScanError::Io(source)) => return Err(self.io("read segment", source)),
-                };
-                let epoch = batch.header.leader_epoch();
-                if self.epochs.latest().is_none_or(|latest| epoch > latest.epoch) {
-                    self.epochs.assign(epoch, batch.header.base_offset());
-                }
-                position = batch.end();
-            }
-        }
-        Ok(())
-    }
-
     /// The active segment's index and the log's end after a clean stop; `None` when the files are not as a clean stop
     /// leaves them.
     fn clean_tail(&self) -> Result<Option<(SegmentIndex, Offset)>, OpenError> {
@@ -496,6 +428,29 @@ impl Recovery {
                 Ok(None)
             }
             Err(ScanError::Io(source)) => Err(self.io("read log", source)),
+        }
+    }
+
+    /// Where in a segment the batch at `point` begins, and the indexes of what lies before; `None` if neither indexes nor headers lead there.
+    fn position_of(
+        &self,
+        segment: &Found,
+        file: &File,
+        point: Offset,
+    ) -> Result<Option<(SegmentIndex, u64)>, OpenError> {
+        let found = read_until(
+            &self.dir,
+            segment.base_offset,
+            file,
+            segment.size_bytes,
+            point,
+            self.rules.index_interval_bytes,
+        );
+        match found {
+            Ok(found) => Ok(found),
+            Err(ScanError::Damaged(_)) => Ok(None),
+            Err(ScanError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
+            Err(ScanError::Io(source)) => Err(self.io("read segment", source)),
         }
     }
 
@@ -540,15 +495,7 @@ impl Recovery {
             let file = File::open(&self.path(base_offset, FileKind::Log), OpenMode::ReadWrite)
                 .map_err(|source| self.io("open segment", source))?;
             let known = if at == first && is_tail_only && recovery_point > base_offset {
-                read_until(
-                    &self.dir,
-                    base_offset,
-                    &file,
-                    segment.size_bytes,
-                    recovery_point,
-                    self.rules.index_interval_bytes,
-                )
-                .map_err(|source| self.io("read segment", source))?
+                self.position_of(&segment, &file, recovery_point)?
             } else {
                 None
             };
@@ -621,133 +568,6 @@ impl Recovery {
         Ok((index, end_offset))
     }
 
-    /// When a segment begins at the recovery point, the one before ends there, whatever its file has: a write that failed may have left
-    /// part of a batch, which was truncated but not synced, and then the log went on in the next segment.
-    fn trim_before(&mut self, recovery_point: Offset) -> Result<(), OpenError> {
-        let next = self
-            .segments
-            .binary_search_by_key(&recovery_point, |segment| segment.base_offset);
-        let Some(before) = next.ok().and_then(|next| next.checked_sub(1)) else {
-            return Ok(());
-        };
-        let Some(segment) = self.segments.get(before).cloned() else {
-            return Ok(());
-        };
-        if self.quarantines.contains_key(&segment.base_offset) {
-            return Ok(());
-        }
-        let file = File::open(
-            &self.path(segment.base_offset, FileKind::Log),
-            OpenMode::ReadWrite,
-        )
-        .map_err(|source| self.io("open segment", source))?;
-        let interval_bytes = self.rules.index_interval_bytes;
-        let size_bytes = segment.size_bytes;
-        let end = read_until(
-            &self.dir,
-            segment.base_offset,
-            &file,
-            size_bytes,
-            recovery_point,
-            interval_bytes,
-        )
-        .map_err(|source| self.io("read segment", source))?;
-        // A compacted segment may end before: it was written anew, and synced as a whole.
-        let Some((_, end)) = end.filter(|(_, end)| *end < size_bytes) else {
-            return Ok(());
-        };
-        tracing::warn!(partition = %self.partition, segment = %segment.base_offset, end, size_bytes,
-            "bytes behind the end of a segment truncated");
-        file.set_len(end).map_err(|source| self.io("truncate", source))?;
-        if let Some(segment) = self.segments.get_mut(before) {
-            segment.size_bytes = end;
-        }
-        if self.purpose == Purpose::Replay {
-            return Ok(()); // everything is synced at once when all is in place
-        }
-        file.sync_data_blocking()
-            .map_err(|source| self.io("sync segment", source))
-    }
-
-    /// Removes the segments from number `keep` on, and tells of the cut. `position` is where the last one kept is cut.
-    fn cut(&mut self, keep: usize, damage: DamageAt, offset: Offset, position: u64) -> Result<(), OpenError> {
-        let below_recovery_point = self.start.recovery_point.is_some_and(|point| offset < point);
-        let segment = keep
-            .checked_sub(1)
-            .and_then(|last| self.segments.get(last))
-            .cloned();
-        let mut bytes_removed = 0;
-        let later: Vec<Found> = self.segments.drain(keep.min(self.segments.len())..).collect();
-        for found in later.iter().rev() {
-            bytes_removed += found.size_bytes;
-            self.report.segments_removed += 1;
-            self.remove_segment(found.base_offset, below_recovery_point)?;
-        }
-        if let Some(segment) = &segment {
-            let is_cut = position > 0 || !matches!(damage.damage, Damage::Gap { .. });
-            if is_cut {
-                bytes_removed += segment.size_bytes.saturating_sub(position);
-                if below_recovery_point {
-                    self.keep_damaged(segment, offset, position)?;
-                }
-            }
-        }
-        let truncation = Truncation {
-            offset,
-            segment: segment.map_or(offset, |segment| segment.base_offset),
-            bytes_removed,
-            damage,
-            below_recovery_point,
-        };
-        if below_recovery_point {
-            tracing::error!(partition = %self.partition, ?truncation, recovery_point = ?self.start.recovery_point,
-                "the disk lost synced records; what was cut off is kept as *.damaged");
-        } else {
-            tracing::warn!(partition = %self.partition, ?truncation, "unsynced tail truncated");
-        }
-        self.report.truncation = Some(truncation);
-        Ok(())
-    }
-
-    fn remove_segment(&self, base_offset: Offset, keep: bool) -> Result<(), OpenError> {
-        for kind in FileKind::OF_SEGMENT
-            .into_iter()
-            .chain([FileKind::ProducerSnapshot])
-        {
-            let path = self.path(base_offset, kind);
-            let done = if keep && kind == FileKind::Log {
-                disk::rename(&path, &damaged_path(&path))
-            } else {
-                disk::remove_file(&path)
-            };
-            match done {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(self.io("remove segment", source)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Copies what is about to be cut off. Only ever done when the disk lost synced data, so its cost does not matter.
-    fn keep_damaged(&self, segment: &Found, offset: Offset, position: u64) -> Result<(), OpenError> {
-        let copy = || -> io::Result<()> {
-            let from = File::open(&self.path(segment.base_offset, FileKind::Log), OpenMode::Read)?;
-            let to = File::open(&damaged_path(&self.path(offset, FileKind::Log)), OpenMode::Create)?;
-            let mut window = Window::new(&from, segment.size_bytes, super::window::BULK_BYTES);
-            let mut at = position;
-            loop {
-                let bytes = window.bytes(at, super::window::BULK_BYTES)?;
-                if bytes.is_empty() {
-                    return to.sync_data_blocking();
-                }
-                to.write_all_at(bytes, at - position)?;
-                at += bytes.len() as u64;
-            }
-        };
-        copy().map_err(|source| self.io("keep damaged tail", source))
-    }
-
     fn save_index(&self, base_offset: Offset, index: &SegmentIndex) -> Result<(), OpenError> {
         for (kind, bytes) in [
             (FileKind::OffsetIndex, index.offsets.encode()),
@@ -759,51 +579,4 @@ impl Recovery {
         }
         Ok(())
     }
-
-    /// Makes the log empty, beginning at `log_start`.
-    fn begin_at(&mut self, log_start: Offset) -> Result<(), OpenError> {
-        let all = std::mem::take(&mut self.segments);
-        for segment in all.iter().rev() {
-            self.report.segments_removed += 1;
-            self.remove_segment(segment.base_offset, segment.size_bytes > 0)?;
-        }
-        if all.iter().any(|segment| segment.size_bytes > 0) {
-            tracing::error!(partition = %self.partition, %log_start,
-                "the log start lies behind the end of the log; its segments are kept as *.damaged");
-        }
-        let path = self.path(log_start, FileKind::Log);
-        File::open(&path, OpenMode::Create)
-            .and_then(|file| file.set_len(0))
-            .map_err(|source| self.io("create segment", source))?;
-        self.segments.push(Found {
-            base_offset: log_start,
-            size_bytes: 0,
-        });
-        Ok(())
-    }
-
-    /// It did without a file of them before.
-    fn may_do_without_epochs(&self) -> bool {
-        let log_bytes = self.segments.iter().map(|segment| segment.size_bytes).sum();
-        may_epochs_wait(&self.epochs, log_bytes, self.has_epoch_file)
-    }
-
-    fn save_epochs(&mut self, log_start: Offset, end_offset: Offset) -> Result<(), OpenError> {
-        self.epochs.truncate_from_end(end_offset);
-        self.epochs.truncate_from_start(log_start);
-        let is_stale = self.epochs != self.epochs_on_disk || self.report.epochs_rebuilt;
-        if is_stale && !self.may_do_without_epochs() {
-            // not in the way of a start on a full disk: what is in the log can be read without
-            write_epochs(&self.dir.join(LEADER_EPOCH_CHECKPOINT), &self.epochs.encode())
-                .map_err(|source| self.io("write leader epochs", source))?;
-            self.has_epoch_file = true;
-        }
-        Ok(())
-    }
-}
-
-fn damaged_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".damaged");
-    PathBuf::from(name)
 }

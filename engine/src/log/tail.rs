@@ -65,22 +65,6 @@ pub(crate) fn read_until(
     size_bytes: u64,
     point: Offset,
     interval_bytes: u32,
-) -> io::Result<Option<(SegmentIndex, u64)>> {
-    match find_point(dir, base_offset, file, size_bytes, point, interval_bytes) {
-        Ok(found) => Ok(found),
-        Err(ScanError::Damaged(_)) => Ok(None),
-        Err(ScanError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => Ok(None),
-        Err(ScanError::Io(error)) => Err(error),
-    }
-}
-
-fn find_point(
-    dir: &Path,
-    base_offset: Offset,
-    file: &File,
-    size_bytes: u64,
-    point: Offset,
-    interval_bytes: u32,
 ) -> Result<Option<(SegmentIndex, u64)>, ScanError> {
     let path = |kind| FileName::new(base_offset, kind, Suffix::Live).in_dir(dir);
     let Some(point_relative) = relative(base_offset, point) else {

@@ -278,11 +278,7 @@ impl State {
 
     fn aborted_transactions(&self, from: Offset, below: Offset) -> io::Result<Vec<AbortedTransaction>> {
         let mut found = Vec::new();
-        let first = self.floor_segment(from);
-        for (base, path) in self.transaction_files_by_segment() {
-            if base < first {
-                continue;
-            }
+        for (base, path) in self.transaction_files(from) {
             let entries = load(&path)?;
             self.check_segment(base, &entries)
                 .map_err(|error| invalid(&path, &error))?;
@@ -323,14 +319,12 @@ impl State {
         }
     }
 
-    /// Files of the transactions that may touch `from` or what follows, in order.
-    pub(crate) fn transaction_files(&self, from: Offset) -> Vec<PathBuf> {
+    /// Files of the transactions that may touch `from` or what follows, in order, with the base offsets of their segments.
+    pub(crate) fn transaction_files(&self, from: Offset) -> Vec<(Offset, PathBuf)> {
         let first = self.floor_segment(from);
-        let files = self.transaction_files_by_segment().into_iter();
+        let mut files = self.transaction_files_by_segment();
+        files.retain(|(base, _)| *base >= first);
         files
-            .filter(|(base, _)| *base >= first)
-            .map(|(_, path)| path)
-            .collect()
     }
 
     pub(crate) fn transaction_files_by_segment(&self) -> Vec<(Offset, PathBuf)> {

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use engine::batch::{BatchBuilder, ControlRecordType, EndTransactionMarker, Origin};
 use engine::log::scrub::BadRange;
-use engine::log::{AbortedTransaction, Log, OpenState, ReadError, ScrubRules, partition_metadata};
+use engine::log::{AbortedTransaction, Log, OpenState, ReadError, ScrubRules};
 use engine::types::{Offset, ProducerEpoch, ProducerId, Sequence};
 
-use crate::partition::{NOW, TOPIC_ID, append, copy, open, records, run};
+use crate::partition::{NOW, append, copy, is_as_ever, make, open, records, run};
 use crate::store;
 
 /// Directory of the golden, and the partition's name.
@@ -62,12 +62,7 @@ fn damage(path: &Path) {
 fn a_damaged_partition_is_written_as_ever() {
     let temp = tempfile::tempdir().expect("a directory");
     let dir = temp.path().join("orders-0");
-    std::fs::create_dir(&dir).expect("made");
-    std::fs::write(
-        dir.join("partition.metadata"),
-        partition_metadata::encode(TOPIC_ID),
-    )
-    .expect("written");
+    make(&dir);
     run(async {
         let log = open(&dir, OpenState::default()).await;
         fill(&log).await;
@@ -78,19 +73,7 @@ fn a_damaged_partition_is_written_as_ever() {
         assert_eq!(scrubbed.ranges_found, 1);
         log.close().await.expect("closed");
     });
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(&dir).expect("the directory") {
-        let entry = entry.expect("an entry");
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let bytes = std::fs::read(entry.path()).expect("readable");
-        store::compare(&format!("{PARTITION}/{name}"), &bytes);
-        names.push(name);
-    }
-    for kind in ["txnindex", "quarantine"] {
-        assert!(names.iter().any(|name| name.ends_with(kind)), "{names:?}");
-    }
-    let golden = std::fs::read_dir(store::path(PARTITION)).expect("the golden");
-    assert_eq!(golden.count(), names.len(), "{names:?}");
+    is_as_ever(PARTITION, &dir, &["txnindex", "quarantine"]);
 }
 
 #[test]

@@ -107,6 +107,33 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// A partition's directory before there is a log in it.
+pub fn make(dir: &Path) {
+    std::fs::create_dir(dir).expect("made");
+    std::fs::write(
+        dir.join("partition.metadata"),
+        partition_metadata::encode(TOPIC_ID),
+    )
+    .expect("written");
+}
+
+/// Holds each file of a partition against the golden's; files of these kinds must be among them.
+pub fn is_as_ever(partition: &str, dir: &Path, kinds: &[&str]) {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(dir).expect("the directory") {
+        let entry = entry.expect("an entry");
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let bytes = std::fs::read(entry.path()).expect("readable");
+        store::compare(&format!("{partition}/{name}"), &bytes);
+        names.push(name);
+    }
+    for kind in kinds {
+        assert!(names.iter().any(|name| name.ends_with(kind)), "{names:?}");
+    }
+    let golden = std::fs::read_dir(store::path(partition)).expect("the golden");
+    assert_eq!(golden.count(), names.len(), "{names:?}");
+}
+
 pub fn run<F: Future>(future: F) -> F::Output {
     reactor::run(reactor::Config::default(), future).expect("a reactor")
 }
@@ -115,32 +142,13 @@ pub fn run<F: Future>(future: F) -> F::Output {
 fn a_partition_is_written_as_ever() {
     let temp = tempfile::tempdir().expect("a directory");
     let dir = temp.path().join("orders-0");
-    std::fs::create_dir(&dir).expect("made");
-    std::fs::write(
-        dir.join("partition.metadata"),
-        partition_metadata::encode(TOPIC_ID),
-    )
-    .expect("written");
+    make(&dir);
     run(async {
         let log = open(&dir, OpenState::default()).await;
         fill(&log).await;
         log.close().await.expect("closed");
     });
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(&dir).expect("the directory") {
-        let entry = entry.expect("an entry");
-        let name = entry.file_name().to_string_lossy().into_owned();
-        store::compare(
-            &format!("{PARTITION}/{name}"),
-            &std::fs::read(entry.path()).expect("readable"),
-        );
-        names.push(name);
-    }
-    for kind in ["log", "index", "timeindex", "snapshot"] {
-        assert!(names.iter().any(|name| name.ends_with(kind)), "{names:?}");
-    }
-    let golden = std::fs::read_dir(store::path(PARTITION)).expect("the golden");
-    assert_eq!(golden.count(), names.len(), "{names:?}");
+    is_as_ever(PARTITION, &dir, &["log", "index", "timeindex", "snapshot"]);
 }
 
 #[test]

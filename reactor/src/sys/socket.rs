@@ -10,6 +10,8 @@ use bytes::{BufMut, BytesMut};
 use super::{check, check_len, fd::own};
 
 const BACKLOG: libc::c_int = 1024;
+/// The value of an option that is on.
+const ON: [u8; 4] = 1i32.to_ne_bytes();
 
 fn stream(address: &SocketAddr) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() {
@@ -20,15 +22,31 @@ fn stream(address: &SocketAddr) -> io::Result<OwnedFd> {
     let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: no pointers; the result is a fresh descriptor.
     let socket = unsafe { own(check(libc::socket(family, kind, 0))?) };
-    set_option(&socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+    set_option(&socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, &ON)?;
     Ok(socket)
 }
 
-fn set_option(socket: &OwnedFd, level: i32, name: i32, value: libc::c_int) -> io::Result<()> {
-    let size = size_of::<libc::c_int>() as libc::socklen_t;
-    // SAFETY: `value` is a readable int of the size given.
-    check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), size) })
-        .map(drop)
+fn set_option(socket: &OwnedFd, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
+    let size = value.len() as libc::socklen_t;
+    // SAFETY: `value` is readable for the size given.
+    check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, value.as_ptr().cast(), size) }).map(drop)
+}
+
+/// Zeros behind what is shorter than `N`.
+fn option<const N: usize>(socket: &OwnedFd, level: i32, name: i32) -> io::Result<[u8; N]> {
+    let mut value = [0; N];
+    let mut size = N as libc::socklen_t;
+    // SAFETY: `value` is writable for the size given.
+    check(unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            value.as_mut_ptr().cast(),
+            &raw mut size,
+        )
+    })?;
+    Ok(value)
 }
 
 /// Takes BBR off a socket of one machine, before it is connected (a listener's children inherit it): loopback has no path to model, and
@@ -39,44 +57,20 @@ fn unpace_on_loopback(socket: &OwnedFd, address: &SocketAddr) {
     }
     // why the result does not matter: it works either way. Who may not choose `cubic` may always choose `reno`, as good where
     // nothing is lost.
-    let _chosen = [c"cubic", c"reno"].iter().any(|name| {
-        let bytes = name.to_bytes();
-        // SAFETY: `bytes` is readable for the length given.
-        check(unsafe {
-            libc::setsockopt(
-                socket.as_raw_fd(),
-                libc::IPPROTO_TCP,
-                libc::TCP_CONGESTION,
-                bytes.as_ptr().cast(),
-                bytes.len() as libc::socklen_t,
-            )
-        })
-        .is_ok()
-    });
+    let _chosen = [b"cubic".as_slice(), b"reno"]
+        .into_iter()
+        .any(|name| set_option(socket, libc::IPPROTO_TCP, libc::TCP_CONGESTION, name).is_ok());
 }
 
-/// The name of a socket's congestion control, zeros behind it.
 fn congestion_control(socket: &OwnedFd) -> io::Result<[u8; 16]> {
-    let mut name = [0; 16];
-    let mut size = name.len() as libc::socklen_t;
-    // SAFETY: `name` is writable for the size given.
-    check(unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_CONGESTION,
-            name.as_mut_ptr().cast(),
-            &raw mut size,
-        )
-    })?;
-    Ok(name)
+    option(socket, libc::IPPROTO_TCP, libc::TCP_CONGESTION)
 }
 
 pub(crate) fn listen(address: SocketAddr) -> io::Result<OwnedFd> {
     // why NODELAY here too: accepted sockets inherit it, one system call less for each
     let socket = stream(&address)?;
     unpace_on_loopback(&socket, &address);
-    set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+    set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, &ON)?;
     let (storage, len) = to_os(address);
     // SAFETY: `storage` holds an address of `len` bytes.
     check(unsafe { libc::bind(socket.as_raw_fd(), storage.as_ptr().cast(), len) })?;
@@ -100,18 +94,7 @@ pub(crate) fn connect(address: SocketAddr) -> io::Result<OwnedFd> {
 
 /// The error of a finished connect, if it had one.
 pub(crate) fn take_error(socket: &OwnedFd) -> io::Result<()> {
-    let mut code: libc::c_int = 0;
-    let mut size = size_of::<libc::c_int>() as libc::socklen_t;
-    // SAFETY: `code` is a writable int of the size given.
-    check(unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_ERROR,
-            (&raw mut code).cast(),
-            &raw mut size,
-        )
-    })?;
+    let code = i32::from_ne_bytes(option(socket, libc::SOL_SOCKET, libc::SO_ERROR)?);
     if code == 0 {
         Ok(())
     } else {
@@ -240,20 +223,8 @@ mod tests {
     use super::*;
 
     fn no_delay(socket: &OwnedFd) -> bool {
-        let mut value: libc::c_int = 0;
-        let mut size = size_of::<libc::c_int>() as libc::socklen_t;
-        // SAFETY: `value` is a writable int of the size given.
-        check(unsafe {
-            libc::getsockopt(
-                socket.as_raw_fd(),
-                libc::IPPROTO_TCP,
-                libc::TCP_NODELAY,
-                (&raw mut value).cast(),
-                &raw mut size,
-            )
-        })
-        .expect("getsockopt");
-        value != 0
+        let value = option(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY).expect("getsockopt");
+        i32::from_ne_bytes(value) != 0
     }
 
     /// With Nagle's delay a small answer waits for the peer's acknowledgement: 40 ms instead of 40 us. Addresses of

@@ -48,6 +48,21 @@ def is_offline(broker, away):
     assert not [replica for replica in replicas if replica.dir == str(away)]
 
 
+def goes_offline_alone(broker, away, end):
+    """The directory is taken away from a running broker, and is there again after the broker's `end`."""
+    before = places(broker, "spread")
+    lost = [partition for partition, dir in before.items() if dir == away]
+    aside = broker.home / "aside"
+    away.rename(aside)
+    wait_until(lambda: metric(broker, "offline_log_directories") == 1, "the directory to go offline")
+    is_served(broker, "spread", set(before) - set(lost))
+    is_refused(broker, "spread", lost)
+    end()
+    aside.rename(away)
+    broker.start()
+    is_served(broker, "spread", before)
+
+
 def first_may_go(t, etcd):
     broker = t.broker({"num.partitions": str(COUNT), "ringlog.store": etcd.url}, start=False)
     broker.dirs = [broker.home / name for name in ["first", "second"]]
@@ -55,17 +70,7 @@ def first_may_go(t, etcd):
     broker.start()
     for partition in range(COUNT):
         produce(broker, "spread", partition, content(partition))
-    away, before = broker.dirs[0], places(broker, "spread")
-    lost = [partition for partition, dir in before.items() if dir == away]
-    aside = broker.home / "aside"
-    away.rename(aside)
-    wait_until(lambda: metric(broker, "offline_log_directories") == 1, "the directory to go offline")
-    is_served(broker, "spread", set(before) - set(lost))
-    is_refused(broker, "spread", lost)
-    broker.kill()
-    aside.rename(away)
-    broker.start()
-    is_served(broker, "spread", before)
+    goes_offline_alone(broker, broker.dirs[0], end=broker.kill)
     broker.stop()
 
 
@@ -206,17 +211,7 @@ def run(t):
         is_served(broker, "spread", before)
 
     with t.case("a directory that fails while the broker runs goes offline alone"):
-        away, before = broker.dirs[2], places(broker, "spread")
-        lost = [partition for partition, dir in before.items() if dir == away]
-        aside = broker.home / "aside"
-        away.rename(aside)
-        wait_until(lambda: metric(broker, "offline_log_directories") == 1, "the directory to go offline")
-        is_served(broker, "spread", set(before) - set(lost))
-        is_refused(broker, "spread", lost)
-        broker.stop()
-        aside.rename(away)
-        broker.start()
-        is_served(broker, "spread", before)
+        goes_offline_alone(broker, broker.dirs[2], end=broker.stop)
 
     with t.case("without the first directory, which has the metadata, it does not start, and says why"):
         broker.stop()

@@ -14,7 +14,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use engine::batch::{Batch, BatchError};
+use engine::batch::Batch;
 use engine::types::Offset;
 use reactor::{File, OpenMode, disk};
 
@@ -300,11 +300,6 @@ fn is_as_written(bytes: &[u8]) -> bool {
 
 fn whole_batch(bytes: &[u8]) -> Result<(LogBatch, Vec<Control>, &[u8]), DecodeBatchError> {
     let (batch, behind) = Batch::split_first(bytes)?;
-    if batch.last_offset() < batch.base_offset() {
-        return Err(DecodeBatchError::Batch(BatchError::RecordCount {
-            count: batch.record_count(),
-        }));
-    }
     let (batch, controls) = LogBatch::decode_with_controls(&batch)?;
     Ok((batch, controls, behind))
 }

@@ -86,6 +86,13 @@ mod tests {
     use super::*;
     use crate::record::{ControllerEpoch, NoOpRecord, Record};
 
+    /// What is said of a batch once its CRC agrees.
+    fn refusal(mut bytes: Vec<u8>) -> Result<Vec<Entry>, DecodeBatchError> {
+        let sum = crc::crc32c(&bytes[CRC_START..]);
+        bytes[17..21].copy_from_slice(&sum.to_be_bytes());
+        decode(&bytes.into(), Offset::ZERO)
+    }
+
     #[test]
     fn a_batch_that_does_not_end_with_its_records_is_refused() {
         // Its CRC is right, so another voter wrote it: taken as it is, it would move the log's end back, or past what is there.
@@ -103,9 +110,7 @@ mod tests {
         nothing[8..12].copy_from_slice(&(HEADER_BYTES as i32 - 12).to_be_bytes());
         nothing[23..27].copy_from_slice(&(-1i32).to_be_bytes());
         nothing[57..61].copy_from_slice(&0i32.to_be_bytes());
-        let sum = crc::crc32c(&nothing[CRC_START..]);
-        nothing[17..21].copy_from_slice(&sum.to_be_bytes());
-        let refused = decode(&nothing.into(), Offset::ZERO);
+        let refused = refusal(nothing);
         assert!(
             matches!(refused, Err(DecodeBatchError::Offsets { count: 0, .. })),
             "{refused:?}"
@@ -113,9 +118,7 @@ mod tests {
         for delta in [-3i32, -1, 0, 2, i32::MAX] {
             let mut bytes = bytes.clone();
             bytes[23..27].copy_from_slice(&delta.to_be_bytes());
-            let sum = crc::crc32c(&bytes[CRC_START..]);
-            bytes[17..21].copy_from_slice(&sum.to_be_bytes());
-            let refused = decode(&bytes.into(), Offset::ZERO);
+            let refused = refusal(bytes);
             assert!(
                 matches!(refused, Err(DecodeBatchError::Offsets { count: 2, .. })),
                 "{delta}: {refused:?}"

@@ -83,7 +83,7 @@ impl State {
     /// write it again; but until then the records must be there, since readers were told of them.
     fn first_of_undecided(&self, synced: Offset) -> io::Result<Option<Offset>> {
         let mut first = None;
-        for path in self.transaction_files(synced) {
+        for (_, path) in self.transaction_files(synced) {
             for entry in transaction_index::load(&path)? {
                 if entry.last_offset >= synced {
                     first = Some(first.map_or(entry.first_offset, |first| entry.first_offset.min(first)));
