@@ -149,6 +149,17 @@ impl Board {
         self.changed.notify_waiters();
     }
 
+    /// Waits until this member is to stop.
+    pub(super) async fn stopped(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.is_stopping() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.get()
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::types::Offset;
+use futures_util::future::{Either, select};
 use reactor::{mailbox, oneshot};
 use thiserror::Error;
 
@@ -252,8 +253,23 @@ pub(super) async fn serve<P: Publish>(
         board.stop();
     })
     .detach();
-    runner.run().await
+    let board = runner.board.clone();
+    let out_of_patience = async move {
+        board.stopped().await;
+        reactor::sleep(STOP_PATIENCE).await;
+    };
+    match select(Box::pin(runner.run()), Box::pin(out_of_patience)).await {
+        Either::Left((ended, _)) => ended,
+        // What was on its way is there or not; whoever asked for it was told so. The next start reads what became of it.
+        Either::Right(_) => {
+            tracing::warn!("ended without an answer of the store");
+            Ok(())
+        }
+    }
 }
+
+/// How long a store that does not answer (the others of a quorum may be gone for good) is waited for when the broker stops.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The control thread. Dropped, it stops the thread without waiting for it.
 pub struct ControllerService {

@@ -2,11 +2,14 @@
 
 use std::path::Path;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use super::*;
 use crate::config::{BrokerConfig, Settings};
 use crate::controller::*;
 use crate::image::{ClusterImage, Delta};
+use crate::store::kv::memory::{Faults, MemoryCluster};
+use crate::store::shared::SharedConfig;
 use crate::store::{Member, StoreConfig};
 use std::sync::Arc;
 
@@ -262,6 +265,35 @@ fn a_failed_log_fails_the_calls_and_ends_the_service() {
         );
         assert!(service.await.is_err());
         assert_eq!(published.count(), before, "no shard works with what may be lost");
+    });
+}
+
+#[test]
+fn a_store_that_is_gone_for_good_does_not_keep_the_service_from_its_end() {
+    // The last of three voters cannot write that the others have left; it must end all the same when it is asked to.
+    let dir = tempfile::tempdir().expect("dir");
+    let published = Published::default();
+    let cluster = MemoryCluster::new(Faults::none());
+    run(async {
+        let mut config = config(dir.path(), 1, 1 << 30);
+        config.store = StoreConfig::Memory {
+            cluster: cluster.clone(),
+            shared: SharedConfig {
+                prefix: "/ringlog".to_owned(),
+                lease: Duration::from_secs(10),
+                dir: None,
+            },
+        };
+        let (service, mut handles, image) = started(config, &published).await;
+        let handle = handles.remove(0);
+        join(&handle, &image, 1).await;
+        cluster.set_available(false);
+        let call = reactor::spawn(async move { handle.call(create("t")).await });
+        reactor::yield_now().await;
+        service.stop().await.expect("an orderly end");
+        let answer = call.await;
+        let is_open = matches!(answer, Err(CallError::Undecided | CallError::Stopped));
+        assert!(is_open, "nobody knows what the store did: {answer:?}");
     });
 }
 
