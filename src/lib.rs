@@ -24,3 +24,4 @@ pub mod serve;
 mod shard;
 mod store;
 mod topic_config;
+mod watchdog;

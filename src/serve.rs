@@ -22,6 +22,7 @@ use crate::quorum_wire::{Meeting, QuorumApis};
 use crate::registration;
 use crate::shard::{self, Mesh, Node, Router, Setup, Shard, ShardId};
 use crate::store::{self, StoreConfigError};
+use crate::watchdog::Guard;
 
 /// Why the broker does not start, or did not end well. Every line says what to look at.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +58,27 @@ pub fn serve(config: BrokerConfig) -> Result<(), ServeError> {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
     let main = reactor_config(backend, "main".to_owned(), None);
-    reactor::run(main, run(config, backend, None, print)).map_err(ServeError::Thread)?
+    let patience = watchdog_patience(&config);
+    let served = |serving: &Serving| {
+        print(&serving.announcement);
+        patience.map(|patience| Guard::start(patience, serving.ports.clone()))
+    };
+    reactor::run(main, run(config, backend, None, served)).map_err(ServeError::Thread)?
+}
+
+/// A broker without others beside it has none: its clients have nowhere to go.
+fn watchdog_patience(config: &BrokerConfig) -> Option<Duration> {
+    let is_wanted = config.has_watchdog && config.store != StoreUrl::Embedded;
+    is_wanted.then(|| Duration::from_millis(config.cluster.session_timeout_ms))
+}
+
+/// Of a broker whose clients are served.
+#[derive(Debug)]
+pub struct Serving {
+    /// One line for people.
+    pub announcement: String,
+    /// Where clients connect.
+    pub ports: Vec<u16>,
 }
 
 /// The one line on standard output that scripts wait for.
@@ -77,12 +98,13 @@ fn reactor_config(backend: BackendChoice, name: String, core: Option<usize>) -> 
 }
 
 /// The life of a broker, on the reactor of its first thread: until it is asked to stop, or cannot go on. `store` is used
-/// instead of the configured one: a simulation brings its own. `ready` is given a line for people once clients are served.
-pub async fn run(
+/// instead of the configured one: a simulation brings its own. `ready` is called once clients are served; what it gives is held as long
+/// as they are.
+pub async fn run<G>(
     config: BrokerConfig,
     backend: BackendChoice,
     store: Option<StoreConfig>,
-    ready: impl FnOnce(&str),
+    ready: impl FnOnce(&Serving) -> G,
 ) -> Result<(), ServeError> {
     let began = reactor::now();
     // Armed before anything can be stopped half-way.
@@ -220,6 +242,8 @@ pub async fn run(
             Either::Right(((_, index, _), _)) => ServeError::Shard { index },
         }
     };
+    let ports = listeners.iter().map(|(_, listener)| listener.local_addr().port());
+    let ports = ports.collect();
     let doors = || open_doors(listeners, admin_listener, &node, &main);
     let (registered, is_registered) = reactor::oneshot();
     let joining = Box::pin(controller.join(registration::of(&node, &directories), registered));
@@ -242,7 +266,10 @@ pub async fn run(
             doors();
         }
         let took = reactor::now().saturating_since(began);
-        ready(&announcement(&node, &probe, cores.len(), took));
+        let _served = ready(&Serving {
+            announcement: announcement(&node, &probe, cores.len(), took),
+            ports,
+        });
         std::future::pending::<Result<std::convert::Infallible, ServeError>>().await
     };
     let broken = select(Box::pin(failed), Box::pin(serving));

@@ -14,6 +14,8 @@ pub enum CliError {
     Start(#[from] control::config::StartError),
     #[error("{0}")]
     Serve(#[from] crate::serve::ServeError),
+    #[error("{0}")]
+    Watchdog(#[from] crate::watchdog::WatchdogError),
     #[error("no reactor: {0}")]
     Reactor(std::io::Error),
     #[error("cannot connect: {0}")]

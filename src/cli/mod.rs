@@ -20,6 +20,7 @@ mod reassign;
 mod serve;
 mod target;
 mod topic;
+mod watchdog;
 
 pub use error::CliError;
 
@@ -44,6 +45,8 @@ enum Command {
     Reassign(reassign::Reassign),
     Log(log::Log),
     Bench(Box<bench::Bench>),
+    #[command(hide = true)]
+    Watchdog(watchdog::Watchdog),
 }
 
 /// Runs the command that the arguments name; a failure is one line on standard error and exit code 1.
@@ -59,6 +62,7 @@ pub fn run() -> ExitCode {
         Command::Reassign(command) => command.run(),
         Command::Log(command) => command.run(),
         Command::Bench(command) => command.run(),
+        Command::Watchdog(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -76,7 +76,7 @@ impl Serve {
 }
 
 /// Structured logs on standard error: `RUST_LOG` chooses what, `RINGLOG_LOG=json` how.
-fn start_log() {
+pub(super) fn start_log() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

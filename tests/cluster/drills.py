@@ -22,20 +22,27 @@ LIBRDKAFKA = {"producer.socket.timeout.ms": 3000, "consumer.socket.timeout.ms": 
               "consumer.reconnect.backoff.max.ms": 500, "producer.topic.metadata.refresh.interval.ms": 10_000,
               "consumer.topic.metadata.refresh.interval.ms": 10_000}
 CONFIGS = {"java": JAVA, "librdkafka": LIBRDKAFKA}
+# Who waits longer for an answer than a drill lasts: whoever is served then did not find out by waiting.
+PATIENCE_SECONDS = 90
+PATIENT = {
+    "java": {**JAVA, "producer.request.timeout.ms": PATIENCE_SECONDS * 1000, "producer.delivery.timeout.ms": 2 * PATIENCE_SECONDS * 1000,
+             "consumer.request.timeout.ms": PATIENCE_SECONDS * 1000},
+    "librdkafka": {**LIBRDKAFKA, "producer.socket.timeout.ms": PATIENCE_SECONDS * 1000, "consumer.socket.timeout.ms": PATIENCE_SECONDS * 1000},
+}
 IN_SYNC_SECONDS = 90 if TARGET == "kafka" else 30
 
 
 class Drill:
     """One topic, its clients, and what became of them."""
 
-    def __init__(self, t, cluster, loads, topic):
-        self.t, self.cluster, self.loads, self.topic = t, cluster, loads, topic
+    def __init__(self, t, cluster, loads, topic, configs):
+        self.t, self.cluster, self.loads, self.topic, self.configs = t, cluster, loads, topic, configs
         self.faulted_us = None
 
     def begin(self):
         self.cluster.create_topic(self.topic, PARTITIONS, min_insync_replicas="2")
         for load in self.loads:
-            load.start(self.cluster.bootstrap, self.topic, PARTITIONS, INTERVALS_US[load.kind], **CONFIGS[load.kind])
+            load.start(self.cluster.bootstrap, self.topic, PARTITIONS, INTERVALS_US[load.kind], **self.configs[load.kind])
         for load in self.loads:
             wait_until(lambda: load.acks().exists() and load.acks().stat().st_size > 2000, f"the first acknowledgements of {load.kind}", 60)
         self.faulted_us = now_us()
@@ -126,9 +133,13 @@ def kill_store_leader(cluster, drill):
 
 
 def pause_leader(cluster, drill, seconds=10):
+    """Its clients are served elsewhere while it stands still, however long they would wait for its answers."""
     paused = cluster.leader_of(drill.topic)
     cluster.pause(paused)
-    time.sleep(seconds)
+    if TARGET == "kafka":
+        time.sleep(seconds)
+    else:
+        drill.working(seconds, within=PATIENCE_SECONDS / 2)
     cluster.resume(paused)
     drill.working(1)
 
@@ -264,6 +275,8 @@ NORMAL = {
     "the store stopped for 15 s": store_stopped_shortly,
     "the store killed and started": store_restarted,
 }
+# What clients find out without their timeouts.
+OF_PATIENT_CLIENTS = {pause_leader, pause_leader_shortly} if TARGET != "kafka" else set()
 LONG = {**NORMAL, "the store stopped for 60 s": store_stopped}
 # Where the store is the brokers' own controllers, the drills of the controller are these.
 OF_EXTERNAL_STORES = {kill_store_leader, store_stopped, store_stopped_shortly, store_restarted}
@@ -283,7 +296,8 @@ def run(t, cluster, only=()):
                 if fault in OF_EXTERNAL_STORES and not cluster.store:
                     continue
                 with t.case(f"{cluster.name}: {name}"):
-                    drill = Drill(t, cluster, loads, f"drill{turn}x{number}")
+                    configs = PATIENT if fault in OF_PATIENT_CLIENTS else CONFIGS
+                    drill = Drill(t, cluster, loads, f"drill{turn}x{number}", configs)
                     drill.begin()
                     topics.append(drill.topic)
                     try:

@@ -239,7 +239,7 @@ def gap_of_the_controller(session, target, cluster, topic, window):
     cluster.await_in_sync(topic, seconds=120)
 
 
-def gap_of_a_pause(session, target, cluster, topic, window, config=None, how="clients' defaults", goal=None):
+def gap_of_a_pause(session, target, cluster, topic, window, config=None, how="clients' defaults", goal="< 2"):
     with Fault(cluster, topic, config) as fault:
         victim = next(number for number in fault.led if number != cluster.controller())
         fault.at_us = time.time_ns() // 1000

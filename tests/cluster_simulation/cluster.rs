@@ -99,8 +99,8 @@ impl Cluster {
             }),
         };
         let life = async move {
-            let ended = ringlog::serve::run(config, BackendChoice::Auto, store, |line| {
-                reactor::sim::trace_line(line);
+            let ended = ringlog::serve::run(config, BackendChoice::Auto, store, |serving| {
+                reactor::sim::trace_line(&serving.announcement);
             });
             match ended.await {
                 Ok(()) => reactor::sim::trace_line("the broker has stopped"),

@@ -33,6 +33,8 @@ pub struct BrokerConfig {
     pub store_lease_ms: u64,
     pub store_access: StoreAccess,
     pub io_backend: IoBackend,
+    /// Whether a second process closes the connections of clients while the broker does not run.
+    pub has_watchdog: bool,
     pub requests: RequestLimits,
     pub topics: TopicDefaults,
     pub fetch: FetchLimits,
@@ -299,6 +301,7 @@ fn read(settings: Settings) -> BrokerConfig {
         store_prefix: reader.text("ringlog.store.prefix").unwrap_or_default(),
         store_lease_ms: reader.amount("ringlog.store.lease.ms"),
         store_access: store_access(&reader),
+        has_watchdog: reader.boolean("ringlog.watchdog.enable"),
         io_backend: match reader.text("ringlog.io.backend").as_deref() {
             Some("io_uring") => IoBackend::IoUring,
             Some("epoll") => IoBackend::Epoll,

@@ -1,6 +1,6 @@
 //! What Kafka has no property for.
 
-use crate::config::property::{Owner, Section, int, long, password, string};
+use crate::config::property::{Owner, Section, boolean, int, long, password, string};
 
 pub(super) const SECTION: Section = Section {
     title: "ringlog",
@@ -64,6 +64,11 @@ pub(super) const SECTION: Section = Section {
                 "HOST:PORT at which the brokers of a cluster reach each other's control threads; none: any port of \
                  the first listener's interface. A quorum listens at its voters' addresses instead.",
             ),
+        boolean("ringlog.watchdog.enable").default("true").doc(
+            "Whether a broker of a cluster starts a second process, which closes its clients' connections while the broker is stopped \
+             (SIGSTOP, a debugger) for longer than broker.session.timeout.ms, so that they turn to the new leaders at once, not after \
+             their own request timeouts.",
+        ),
         string("ringlog.io.backend")
             .default("auto")
             .one_of(&["auto", "io_uring", "epoll"])
