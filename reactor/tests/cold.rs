@@ -200,13 +200,20 @@ on_both! {
             return;
         }
         let mut got = BytesMut::new();
+        let mut longest = Duration::ZERO;
         for part in (0..content.len()).step_by(50_000) {
+            let began = reactor::now();
             let len = (content.len() - part).min(50_000);
             let (result, part) = sent(vec![Piece::Bytes(Bytes::from_static(b"head")), slice(&file, part, len)]).await;
             result.expect("sent");
             got.extend_from_slice(&part[4..]);
+            longest = longest.max(reactor::now().saturating_since(began));
         }
         assert_same(&got, &content);
+        if longest > Duration::from_millis(500) {
+            eprintln!("skipped: the machine stood still, and what is read in advance is kept for a second");
+            return;
+        }
         let metrics = metrics();
         assert!(metrics.cold_reads <= 20, "{} reads", metrics.cold_reads);
         assert!(metrics.cold_bytes <= 4 * MIB as u64 + 50_000, "{} bytes", metrics.cold_bytes);
@@ -310,7 +317,7 @@ fn a_peer_that_does_not_read_gives_its_share_back() {
         let mut before = 0;
         while before == 0 || metrics().cold_bytes != before {
             before = metrics().cold_bytes; // until the sockets' buffers are full
-            sleep(Duration::from_millis(30)).await;
+            sleep(Duration::from_millis(500)).await; // longer than a slow disk takes for one read
         }
         assert!(
             !sending.is_finished(),

@@ -29,7 +29,7 @@ on_both! {
     /// Timers fire in the order of their deadlines, equal ones in the order they were set, and never early.
     async fn timers_fire_in_order() {
         let fired = Rc::new(RefCell::new(Vec::new()));
-        let start = now() + Duration::from_millis(20);
+        let start = now() + Duration::from_millis(500); // all are set before the first is due
         let tasks: Vec<_> = [5u64, 1, 3, 1, 4, 0, 2].into_iter().enumerate().map(|(i, ms)| {
             let fired = fired.clone();
             spawn(async move {
@@ -113,6 +113,8 @@ fn a_panic_of_main_is_passed_on_after_the_clean_up() {
         let flag = dropped.clone();
         let result = std::panic::catch_unwind(move || {
             reactor::run(common::config(backend), async move {
+                let begun = Rc::new(Cell::new(false));
+                let has_begun = begun.clone();
                 spawn(async move {
                     let (_client, server) = common::pair().await;
                     let task = spawn(async move { server.recv(&mut bytes::BytesMut::new()).await.map(drop) });
@@ -124,9 +126,13 @@ fn a_panic_of_main_is_passed_on_after_the_clean_up() {
                         }
                     }
                     let _last = Last(flag);
+                    has_begun.set(true);
                     task.await.expect("recv");
                 })
                 .detach();
+                while !begun.get() {
+                    sleep(Duration::from_millis(1)).await;
+                }
                 sleep(Duration::from_millis(20)).await;
                 panic!("on purpose");
             })

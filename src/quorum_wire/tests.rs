@@ -263,7 +263,7 @@ fn a_quorum_describes_itself() {
         assert_eq!(log.controller().expect("still").epoch, epoch);
     };
     let run = async {
-        reactor::timeout(Duration::from_secs(20), run)
+        reactor::timeout(Duration::from_secs(60), run)
             .await
             .expect("in time")
     };

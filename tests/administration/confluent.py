@@ -15,7 +15,7 @@ admin = AdminClient({"bootstrap.servers": sys.argv[1]})
 
 
 def done(futures):
-    return {name: future.result(30) for name, future in futures.items()}
+    return {name: future.result(120) for name, future in futures.items()}
 
 
 def topic(name):
@@ -24,7 +24,7 @@ def topic(name):
             for one in found.partitions}
 
 
-def until(condition, what, seconds=60):
+def until(condition, what, seconds=150):
     end = time.monotonic() + seconds
     while not condition():
         check(time.monotonic() < end, f"waited {seconds} s for {what}")

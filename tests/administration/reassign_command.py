@@ -26,7 +26,7 @@ def lies_on(cluster, topic):
 
 
 def run(t, cluster):
-    wait_until(lambda: len(cluster.brokers()) == 3, "three brokers", 60)
+    wait_until(lambda: len(cluster.brokers()) == 3, "three brokers")
 
     with t.case("ringlog topic: assignments by hand, partitions in trouble"):
         ringlog(cluster, "topic", "create", "rl-hand", "--replica-assignment", "1:2,1:3")
@@ -65,7 +65,7 @@ def run(t, cluster):
             assert set(map(tuple, lies_on(cluster, "rl-skewed").values())) == {(1, 2)}
         after = said(cluster, "reassign", "--topic", "rl-skewed", "--sample", "0", "--execute", "--no-wait")
         assert after["state"] == "begun", after
-        wait_until(lambda: said(cluster, "reassign", "--verify")["done"], "the moves to be done", 60)
+        wait_until(lambda: said(cluster, "reassign", "--verify")["done"], "the moves to be done")
 
     with t.case("ringlog reassign: moves keep to a throttle"):
         ringlog(cluster, "topic", "create", "rl-slow", "--replica-assignment", "1")
@@ -94,7 +94,7 @@ def run(t, cluster):
     with t.case("ringlog reassign: a move that cannot end is listed and cancelled, by Kafka's tool and by ours"):
         ringlog(cluster, "topic", "create", "rl-stuck", "--replica-assignment", "1,2")
         cluster.kill(3)
-        wait_until(lambda: 3 not in cluster.metadata(of=cluster[1]).brokers, "broker 3 to be gone", 60)
+        wait_until(lambda: 3 not in cluster.metadata(of=cluster[1]).brokers, "broker 3 to be gone")
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "plan.json"
             file.write_text(json.dumps(tools.as_json({"rl-stuck": {0: [1, 3], 1: [2, 3]}})))
@@ -118,8 +118,8 @@ def run(t, cluster):
         ringlog(cluster, "cluster", "unregister", "3")
         assert {row["broker"] for row in said(cluster, "cluster", "brokers")} == {1, 2}
         cluster[3].start()
-        wait_until(lambda: len(cluster.brokers()) == 3, "broker 3 to be back", 60)
-        wait_until(lambda: not said(cluster, "topic", "describe", "--under-replicated-partitions"), "everything in sync", 90)
+        wait_until(lambda: len(cluster.brokers()) == 3, "broker 3 to be back")
+        wait_until(lambda: not said(cluster, "topic", "describe", "--under-replicated-partitions"), "everything in sync")
         ringlog(cluster, "cluster", "elect-leaders")
         assert said(cluster, "cluster", "elect-leaders") == [], "the second time there is nothing to do"
         features = {row["feature"]: row for row in said(cluster, "cluster", "features")}

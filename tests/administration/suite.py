@@ -14,7 +14,7 @@ import quorum  # noqa: E402
 import reassign_command  # noqa: E402
 import tools  # noqa: E402
 from broker import CACHE, RINGLOG, TARGET  # noqa: E402
-from cluster import Cluster  # noqa: E402
+from cluster import STEADY, Cluster  # noqa: E402
 
 CONFLUENT = ["describe the cluster", "replication factor and assignments by hand", "elect leaders", "configs of one broker and of all"]
 GO = [f"{library} {case}" for library in ["kadm", "sarama"] for case in ["create with assignments", "reassign, list, cancel", "elect leaders"]]
@@ -22,7 +22,7 @@ GO = [f"{library} {case}" for library in ["kadm", "sarama"] for case in ["create
 
 def run(t):
     store = (os.environ.get("RINGLOG_TEST_STORE") or "etcd").split(",")[0]
-    cluster = Cluster(store)
+    cluster = Cluster(store, settings=STEADY)
     for node, rack in zip(cluster.nodes, "abc"):
         node.settings["broker.rack"] = rack
     t.keep(*cluster.nodes)

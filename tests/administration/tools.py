@@ -9,8 +9,8 @@ from broker import java
 from suite import command, wait_until
 
 
-def tool(cluster, name, *arguments, check=True, timeout=120):
-    return command(java("tools-4.3.1", name, "--bootstrap-server", cluster.bootstrap, *arguments), check=check, timeout=timeout)
+def tool(cluster, name, *arguments, check=True):
+    return command(java("tools-4.3.1", name, "--bootstrap-server", cluster.bootstrap, *arguments), check=check)
 
 
 def cluster_tool(cluster, action, *arguments, check=True):
@@ -102,7 +102,7 @@ def run(t, cluster):
         plan = {"moving": {one["partition"]: one["replicas"] for one in proposed["partitions"]}}
         out = reassign(cluster, "--execute", plan=plan)
         assert "Successfully started partition reassignments for moving-0,moving-1" in out, out
-        out = wait_until(lambda: completed(cluster, plan), "the moves to be done", 60)
+        out = wait_until(lambda: completed(cluster, plan), "the moves to be done")
         assert "moving-0 is completed" in out and "moving-1 is completed" in out, out
         assert replicas(cluster, "moving") == {str(at): brokers for at, brokers in plan["moving"].items()}
         assert "No partition reassignments found" in reassign(cluster, "--list")
@@ -117,7 +117,7 @@ def run(t, cluster):
         assert "follower.replication.throttled.rate=50000000" in out and "leader.replication.throttled.rate=50000000" in out, out
         out = configs(cluster, "topics", "moving", "--describe")
         assert "follower.replication.throttled.replicas=0:1,1:1" in out or "throttled.replicas=1:1,0:1" in out, out
-        wait_until(lambda: completed(cluster, plan), "the moves to be done", 60)
+        wait_until(lambda: completed(cluster, plan), "the moves to be done")
         assert "throttled" not in configs(cluster, "brokers", "1", "--describe"), "the rate is left"
         assert "throttled" not in configs(cluster, "topics", "moving", "--describe"), "the replicas are left"
 
@@ -170,7 +170,7 @@ def with_one_down(t, cluster):
     topics(cluster, "--create", "--topic", "pair", "--replica-assignment", "2:3", "--config", "unclean.leader.election.enable=false")
     fill(cluster, "trouble", count=100)
     cluster.kill(3)
-    wait_until(lambda: 3 not in described(cluster, "--topic", "trouble")["trouble-1"][2], "broker 3 to leave the ISR", 60)
+    wait_until(lambda: 3 not in described(cluster, "--topic", "trouble")["trouble-1"][2], "broker 3 to leave the ISR")
 
     with t.case("TopicCommand: under-replicated, at and under min ISR, unavailable"):
         mine = ["trouble-0", "trouble-1"]
@@ -193,7 +193,7 @@ def with_one_down(t, cluster):
     cluster[3].start()
     with t.case("LeaderElectionCommand: preferred, one partition and all"):
         wait_until(lambda: described(cluster, "--topic", "trouble")["trouble-0"][2] == [1, 2, 3] or
-                   sorted(described(cluster, "--topic", "trouble")["trouble-0"][2]) == [1, 2, 3], "broker 3 to be in sync again", 60)
+                   sorted(described(cluster, "--topic", "trouble")["trouble-0"][2]) == [1, 2, 3], "broker 3 to be in sync again")
         if described(cluster, "--topic", "trouble")["trouble-0"][0] != 3:  # the controller may have balanced leaders by itself
             _, out, _ = elect(cluster, "--election-type", "preferred", "--topic", "trouble", "--partition", "0")
             assert "Successfully completed leader election (PREFERRED) for partitions trouble-0" in out, out
@@ -204,14 +204,14 @@ def with_one_down(t, cluster):
 
     with t.case("LeaderElectionCommand: unclean, where nobody in sync is left"):
         # broker 3 leaves the ISR of `pair`, more is written, then the only one in sync is gone
-        wait_until(lambda: sorted(described(cluster, "--topic", "pair")["pair-0"][2]) == [2, 3], "both in sync", 60)
+        wait_until(lambda: sorted(described(cluster, "--topic", "pair")["pair-0"][2]) == [2, 3], "both in sync")
         cluster.kill(3)
-        wait_until(lambda: described(cluster, "--topic", "pair")["pair-0"][2] == [2], "broker 3 to leave the ISR", 60)
+        wait_until(lambda: described(cluster, "--topic", "pair")["pair-0"][2] == [2], "broker 3 to leave the ISR")
         fill(cluster, "pair", count=10)
         cluster.kill(2)
         cluster[3].start()
         try:
-            wait_until(lambda: described(cluster, "--topic", "pair")["pair-0"][0] in (None, -1), "no leader", 60)
+            wait_until(lambda: described(cluster, "--topic", "pair")["pair-0"][0] in (None, -1), "no leader")
             code, out, err = elect(cluster, "--election-type", "preferred", "--topic", "pair", "--partition", "0", check=False)
             assert code != 0, out + err
             _, out, _ = elect(cluster, "--election-type", "unclean", "--topic", "pair", "--partition", "0")
@@ -222,12 +222,12 @@ def with_one_down(t, cluster):
 
     with t.case("ClusterTool: unregister forgets a broker until it comes back"):
         cluster.kill(3)
-        wait_until(lambda: endpoints(cluster, "--include-fenced-brokers").get(3) == "fenced", "broker 3 to be fenced", 60)
+        wait_until(lambda: endpoints(cluster, "--include-fenced-brokers").get(3) == "fenced", "broker 3 to be fenced")
         _, out, _ = cluster_tool(cluster, "unregister", "--id", "3")
         assert "Broker 3 is no longer registered" in out, out
         assert set(endpoints(cluster, "--include-fenced-brokers")) == {1, 2}
         code, out, err = cluster_tool(cluster, "unregister", "--id", "9", check=False)
         assert "BrokerIdNotRegistered" in out + err, out + err
         cluster[3].start()
-        wait_until(lambda: len(cluster.brokers()) == 3, "broker 3 to be back", 60)
-        wait_until(lambda: not described(cluster, "--under-replicated-partitions"), "everything in sync", 90)
+        wait_until(lambda: len(cluster.brokers()) == 3, "broker 3 to be back")
+        wait_until(lambda: not described(cluster, "--under-replicated-partitions"), "everything in sync")

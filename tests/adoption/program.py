@@ -28,7 +28,7 @@ admin = AdminClient({"bootstrap.servers": BOOTSTRAP})
 
 
 def done(futures):
-    return {name: future.result(30) for name, future in futures.items()}
+    return {name: future.result(120) for name, future in futures.items()}
 
 
 def create(name, partitions=1, **config):
@@ -46,7 +46,7 @@ def send(own, topic, partition, numbers, *, value=lambda i: f"value {i}".encode(
         own.produce(topic, partition=partition, key=key(i), value=value(i), timestamp=BASE + 1000 * i,
                     headers=[("number", str(i).encode()), ("empty", b""), ("null", None)] if i % 3 == 0 else None,
                     on_delivery=lambda error, _: refused.append(error) if error else None)
-    check(own.flush(30) == 0, f"records of {topic}-{partition} were not acknowledged within 30 s")
+    check(own.flush(120) == 0, f"records of {topic}-{partition} were not acknowledged within 120 s")
     check(not refused, f"{topic}-{partition}: {refused[:1]}")
 
 
@@ -62,7 +62,7 @@ def consume_as(group, topic, count, **config):
     member = Consumer({"bootstrap.servers": BOOTSTRAP, "group.id": group, "auto.offset.reset": "earliest",
                        "enable.auto.commit": False, **config})
     member.subscribe([topic])
-    got, end = [], time.monotonic() + 60
+    got, end = [], time.monotonic() + 150
     while len(got) < count and time.monotonic() < end:
         got += [message for message in member.consume(min(count - len(got), 100), timeout=1) if not message.error()]
     check(len(got) == count, f"group {group} got {len(got)} of {count} records")
@@ -115,7 +115,7 @@ def fill_removed():
 def fill_transactions():
     create("transactions", 2)
     own = producer(transactional_id="adopted-transaction")
-    own.init_transactions(30)
+    own.init_transactions(120)
     member = Consumer({"bootstrap.servers": BOOTSTRAP, "group.id": "transactional-group"})
     for number, commits in enumerate([True, False, True, False]):
         own.begin_transaction()
@@ -123,8 +123,8 @@ def fill_transactions():
         send(own, "transactions", 0, range(first, first + 10))
         send(own, "transactions", 1, range(first + 10, first + 20))
         # codec-none is only something to have an offset for; one partition each time, so that an abort would show
-        own.send_offsets_to_transaction([TopicPartition("codec-none", number % 3, first + 7)], member.consumer_group_metadata(), 30)
-        own.commit_transaction(30) if commits else own.abort_transaction(30)
+        own.send_offsets_to_transaction([TopicPartition("codec-none", number % 3, first + 7)], member.consumer_group_metadata(), 120)
+        own.commit_transaction(120) if commits else own.abort_transaction(120)
     member.close()
     send(producer(), "transactions", 0, range(900, 910))  # behind the last abort, so that it can be read
 
@@ -156,22 +156,36 @@ def wait_for_leaders():
     """A broker that says it is ready may still elect, and describe_topics of librdkafka 2.16 crashes on a partition without a
     leader, or with a replica on no known broker. Settled means: twice in a row."""
     def is_settled():
-        view = admin.list_topics(timeout=30)
+        view = admin.list_topics(timeout=120)
         partitions = [partition for topic in view.topics.values() for partition in topic.partitions.values()]
         return all(partition.leader in view.brokers and partition.isrs and set(partition.replicas) <= set(view.brokers)
                    for partition in partitions)
 
-    end, settled = time.monotonic() + 30, 0
+    end, settled = time.monotonic() + 150, 0
     while settled < 2:
         settled = settled + 1 if is_settled() else 0
-        check(time.monotonic() < end, "partitions without leader after 30 s")
+        check(time.monotonic() < end, "partitions without leader after 150 s")
         time.sleep(0.3)
+
+
+def wait_for_markers():
+    """The coordinator has answered before the markers of the last transaction are written. Before them nothing behind it is committed."""
+    every = [TopicPartition("transactions", index) for index in range(2)]
+
+    def ends(level):
+        found = done(admin.list_offsets({at: OffsetSpec.latest() for at in every}, isolation_level=level))
+        return [found[at].offset for at in every]
+
+    end = time.monotonic() + 150
+    while ends(IsolationLevel.READ_COMMITTED) != ends(IsolationLevel.READ_UNCOMMITTED):
+        check(time.monotonic() < end, "a transaction without its markers after 150 s")
+        time.sleep(0.1)
 
 
 def seen():
     wait_for_leaders()
     topics = {}
-    names = [name for name in admin.list_topics(timeout=30).topics if not name.startswith("__")]
+    names = [name for name in admin.list_topics(timeout=120).topics if not name.startswith("__")]
     for name, described in done(admin.describe_topics(TopicCollection(names))).items():
         topics[name] = {"id": str(described.topic_id), "partitions": len(described.partitions)}
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
@@ -208,7 +222,7 @@ def records(topics, isolation):
                          "isolation.level": isolation, "enable.partition.eof": True, "auto.offset.reset": "earliest"})
     found = {f"{name}-{index}": [] for name, topic in sorted(topics.items()) for index in range(topic["partitions"])}
     consumer.assign([TopicPartition(name, index, 0) for name, topic in topics.items() for index in range(topic["partitions"])])
-    ended, end = set(), time.monotonic() + 90
+    ended, end = set(), time.monotonic() + 300
     while len(ended) < len(found) and time.monotonic() < end:
         for message in consumer.consume(2000, timeout=1):
             at = f"{message.topic()}-{message.partition()}"
@@ -223,7 +237,7 @@ def records(topics, isolation):
     consumer.close()
     # the cleaner may come between two looks: what has to be there is the last record of each key
     found["compacted-0"] = list({record[3]: record for record in found["compacted-0"]}.values())
-    check(len(ended) == len(found), f"{isolation}: no end within 90 s of {sorted(set(found) - ended)[:5]}")
+    check(len(ended) == len(found), f"{isolation}: no end within 300 s of {sorted(set(found) - ended)[:5]}")
     return found
 
 
@@ -254,7 +268,8 @@ if MODE == "fill":
         with case(part.__name__.replace("_", " ")):
             part()
     with case("what was written is seen"):
-        time.sleep(2)  # the cleaner of `compacted` and the coordinator's markers
+        wait_for_markers()
+        time.sleep(2)  # the cleaner of `compacted`
         write(BASE)
 elif MODE == "compare":
     compare(written(), seen())

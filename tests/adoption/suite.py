@@ -9,7 +9,7 @@ import shutil
 
 import wire
 from broker import CACHE, TARGET, Broker, StartFailed, java
-from suite import command
+from suite import command, wait_until
 
 PYTHON = CACHE / "python/bin/python"
 TOOLS = "tools-4.3.1"
@@ -132,6 +132,8 @@ def idempotent_batch(t, kafka):
     """The last batch of a producer; its offset."""
     with wire.Wire(kafka.address) as connection:
         assert connection.create_topic(IDEMPOTENT) == 0
+        # Kafka's broker may hear of the topic after its controller has answered; nothing is appended before
+        wait_until(lambda: connection.produce(IDEMPOTENT, 0, numbered(0))[0] == 0, "the topic")
         error, first = connection.produce(IDEMPOTENT, 0, numbered(0))
         assert error == 0, error
         batch = numbered(5)

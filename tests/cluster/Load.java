@@ -39,7 +39,7 @@ public final class Load {
     /** No delivery is given up: a record that was not acknowledged says nothing. */
     private static final String DELIVERY_MS = "600000";
     private static final Duration POLL = Duration.ofMillis(100);
-    private static final long READ_NS = 90_000_000_000L;
+    private static final long READ_NS = 300_000_000_000L;
 
     private final Map<String, String> words;
     private final String topic;

@@ -7,22 +7,20 @@ import time
 from pathlib import Path
 
 from broker import StartFailed, free_port
-from cluster import Cluster
-from suite import wait_until
+from cluster import STEADY, Cluster
+from suite import PATIENCE_SECONDS, wait_until
 from wire import Wire, batch, record
 
-REFUSED_SECONDS = 30
-POSITION_SECONDS = 6  # a broker writes down every five how far it has followed the store
 
 
 def refused(node, *, says, data_dir=None, node_id=None, store=None, more=()):
     """Starts one more process like this node; it must end by itself, soon, and say these words (regular expressions)."""
     command = node.ringlog_command(data_dir=data_dir, port=free_port(), admin_port=free_port(), node_id=node_id, store=store, more=more)
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=REFUSED_SECONDS)
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE_SECONDS)
         said, code = done.stdout.decode(errors="replace"), done.returncode
     except subprocess.TimeoutExpired as late:
-        raise AssertionError(f"still running after {REFUSED_SECONDS} s: {' '.join(command)}\n"
+        raise AssertionError(f"still running after {PATIENCE_SECONDS} s: {' '.join(command)}\n"
                              f"{(late.stdout or b'').decode(errors='replace')[-800:]}") from None
     assert code != 0, f"accepted: {said[-800:]}"
     assert "panicked" not in said, said[-800:]
@@ -36,7 +34,7 @@ def kept_out(node, store, says):
     output = node.home / "kept-out.txt"
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=open(output, "wb"), stderr=subprocess.STDOUT)
     try:
-        wait_until(lambda: says in output.read_text(errors="replace"), f"it to say {says!r}", 20)
+        wait_until(lambda: says in output.read_text(errors="replace"), f"it to say {says!r}")
         time.sleep(3)
         said = output.read_text(errors="replace")
         assert "ringlog ready" not in said and "panicked" not in said, said[-800:]
@@ -67,7 +65,7 @@ def produce(cluster, topic):
 
 
 def run(t, kind):
-    with Cluster(kind, members=1, name=f"bad-{kind}") as cluster:
+    with Cluster(kind, members=1, settings=STEADY, name=f"bad-{kind}") as cluster:
         home = Path(tempfile.mkdtemp(dir=cluster[1].home))
         cluster.create_topic("kept", 1)
         produce(cluster, "kept")
@@ -92,7 +90,7 @@ def run(t, kind):
                 assert alone.poll() is None, (home / "embedded.txt").read_text()
             finally:
                 alone.terminate()
-                alone.wait(30)
+                alone.wait(PATIENCE_SECONDS)
             refused(cluster[1], node_id=4, data_dir=embedded, says=["embedded", "store|cluster"])
             cluster[3].stop()
             refused(cluster[3], data_dir=cluster[3].data_dir, store="embedded", says=["embedded|" + kind, "store|cluster"])
@@ -112,6 +110,11 @@ def run(t, kind):
 
         if cluster.store:
             external(t, kind, cluster, home)
+
+
+def followed(node):
+    """How far a broker has followed the store, as it has written down."""
+    return int(re.search(r"^end=(\d+)", (node.data_dir / "metadata.store").read_text(), re.M)[1])
 
 
 def external(t, kind, cluster, home):
@@ -137,8 +140,9 @@ def external(t, kind, cluster, home):
         store.save(old)
         store.start()
         cluster.start_all()
+        before = followed(cluster[1])
         cluster.create_topic("made-after-the-backup", 3)
-        time.sleep(POSITION_SECONDS)
+        wait_until(lambda: followed(cluster[1]) > before, "broker 1 to write down how far it has followed the store")
         cluster.stop_all()
         store.kill()
         new = home / "new"

@@ -1,6 +1,6 @@
 """Clients that know of another leader epoch than the broker they ask (KIP-320), byte by byte: libraries ask with the right one."""
 
-from cluster import Cluster, Reader
+from cluster import STEADY, Cluster, Reader
 from suite import wait_until
 from wire import FETCH, LIST_OFFSETS, Closed, Wire, batch, int8, int32, int64, record, string
 
@@ -71,21 +71,22 @@ def appended(cluster, count):
             return None
         return (epoch, end) if code == 0 else None  # a new leader may not know yet how far it is committed
 
+    wait_until(known, "a leader that knows that it leads")  # others may hear of it first
     with Wire(cluster[cluster.leader_of(TOPIC)].address) as wire:
         for at in range(count):
             error, _ = wire.produce(TOPIC, 0, batch([record(b"%d" % at)]))
             assert error == 0, f"produce: error {error}"
-    return wait_until(known, "the end of the log", 30)
+    return wait_until(known, "the end of the log")
 
 
 def run(t):
     # or the leader that is killed would lead again in the middle of it
-    with Cluster("quorum", name="epochs", settings={"auto.leader.rebalance.enable": "false"}) as cluster:
+    with Cluster("quorum", name="epochs", settings={**STEADY, "auto.leader.rebalance.enable": "false"}) as cluster:
         cluster.create_topic(TOPIC, 1)
         first, first_end = appended(cluster, 3)
         dead = cluster.leader_of(TOPIC)
         cluster.kill(dead)
-        wait_until(lambda: cluster.leader_of(TOPIC) != dead, "another leader", 30)
+        wait_until(lambda: cluster.leader_of(TOPIC) != dead, "another leader")
         epoch, end = appended(cluster, 2)
 
         with Wire(cluster[cluster.leader_of(TOPIC)].address) as wire:
@@ -103,6 +104,6 @@ def run(t):
         cluster[dead].start()
         cluster.await_in_sync(TOPIC)
         with Wire(cluster[dead].address) as wire, t.case("Fetch from a follower: the same epochs"):
-            wait_until(lambda: fetch(wire, epoch) == 0, "the follower to know the epoch", 30)
+            wait_until(lambda: fetch(wire, epoch) == 0, "the follower to know the epoch")
             found = codes(wire, fetch, epoch)
             assert found == EXPECTED, found

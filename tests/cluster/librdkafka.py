@@ -8,7 +8,7 @@ from collections import Counter
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 DELIVERY_MS = 600_000
-READ_S = 90
+READ_S = 300
 # what a broker answers that leads no more, or not yet
 CHANGING = {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.FENCED_LEADER_EPOCH}
 
@@ -112,7 +112,7 @@ class Load:
 
     def end_of(self, client, partition):
         """librdkafka asks the leader that it knows; while leaders change, the one it knows may be no more."""
-        until = time.monotonic() + 60
+        until = time.monotonic() + 300
         while True:
             try:
                 return client.get_watermark_offsets(TopicPartition(self.topic, partition), timeout=60)[1]

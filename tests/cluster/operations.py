@@ -66,7 +66,7 @@ def run(t, kind):
         try:
             for line in commands:
                 if "topic create" in line:
-                    wait_until(lambda: ready(shell) >= 3, "three ready brokers", 60)
+                    wait_until(lambda: ready(shell) >= 3, "three ready brokers")
                 shell.type(line + "\n")
             topic = re.search(r"topic create (\S+)", commands[-1]).group(1)
 
@@ -79,7 +79,7 @@ def run(t, kind):
                 replicas = [found.isr for found in seen.partitions.values()]
                 return sorted(seen.brokers) == [1, 2, 3] and replicas and all(sorted(isr) == [1, 2, 3] for isr in replicas)
 
-            wait_until(spread, f"the topic {topic} on three brokers", 30)
+            wait_until(spread, f"the topic {topic} on three brokers")
         except AssertionError as problem:
             raise AssertionError(f"{problem}: {shell.said()[-800:]}") from None
         finally:

@@ -37,7 +37,7 @@ impl Simulation for Clusters {
     type Figures = Figures;
     const SEEDS: u64 = 2_000;
     /// One takes some tenths of a second.
-    const SEED_MAX: Duration = Duration::from_secs(120);
+    const SEED_MAX: Duration = Duration::from_secs(600);
     const COMMAND: &'static str = "cargo test --test cluster_simulation";
 
     fn run(seed: u64, is_traced: bool) -> Report<Figures> {

@@ -9,7 +9,7 @@ import itertools
 import subprocess
 import time
 
-from suite import CACHE, Skip, command, wait_until
+from suite import CACHE, PATIENCE_SECONDS, Skip, command, wait_until
 
 DATASET = CACHE / "dataset/packages.txt"
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
@@ -97,7 +97,7 @@ def read_as_group(broker, topic, group, halves):
         for member in members:
             member.terminate()
         for member in members:
-            member.wait(30)
+            member.wait(PATIENCE_SECONDS)
     digests, counts = {}, {}
     for path in outputs:
         with open(path, "rb") as lines:

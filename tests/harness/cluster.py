@@ -17,7 +17,7 @@ from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 
 import store as stores
-from broker import COMMON_SETTINGS, RINGLOG, TARGET, Broker, free_port, java
+from broker import COMMON_SETTINGS, PATIENCE_SECONDS, RINGLOG, TARGET, Broker, free_port, java
 from network import Network
 from suite import wait_until
 from wire import METADATA, Closed, Wire, int8, int16, int32, metadata_body, string
@@ -28,6 +28,9 @@ KAFKA_CLUSTER_ID = "cmluZ2xvZy10ZXN0LTAwMg"
 Partition = namedtuple("Partition", "leader replicas isr error")
 # A deleted topic's name is free again only after this; tests do not wait a minute for it.
 SETTINGS = {**COMMON_SETTINGS, "num.partitions": "3", "default.replication.factor": "3"}
+# For suites that are not about who is taken for dead, and say what they find of leaders that stay: on a busy machine a broker is silent for
+# longer than the second, and a quorum's leader than the half of one, that a broker gives them by itself.
+STEADY = {"broker.session.timeout.ms": "6000", "controller.quorum.fetch.timeout.ms": "3000"}
 
 
 class Node(Broker):
@@ -107,7 +110,7 @@ class Node(Broker):
             fields = stat.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / 100
 
-    def metrics(self, timeout=5):
+    def metrics(self, timeout=60):
         """/metrics: name with labels -> value."""
         _, text = self.http("/metrics", timeout)
         pairs = (line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
@@ -161,7 +164,7 @@ class Cluster:
         if self.target == "kafka":
             self._format_all()
         self.start_all()
-        wait_until(lambda: len(self.brokers()) == len(self.nodes), "every broker to be known to every other", 60)
+        wait_until(lambda: len(self.brokers()) == len(self.nodes), "every broker to be known to every other")
         return self
 
     def _format_all(self):
@@ -277,7 +280,7 @@ class Cluster:
     def create_topic(self, topic, partitions=6, replicas=3, **configs):
         """Until it is led and in sync everywhere."""
         node = next(node for node in self.nodes if node.alive and not node.is_paused)
-        with Wire(node.address, timeout=30) as wire:
+        with Wire(node.address) as wire:
             error = wire.create_topic(topic, partitions, replicas, **configs)
         assert error == 0, f"CreateTopics of {topic}: error {error}"
         self.await_in_sync(topic, replicas=replicas)
@@ -297,11 +300,11 @@ class Cluster:
             found = self.metadata(topic).partitions.get((topic, partition))
             return found.leader if found and found.leader > 0 else None
 
-        return wait_until(leader, f"a leader of {topic}-{partition}", 60)
+        return wait_until(leader, f"a leader of {topic}-{partition}")
 
     def controller(self):
         """The active controller's id."""
-        return wait_until(self._controller, "an active controller", 60)
+        return wait_until(self._controller, "an active controller")
 
     def _controller(self):
         if self.target == "kafka":
@@ -324,7 +327,7 @@ class Cluster:
                 return False
         return True
 
-    def await_in_sync(self, *topics, seconds=60, replicas=None):
+    def await_in_sync(self, *topics, seconds=PATIENCE_SECONDS, replicas=None):
         """How long it took."""
         began = time.monotonic()
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from broker import CACHE, ROOT, java
 
-ANSWER_SECONDS = 240
+ANSWER_SECONDS = 600
 
 
 def words(config):

@@ -14,7 +14,7 @@ Dir = namedtuple("Dir", "path error total usable")
 
 def admin(broker, *arguments):
     """One command of Storage.java; its last line: `done`, or `refused` and the exception."""
-    _, out, err = command(java("classes+clients-4.4.0", "Storage", broker.bootstrap, *arguments), timeout=120)
+    _, out, err = command(java("classes+clients-4.4.0", "Storage", broker.bootstrap, *arguments))
     lines = out.splitlines()
     assert lines and re.match("done|refused", lines[-1]), out + err
     return lines
@@ -52,7 +52,7 @@ def kcat(broker, *arguments, **more):
     return command(["kcat", "-b", broker.bootstrap, *arguments], **more)
 
 
-def produce(broker, topic, partition, lines, check=True, timeout_ms=30_000):
+def produce(broker, topic, partition, lines, check=True, timeout_ms=120_000):
     text = "".join(f"{line}\n" for line in lines).encode()
     return kcat(broker, "-P", "-t", topic, "-p", str(partition), "-X", f"message.timeout.ms={timeout_ms}", input=text, check=check)
 
@@ -63,7 +63,7 @@ def consume(broker, topic, partition, check=True):
 
 
 def metric(broker, name):
-    _, text = broker.http("/metrics", timeout=30)
+    _, text = broker.http("/metrics")
     values = [float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if re.match(rf"ringlog_{name}(\{{.*\}})? ", line)]
     assert values, f"no {name} in /metrics"
     return sum(values)

@@ -15,9 +15,10 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from broker import free_port
+from broker import PATIENCE_SECONDS, free_port
+from suite import wait_until
 
-READY_SECONDS = 60
+READY_SECONDS = PATIENCE_SECONDS
 ZOOKEEPER_JAR = "/usr/share/java/zookeeper.jar"  # names what else it needs
 
 
@@ -93,8 +94,7 @@ class Store:
 
     def kill_leader(self):
         """kill -9; the member that was killed."""
-        leader = self.leader()
-        assert leader is not None, f"{self.scheme} has no leader"
+        leader = wait_until(self.leader, f"a leader of {self.scheme}")  # or one that answers at this moment
         leader.kill()
         return leader
 

@@ -9,7 +9,7 @@ import time
 import traceback
 from contextlib import contextmanager
 
-from broker import CACHE, ROOT, TARGET, Broker
+from broker import CACHE, PATIENCE_SECONDS, ROOT, TARGET, Broker
 
 
 class Suite:
@@ -74,7 +74,7 @@ class Suite:
 
     # -- foreign programs ---------------------------------------------------------------------------------------
 
-    def program(self, command, *, label="", timeout=300, env=None, expect=()):
+    def program(self, command, *, label="", timeout=900, env=None, expect=()):
         """Runs a client program and takes over its cases. `expect`: cases it must have reported, so that a program
         that dies early, or quietly does nothing, is a failure."""
         prefix = f"{label} " if label else ""
@@ -114,7 +114,7 @@ class Skip(Exception):
     """Raised inside a case that cannot be judged here; the reason is printed."""
 
 
-def wait_until(condition, what, seconds=30, every=0.05):
+def wait_until(condition, what, seconds=PATIENCE_SECONDS, every=0.05):
     """Polls, because another process decides when. Fails by naming what was waited for."""
     end = time.monotonic() + seconds
     while True:
@@ -126,7 +126,7 @@ def wait_until(condition, what, seconds=30, every=0.05):
         time.sleep(every)
 
 
-def command(line, *, input=None, timeout=120, check=True):
+def command(line, *, input=None, timeout=2 * PATIENCE_SECONDS, check=True):
     """A command's (exit code, stdout, stderr) as text."""
     done = subprocess.run(list(map(str, line)), input=input, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           timeout=timeout, stdin=None if input is not None else subprocess.DEVNULL)
@@ -136,4 +136,4 @@ def command(line, *, input=None, timeout=120, check=True):
     return done.returncode, out, err
 
 
-__all__ = ["CACHE", "ROOT", "TARGET", "Skip", "Suite", "command", "wait_until"]
+__all__ = ["CACHE", "PATIENCE_SECONDS", "ROOT", "TARGET", "Skip", "Suite", "command", "wait_until"]

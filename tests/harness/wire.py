@@ -133,7 +133,7 @@ class Closed(Exception):
 class Wire:
     """One connection that says exactly what it is told to say."""
 
-    def __init__(self, address, timeout=20, receive_buffer=None):
+    def __init__(self, address, timeout=60, receive_buffer=None):
         self.socket = socket.socket()
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -183,7 +183,7 @@ class Wire:
         assert correlation == self.correlation, f"correlation id {correlation}, expected {self.correlation}"
         return rest
 
-    def is_closed(self, seconds=20):
+    def is_closed(self, seconds=60):
         """Waits for the broker to close; what it says before that is thrown away."""
         self.socket.settimeout(seconds)
         try:

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 from broker import free_port
-from suite import TARGET, Skip, command, wait_until
+from suite import PATIENCE_SECONDS, TARGET, Skip, command, wait_until
 
 
 def kcat(broker, *arguments, **more):
@@ -26,7 +26,7 @@ def consume_as_group(broker, topic, group, count):
     member = subprocess.Popen(["kcat", "-b", broker.bootstrap, "-q", "-c", str(count), "-X", "auto.offset.reset=earliest", "-G", group, topic],
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        out, err = member.communicate(timeout=60)
+        out, err = member.communicate(timeout=PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:
         member.kill()
         out, err = member.communicate()
@@ -97,7 +97,7 @@ def run(t):
         if TARGET == "kafka":
             raise Skip("ringlog's own message")
         second = subprocess.run(broker.ringlog_command(port=free_port(), admin_port=free_port()), stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE_SECONDS)
         said = second.stdout.decode()
         assert second.returncode != 0, said
         assert str(broker.data_dir) in said and "panicked" not in said, said
@@ -108,7 +108,7 @@ def run(t):
         if TARGET == "kafka":
             raise Skip("ringlog's own message")
         second = subprocess.run(broker.ringlog_command(data_dir=broker.home / "other", admin_port=free_port()), stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE_SECONDS)
         said = second.stdout.decode()
         assert second.returncode != 0 and str(broker.port) in said and "panicked" not in said, said
 
@@ -117,7 +117,7 @@ def run(t):
             raise Skip("ringlog's own message")
         second = subprocess.run([*broker.ringlog_command(data_dir=broker.home / "other", port=free_port(), admin_port=free_port()),
                                  "--set", "num.partitions=many"], stdin=subprocess.DEVNULL,
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE_SECONDS)
         said = second.stdout.decode()
         assert second.returncode != 0 and "num.partitions" in said and "panicked" not in said, said
 
@@ -150,7 +150,7 @@ def run(t):
             assert list((broker.home / "configured").glob("made-*")), "log.dirs was not used"
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(PATIENCE_SECONDS)
 
     with t.case("the epoll filling: produce, consume, group, restart"):
         epoll = t.broker({"ringlog.io.backend": "epoll"})

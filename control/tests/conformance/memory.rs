@@ -25,6 +25,8 @@ fn place(cluster: &MemoryCluster, lease: Duration) -> Place {
 }
 
 const LEASE: Duration = Duration::from_millis(300);
+/// Kept though the machine stands still for a while.
+const LASTING: Duration = Duration::from_secs(6);
 
 #[test]
 fn a_good_store_keeps_the_contract() {
@@ -32,9 +34,10 @@ fn a_good_store_keeps_the_contract() {
         &MemoryCluster::new(Faults::none()),
         LEASE,
     )));
+    // who is not deposed leads, and the suite asks what becomes of who is
     run(suite::two_members(&place(
         &MemoryCluster::new(Faults::none()),
-        LEASE,
+        LASTING,
     )));
 }
 
@@ -57,7 +60,7 @@ fn two_members_of_a_bad_store_keep_the_contract() {
             all_leases_per_mille: 0,
             ..Faults::many(seed)
         });
-        run(suite::two_members(&place(&cluster, LEASE * 10)));
+        run(suite::two_members(&place(&cluster, LASTING)));
     }
 }
 
@@ -113,7 +116,7 @@ fn seeds(usual: u64) -> u64 {
 fn the_loss_of_all_leases_deposes_nobody() {
     // etcd-io/etcd#15247: a store's trouble; a cluster that elected anew for it would make it its own.
     let cluster = MemoryCluster::new(Faults::none());
-    let place = place(&cluster, LEASE);
+    let place = place(&cluster, LASTING);
     run(async {
         let (leader, other) = (place.open(1).await, place.open(2).await);
         let epoch = lead(&leader).await;
@@ -122,7 +125,8 @@ fn the_loss_of_all_leases_deposes_nobody() {
         assert_eq!(other.controller_changed(other.controller().as_ref()).await, None);
         leader.append(epoch, &[topic(1)]).await.expect("goes on");
         assert_eq!(see_controller(&other, 1).await.epoch, epoch);
-        // both are registered again
+        // both are registered again, by the time at which each has asked for its lease
+        reactor::sleep(LASTING).await;
         let mut duplicate = place.member(2);
         duplicate.log_dirs = vec![DirectoryId(Uuid::from_u128(77))];
         assert!(matches!(
@@ -182,7 +186,7 @@ fn a_member_cut_off_from_the_store_is_replaced_and_fenced() {
 #[test]
 fn a_second_broker_of_an_id_is_refused_and_a_successor_is_not() {
     let cluster = MemoryCluster::new(Faults::none());
-    let place = place(&cluster, LEASE * 10); // it outlives a loaded machine
+    let place = place(&cluster, LASTING);
     run(async {
         let first = place.open(1).await;
         let epoch = lead(&first).await;

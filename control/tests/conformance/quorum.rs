@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use control::quorum::{Timers, VoterSet};
 use control::store::StoreConfig;
@@ -22,38 +23,47 @@ struct Voters {
     dirs: Vec<TempDir>,
     voters: VoterSet,
     cut: Cut,
+    timers: Timers,
     /// The last voter where no test has opened it: two of three elect nobody when one of them is silent.
     witness: RefCell<Option<QuorumMetaLog>>,
 }
 
 impl Voters {
-    fn new(count: i32, cut: Cut) -> Rc<Voters> {
+    fn new(count: i32, cut: Cut) -> Voters {
         LocalNetwork::forget();
         let names: Vec<String> = (1..=count)
             .map(|id| format!("{id}@localhost:{}", port(id)))
             .collect();
-        Rc::new(Voters {
+        Voters {
             dirs: names.iter().map(|_| tempfile::tempdir().expect("dir")).collect(),
             voters: VoterSet::parse(&names.join(",")).expect("voters"),
             cut,
+            timers: Timers::default(),
             witness: RefCell::new(None),
-        })
+        }
+    }
+
+    /// Whoever leads goes on though the machine stands still for a while. Where somebody is to be missed this is waited for.
+    fn patient(mut self) -> Voters {
+        self.timers.fetch = Duration::from_secs(3);
+        self
     }
 
     fn config(&self, id: i32) -> QuorumConfig {
         QuorumConfig {
             dir: self.dirs[id as usize - 1].path().to_owned(),
             voters: self.voters.clone(),
-            timers: Timers::default(),
+            timers: self.timers.clone(),
             network: Arc::new(LocalNetwork::at(port(id))),
         }
     }
 
-    fn place(self: Rc<Voters>) -> Place {
-        let voters = Rc::clone(&self);
-        let place = Place::new(self.dirs.len(), move |id| StoreConfig::Quorum(voters.config(id)));
-        if self.dirs.len() > 1 {
-            place.elected(self)
+    fn place(self) -> Place {
+        let own = Rc::new(self);
+        let voters = Rc::clone(&own);
+        let place = Place::new(own.dirs.len(), move |id| StoreConfig::Quorum(voters.config(id)));
+        if own.dirs.len() > 1 {
+            place.elected(own)
         } else {
             place
         }
@@ -86,7 +96,7 @@ fn a_quorum_of_one_keeps_the_contract() {
 fn a_quorum_of_three_keeps_the_contract() {
     // Who is refused is dead for certain; who is silent may come back any moment, and believe that it leads.
     for cut in [Cut::Refused, Cut::Silent] {
-        run(suite::two_members(&Voters::new(3, cut).place()));
+        run(suite::two_members(&Voters::new(3, cut).patient().place()));
     }
 }
 

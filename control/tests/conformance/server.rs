@@ -5,6 +5,7 @@ use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// The value of a variable that `cargo xtask test` sets, or a line that says what is not tested.
@@ -16,11 +17,30 @@ pub fn wanted(variable: &str, test: &str) -> Option<PathBuf> {
     found
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on and no other test was given, below the range that outgoing connections take theirs from: a client that
+/// tries to reach a server that is down would otherwise, now and then, connect to itself and hold the port.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").expect("reads");
+    let lowest_outgoing: u16 = range
+        .split_whitespace()
+        .next()
+        .and_then(|port| port.parse().ok())
+        .expect("a port");
+    let count = lowest_outgoing.saturating_sub(PORT_FIRST).max(1);
+    // another process of these tests begins elsewhere
+    let begin = std::process::id() as u16;
+    loop {
+        let number = begin.wrapping_add(PORTS_TRIED.fetch_add(1, Ordering::Relaxed));
+        let port = PORT_FIRST + number % count;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
+
+/// Below it are those that services are known by.
+const PORT_FIRST: u16 = 10_000;
+static PORTS_TRIED: AtomicU16 = AtomicU16::new(0);
 
 /// A running server; killed when dropped.
 pub struct Server {

@@ -9,8 +9,8 @@ use engine::types::Offset;
 
 use crate::place::{Place, batches, image, lead, records, replayed, see_controller, topic};
 
-/// Long enough for a real store's election.
-const SOON: Duration = Duration::from_secs(30);
+/// Long enough for several elections of a real store on a machine that is slow and stands still now and then.
+const SOON: Duration = Duration::from_secs(120);
 
 async fn soon<F: Future>(future: F) -> F::Output {
     reactor::timeout(SOON, future).await.expect("in time")

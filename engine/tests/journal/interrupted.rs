@@ -19,7 +19,6 @@ fn two_files() -> JournalConfig {
     JournalConfig {
         files_max: 2,
         checkpoint_bytes: 1 << 30,
-        checkpoint_every: std::time::Duration::from_secs(3600),
         ..small_journal()
     }
 }

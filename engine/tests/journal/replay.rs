@@ -79,7 +79,7 @@ fn a_torn_tail_of_the_segment_is_cut_before_the_journal_fills_it() {
             produce(&log, batch(1, 100, None)).await;
         }
         let expected = bytes(&log);
-        reactor::sleep(std::time::Duration::from_millis(400)).await; // settled, not checkpointed
+        settled(&directory, "t", expected.len()).await; // not checkpointed
         let crash = directory.crash();
         let segment = crash.dir("t").join("00000000000000000000.log");
         let whole = std::fs::read(&segment).unwrap();
@@ -195,7 +195,7 @@ fn flipped_bits_in_a_journal_lose_nothing_that_segments_have() {
             produce(&log, batch(1, 100, None)).await;
         }
         let expected = bytes(&log);
-        reactor::sleep(std::time::Duration::from_millis(400)).await;
+        settled(&directory, "t", expected.len()).await;
         let whole = directory.crash();
         let dir = engine::journal::shard_dir(whole.path(), 0);
         let name = std::fs::read_dir(dir)

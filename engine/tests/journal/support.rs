@@ -25,6 +25,8 @@ pub fn small_journal() -> JournalConfig {
         group_bytes_max: 16 << 10,
         direct_bytes: 8 << 10,
         checkpoint_bytes: 32 << 10,
+        // by bytes alone: where the machine stands still for a while one would come in the middle of a test
+        checkpoint_every: std::time::Duration::from_secs(3600),
         ..JournalConfig::default()
     }
 }
@@ -34,7 +36,6 @@ pub fn lazy_journal() -> JournalConfig {
     JournalConfig {
         file_bytes: 1 << 20,
         checkpoint_bytes: 1 << 30,
-        checkpoint_every: std::time::Duration::from_secs(3600),
         ..small_journal()
     }
 }
@@ -205,6 +206,14 @@ pub fn offsets(bytes: &[u8]) -> Vec<i64> {
 }
 
 /// The file of the newest segment.
+/// Waits until the first segment of a topic has so many bytes: what is durable by the journal alone is written behind.
+pub async fn settled(directory: &Directory, topic: &str, bytes: usize) {
+    let segment = directory.dir(topic).join("00000000000000000000.log");
+    while std::fs::metadata(&segment).map_or(0, |found| found.len()) < bytes as u64 {
+        reactor::sleep(std::time::Duration::from_millis(1)).await;
+    }
+}
+
 pub fn last_segment(dir: &Path) -> PathBuf {
     let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     let logs = names.filter(|path| path.extension().is_some_and(|extension| extension == "log"));

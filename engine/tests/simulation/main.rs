@@ -26,7 +26,7 @@ impl Simulation for Engine {
     type Figures = Figures;
     const SEEDS: u64 = 2_000;
     /// One takes some 30 ms.
-    const SEED_MAX: Duration = Duration::from_secs(60);
+    const SEED_MAX: Duration = Duration::from_secs(300);
     const COMMAND: &'static str = "cargo test -p engine --test simulation";
 
     fn run(seed: u64, is_traced: bool) -> Report<Figures> {

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use reactor::{BackendChoice, Config, Listener, Piece, Socket};
 
 /// Only against hanging for ever: no test measures time.
-const WATCHDOG: Duration = Duration::from_secs(120);
+const WATCHDOG: Duration = Duration::from_secs(600);
 
 pub fn run_with<F: Future>(config: Config, test: F) -> Option<F::Output> {
     if let Err(why) = reactor::probe(config.backend) {

@@ -18,7 +18,7 @@ BOOTSTRAP = sys.argv[1]
 BASE = int(time.time() * 1000) - 3_600_000
 
 
-async def wait_until(condition, what, seconds=45):
+async def wait_until(condition, what, seconds=150):
     for _ in range(seconds * 20):
         if condition():
             return
@@ -26,7 +26,7 @@ async def wait_until(condition, what, seconds=45):
     raise AssertionError(f"waited {seconds} s for {what}")
 
 
-async def take(consumer, count, seconds=60):
+async def take(consumer, count, seconds=150):
     found = []
 
     async def read():
@@ -172,7 +172,7 @@ async def errors_and_cleanup(admin):
                 reader.assign([TopicPartition("aio-data", 0)])
                 reader.seek(TopicPartition("aio-data", 0), 100_000)
                 try:
-                    await asyncio.wait_for(reader.getone(), 20)
+                    await asyncio.wait_for(reader.getone(), 120)
                     raise AssertionError("an offset beyond the end was read")
                 except OffsetOutOfRangeError:
                     pass

@@ -21,14 +21,14 @@ admin = AdminClient({"bootstrap.servers": BOOTSTRAP})
 
 def done(futures):
     """The results of an admin call, by name; the first error is raised."""
-    return {name: future.result(30) for name, future in futures.items()}
+    return {name: future.result(120) for name, future in futures.items()}
 
 
 def refused(futures, code):
     """The admin call must fail with this Kafka error."""
     for name, future in futures.items():
         try:
-            future.result(30)
+            future.result(120)
         except KafkaException as problem:
             equal(problem.args[0].code(), code, f"error for {name} ({problem.args[0]})")
         else:
@@ -59,7 +59,7 @@ def produce(topic, records, **config):
         extra = {} if partition is None else {"partition": partition}
         producer.produce(topic, key=key, value=value, headers=headers, timestamp=timestamp or 0, on_delivery=deliveries, **extra)
         producer.poll(0)
-    equal(producer.flush(60), 0, "messages left after flush")
+    equal(producer.flush(120), 0, "messages left after flush")
     return deliveries
 
 
@@ -67,7 +67,7 @@ def consumer(group, **config):
     return Consumer({"bootstrap.servers": BOOTSTRAP, "group.id": group, "auto.offset.reset": "earliest", **config})
 
 
-def poll_until(reader, count, seconds=60):
+def poll_until(reader, count, seconds=150):
     """`count` messages, in the order they came."""
     found, end = [], time.monotonic() + seconds
     while len(found) < count and time.monotonic() < end:
@@ -88,7 +88,7 @@ def admin_topics():
         equal(len(described.partitions), 3, "partitions")
         check(str(described.topic_id) not in ("", "AAAAAAAAAAAAAAAAAAAAAA"), f"topic id {described.topic_id}")
         equal([len(p.isr) for p in described.partitions], [1, 1, 1], "in-sync replicas")
-        cluster = admin.describe_cluster().result(30)
+        cluster = admin.describe_cluster().result(120)
         check(cluster.cluster_id, "cluster id")
         equal(f"{cluster.nodes[0].host}:{cluster.nodes[0].port}", BOOTSTRAP, "the broker's own address")
 
@@ -107,7 +107,7 @@ def admin_topics():
         config = done(admin.describe_configs([ConfigResource(ResourceType.TOPIC, "cf-topic")]))[resource]
         equal(config["max.message.bytes"].value, "500000", "max.message.bytes")
         equal(config["retention.ms"].value, "604800000", "retention.ms after delete")
-        broker = ConfigResource(ResourceType.BROKER, str(admin.describe_cluster().result(30).nodes[0].id))
+        broker = ConfigResource(ResourceType.BROKER, str(admin.describe_cluster().result(120).nodes[0].id))
         check("log.retention.ms" in done(admin.describe_configs([broker]))[broker], "broker configs name log.retention.ms")
 
     with case("admin: create partitions"):
@@ -142,7 +142,7 @@ def admin_topics():
         refused(admin.incremental_alter_configs([ConfigResource(ResourceType.TOPIC, "cf-topic", incremental_configs=[
             ConfigEntry("cleanup.policy", "burn", incremental_operation=AlterConfigOpType.SET)])]), KafkaError.INVALID_CONFIG)
         done(admin.create_topics([NewTopic("cf-dry", 1, 1)], validate_only=True))
-        check("cf-dry" not in admin.list_topics(timeout=10).topics, "validate_only created the topic")
+        check("cf-dry" not in admin.list_topics(timeout=60).topics, "validate_only created the topic")
 
 
 def data():
@@ -161,7 +161,7 @@ def data():
             equal([m.offset() for m in mine], list(range(1000)), f"offsets of partition {partition}")
             equal([(m.key(), m.value(), m.headers(), m.timestamp()[1]) for m in mine],
                   [(k, v, h, ts) for p, k, v, h, ts in records if p == partition], f"records of partition {partition}")
-        equal(reader.get_watermark_offsets(TopicPartition("cf-data", 0), timeout=10), (0, 1000), "watermarks")
+        equal(reader.get_watermark_offsets(TopicPartition("cf-data", 0), timeout=60), (0, 1000), "watermarks")
         reader.close()
 
     for codec in ["none", "gzip", "snappy", "lz4", "zstd"]:
@@ -183,10 +183,10 @@ def data():
         create("cf-time", 1)
         produce("cf-time", [(0, None, str(i).encode(), None, BASE + i * 1000) for i in range(500)])
         reader = consumer("cf-time-group")
-        offsets = reader.offsets_for_times([TopicPartition("cf-time", 0, BASE + 250_000)], timeout=20)
+        offsets = reader.offsets_for_times([TopicPartition("cf-time", 0, BASE + 250_000)], timeout=60)
         equal(offsets[0].offset, 250, "offset at an exact time")
-        equal(reader.offsets_for_times([TopicPartition("cf-time", 0, BASE + 250_001)], timeout=20)[0].offset, 251, "offset between two")
-        equal(reader.offsets_for_times([TopicPartition("cf-time", 0, BASE + 9_000_000)], timeout=20)[0].offset, -1, "offset after the end")
+        equal(reader.offsets_for_times([TopicPartition("cf-time", 0, BASE + 250_001)], timeout=60)[0].offset, 251, "offset between two")
+        equal(reader.offsets_for_times([TopicPartition("cf-time", 0, BASE + 9_000_000)], timeout=60)[0].offset, -1, "offset after the end")
         reader.assign([TopicPartition("cf-time", 0, 0)])
         poll_until(reader, 1)
         reader.seek(offsets[0])
@@ -196,13 +196,13 @@ def data():
     with case("errors: unknown topic, large message"):
         reader = consumer("cf-unknown")  # allow.auto.create.topics is false by default
         reader.subscribe(["cf-not-there"])
-        message, end = None, time.monotonic() + 20
+        message, end = None, time.monotonic() + 120
         while message is None and time.monotonic() < end:
             message = reader.poll(0.5)
         check(message is not None and message.error(), f"no error for an unknown topic: {message}")
         equal(message.error().code(), KafkaError.UNKNOWN_TOPIC_OR_PART, "error of an unknown topic")
         reader.close()
-        check("cf-not-there" not in admin.list_topics(timeout=10).topics, "a consumer created the topic")
+        check("cf-not-there" not in admin.list_topics(timeout=60).topics, "a consumer created the topic")
         deliveries = produce("cf-topic", [(0, None, b"x" * 600_000, None, 0)])  # max.message.bytes was set to 500000 above
         equal([e.code() for e in deliveries.errors], [KafkaError.MSG_SIZE_TOO_LARGE], "error of a large message")
 
@@ -235,12 +235,12 @@ class Member(threading.Thread):
 
     def leave(self):
         self.stop.set()
-        self.join(30)
+        self.join(120)
         if self.error:
             raise self.error
 
 
-def wait_until(condition, what, seconds=45):
+def wait_until(condition, what, seconds=150):
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -299,16 +299,16 @@ def groups():
         equal(reader.commit(message=found[41], asynchronous=False)[0].offset, 42, "committed")
         reader.close()
         reader = consumer("cf-resume-group", **{"enable.auto.commit": False})
-        equal(reader.committed([TopicPartition("cf-resume", 0)], timeout=20)[0].offset, 42, "committed offset read back")
+        equal(reader.committed([TopicPartition("cf-resume", 0)], timeout=60)[0].offset, 42, "committed offset read back")
         reader.subscribe(["cf-resume"])
         equal([m.value() for m in poll_until(reader, 58)], [str(i).encode() for i in range(42, 100)], "values after resume")
         reader.commit(offsets=[TopicPartition("cf-resume", 0, 7, metadata="a note")], asynchronous=False)
-        committed = reader.committed([TopicPartition("cf-resume", 0)], timeout=20)[0]
+        committed = reader.committed([TopicPartition("cf-resume", 0)], timeout=60)[0]
         equal((committed.offset, committed.metadata), (7, "a note"), "committed offset and metadata")
         reader.close()
 
     with case("admin: groups"):
-        listed = {g.group_id: g for g in admin.list_consumer_groups().result(30).valid}
+        listed = {g.group_id: g for g in admin.list_consumer_groups().result(120).valid}
         check("cf-resume-group" in listed, f"groups listed: {sorted(listed)}")
         offsets = done(admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions("cf-resume-group")]))["cf-resume-group"]
         equal([(p.topic, p.partition, p.offset) for p in offsets.topic_partitions], [("cf-resume", 0, 7)], "group offsets")
@@ -317,7 +317,7 @@ def groups():
         equal(offsets.topic_partitions[0].offset, 11, "offset after alter")
         equal(done(admin.describe_consumer_groups(["cf-resume-group"]))["cf-resume-group"].state.name, "EMPTY", "state")
         equal(done(admin.delete_consumer_groups(["cf-resume-group"])), {"cf-resume-group": None}, "delete")
-        check("cf-resume-group" not in {g.group_id for g in admin.list_consumer_groups().result(30).valid}, "the group is still listed")
+        check("cf-resume-group" not in {g.group_id for g in admin.list_consumer_groups().result(120).valid}, "the group is still listed")
 
     with case("errors: non-empty group"):
         member = Member("cf-busy", "cf-data")
@@ -335,12 +335,12 @@ def groups():
 def cleanup():
     with case("admin: delete topics"):
         done(admin.delete_topics(["cf-topic", "cf-data"]))
-        wait_until(lambda: not {"cf-topic", "cf-data"} & set(admin.list_topics(timeout=10).topics), "the topics to be gone")
+        wait_until(lambda: not {"cf-topic", "cf-data"} & set(admin.list_topics(timeout=60).topics), "the topics to be gone")
         create("cf-topic", 1)  # the name can be used again, with a new id and no old records
-        wait_until(lambda: "cf-topic" in admin.list_topics(timeout=10).topics, "the new topic")
+        wait_until(lambda: "cf-topic" in admin.list_topics(timeout=60).topics, "the new topic")
         reader = consumer("cf-recreated")
-        reader.list_topics("cf-topic", timeout=10)
-        equal(reader.get_watermark_offsets(TopicPartition("cf-topic", 0), timeout=10), (0, 0), "watermarks of the new topic")
+        reader.list_topics("cf-topic", timeout=60)
+        equal(reader.get_watermark_offsets(TopicPartition("cf-topic", 0), timeout=60), (0, 0), "watermarks of the new topic")
         reader.close()
 
 

@@ -22,7 +22,7 @@ async function testCase(name, body) {
 
 const pause = ms => new Promise(resolve => setTimeout(resolve, ms))
 
-async function waitUntil(condition, what, seconds = 45) {
+async function waitUntil(condition, what, seconds = 150) {
   const end = Date.now() + seconds * 1000
   while (!(await condition())) {
     if (Date.now() > end) throw new Error(`waited ${seconds} s for ${what}`)

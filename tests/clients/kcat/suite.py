@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from suite import command, wait_until
+from suite import PATIENCE_SECONDS, command, wait_until
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 
@@ -47,7 +47,7 @@ class GroupMember:
 
     def leave(self):
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
+        self.process.wait(PATIENCE_SECONDS)
 
     def end(self):
         if self.process.poll() is None:

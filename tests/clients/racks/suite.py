@@ -8,7 +8,7 @@ from pathlib import Path
 
 import history
 from broker import TARGET
-from cluster import Cluster
+from cluster import STEADY, Cluster
 from load import Load
 from suite import wait_until
 
@@ -17,7 +17,7 @@ PARTITIONS = 1  # so that one broker leads and two follow
 INTERVAL_US = 2_000
 # A consumer gives a dead broker up when its connection breaks; these bound only how long it asks for new leaders.
 CONFIGS = {"java": {}, "librdkafka": {"consumer.reconnect.backoff.max.ms": 500}}
-SETTINGS = {"replica.selector.class": "org.apache.kafka.common.replica.RackAwareReplicaSelector"}
+SETTINGS = {**STEADY, "replica.selector.class": "org.apache.kafka.common.replica.RackAwareReplicaSelector"}
 
 
 def bytes_out(cluster, topic):
@@ -37,7 +37,7 @@ def produced(load, cluster, topic):
     """A topic with some hundred records, and nobody who works on it any more."""
     cluster.create_topic(topic, PARTITIONS)
     load.start(cluster.bootstrap, topic, PARTITIONS, INTERVAL_US, **CONFIGS[load.kind])
-    wait_until(lambda: acknowledged(load) > 300, "acknowledgements", 60)
+    wait_until(lambda: acknowledged(load) > 300, "acknowledgements")
     for word in ["stop", "drain"]:
         load.ask(word)
         counts = load.answered()
@@ -92,13 +92,13 @@ def dies(cluster, load, topic, role):
     near = next(number for number in cluster.others(leader) if number != controller)
     dead = {"leader": leader, "follower": near}[role]
     load.start(cluster.bootstrap, topic, PARTITIONS, INTERVAL_US, **CONFIGS[load.kind], **{"consumer.client.rack": RACKS[near]})
-    wait_until(lambda: acknowledged(load) > 300 and read_live(load) > 300, "records to be read", 60)
+    wait_until(lambda: acknowledged(load) > 300 and read_live(load) > 300, "records to be read")
     assert TARGET == "kafka" or bytes_out(cluster, topic)[near] > 0, f"nothing was read from {near}: {bytes_out(cluster, topic)}"
     cluster.kill(dead)
     known = acknowledged(load)
-    wait_until(lambda: acknowledged(load) > known + 300, "new acknowledgements", 60)
+    wait_until(lambda: acknowledged(load) > known + 300, "new acknowledgements")
     known = acknowledged(load)
-    wait_until(lambda: read_live(load) > known, "the consumer to go on", 60)
+    wait_until(lambda: read_live(load) > known, "the consumer to go on")
     cluster[dead].start()
     cluster.await_in_sync(topic)
     for word in ["stop", "drain"]:

@@ -15,15 +15,15 @@ from contextlib import contextmanager
 
 import wire
 from broker import MemoryWatch
-from suite import TARGET, Skip, wait_until
+from suite import PATIENCE_SECONDS, TARGET, Skip, wait_until
 from wire import Closed, Wire, batch, batches, int16, int32, int8, record, request, string, uncompressed_values
 
 # Growth of resident memory that one hostile test may cause: the figure of our reliability goals. A JVM's heap says
 # nothing about what a request costs, so against Kafka only ends up bounded by -Xmx.
 MEMORY_BOUND = 256 << 20 if TARGET == "ringlog" else 2 << 30
 # The bystander's slowest round trip. Not a performance figure: a broker that stops serving others fails it, a busy
-# two-core CI machine does not.
-BYSTANDER_SECONDS = 5.0
+# two-core CI machine that stands still for seconds does not.
+BYSTANDER_SECONDS = 30.0
 CLOSED = "closed"
 
 
@@ -63,7 +63,7 @@ class Bystander(threading.Thread):
 
     def finish(self):
         self._stop_asked.set()
-        self.join(90)
+        self.join(PATIENCE_SECONDS)
         if self.is_alive():
             raise AssertionError("the bystander hangs")
         if self.problem:
@@ -77,10 +77,7 @@ class Hostile:
         self.t, self.broker, self.topics, self.acked = t, broker, 0, []
         with Wire(broker.address) as connection:
             assert connection.create_topic("hostile") == 0
-            for _ in range(100):
-                if connection.produce("hostile", 0, batch([record(b"first")]))[0] == 0:
-                    break
-                time.sleep(0.1)
+            wait_until(lambda: connection.produce("hostile", 0, batch([record(b"first")]))[0] == 0, "the topic")
 
     @contextmanager
     def case(self, name):
@@ -91,7 +88,7 @@ class Hostile:
             bystander = Bystander(self.broker.address, topic)
             with MemoryWatch(self.broker) as memory:
                 bystander.start()
-                bystander.started.wait(60)  # a problem of its own is told by finish()
+                bystander.started.wait(PATIENCE_SECONDS)  # a problem of its own is told by finish()
                 try:
                     yield
                     before = len(bystander.acked)
@@ -417,7 +414,7 @@ def bombs(h):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(PATIENCE_SECONDS)
 
     with h.case("snappy that announces 4 GiB"):
         for announced in [2**32 - 1, 2**31, 2**31 - 1, 500_000_000]:
@@ -434,12 +431,12 @@ def connections(h, limit, wanted):
             began = time.monotonic()
             for number in range(wanted):
                 one = socket.socket()
-                one.settimeout(30)
+                one.settimeout(PATIENCE_SECONDS)
                 one.connect(h.broker.address)
                 idle.append(one)
                 if number % 4 == 0:  # some were talked to before
                     one.sendall(request(wire.API_VERSIONS, 0, number, b""))
-            wait_until(lambda: h.broker.descriptors() >= wanted, f"{wanted} connections to be accepted", 60)
+            wait_until(lambda: h.broker.descriptors() >= wanted, f"{wanted} connections to be accepted")
             h.t.note(f"{wanted} connections in {time.monotonic() - began:.1f} s, {h.broker.rss_bytes() >> 20} MiB resident")
             for number in range(0, wanted, 400):
                 assert idle[number].recv(4), "no answer on a connection among many"
@@ -448,7 +445,7 @@ def connections(h, limit, wanted):
         finally:
             for one in idle:
                 one.close()
-        wait_until(lambda: h.broker.descriptors() < wanted // 2, "the closed connections to be given back", 60)
+        wait_until(lambda: h.broker.descriptors() < wanted // 2, "the closed connections to be given back")
 
 
 def slowness(h):
@@ -504,7 +501,7 @@ def slowness(h):
         except (socket.timeout, Closed):
             pass  # back-pressure: the broker stopped reading, or gave the connection up
         h.t.note(f"{sent} requests of {len(one)} bytes were taken before the broker stopped reading")
-        connection.socket.settimeout(30)
+        connection.socket.settimeout(PATIENCE_SECONDS)
         for expected in range(min(sent, 2000)):
             correlation, _ = connection.answer()
             assert correlation == expected, f"answer {correlation} where {expected} was due"

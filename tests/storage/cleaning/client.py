@@ -30,7 +30,7 @@ def pairs():
 
 def admin(method, *arguments):
     client = AdminClient({"bootstrap.servers": BOOTSTRAP})  # it must outlive its answers
-    return [future.result(30) for future in getattr(client, method)(*arguments).values()]
+    return [future.result(120) for future in getattr(client, method)(*arguments).values()]
 
 
 def create():
@@ -58,7 +58,7 @@ def produce():
         key, value, timestamp = json.loads(line)
         producer.produce(TOPIC, key=key, value=value, partition=0, timestamp=timestamp or 0, on_delivery=acknowledged)
         producer.poll(0)
-    assert producer.flush(60) == 0, "records are left after the flush"
+    assert producer.flush(120) == 0, "records are left after the flush"
     say(found)
 
 

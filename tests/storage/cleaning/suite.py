@@ -120,7 +120,7 @@ def latest(records):
 
 def await_compaction(broker, topic, written):
     assert len(segments(broker, topic)) > 1, "nothing is closed"
-    wait_until(lambda: is_compacted(broker, topic, written), f"{topic} to be compacted", 60)
+    wait_until(lambda: is_compacted(broker, topic, written), f"{topic} to be compacted")
 
 
 def sizes(broker, topic):
@@ -194,7 +194,7 @@ def compaction(t, broker):
             written["gone"] += produce(broker, "gone", updates(210, keys=1, word="still more"))
             return not {"key-1", "key-2"} & {record.key for record in read(broker, "gone")}
 
-        wait_until(is_gone, "the tombstones to go", 60)
+        wait_until(is_gone, "the tombstones to go")
         await_compaction(broker, "table", written["table"])
         for topic in ["table", "gone"]:
             assert latest(read(broker, topic)) == latest(written[topic])
@@ -203,7 +203,7 @@ def compaction(t, broker):
 def killed(t):
     with t.case("kill -9 in the middle of compactions: the last values are what they were"):
         # Slow enough to be met at work.
-        broker = t.broker({**CLEANER, "log.cleaner.io.max.bytes.per.second": str(8 << 20)})
+        broker = t.broker({**CLEANER, "log.cleaner.io.max.bytes.per.second": str(4 << 20)})
         create(broker, "table", {**COMPACT, **NEVER_DIRTY})
         written = produce(broker, "table", updates(1100))
         alter(broker, "table", {"min.cleanable.dirty.ratio": 0})
@@ -211,7 +211,7 @@ def killed(t):
         for pattern in ["*.cleaned", "*.swap", "*.deleted"]:
             # a `.swap` may pass between two looks: then the end of the work is as good
             compacted_bytes = 2 << 20
-            wait_until(lambda: files(broker, "table", pattern) or size_bytes(broker, "table") < compacted_bytes, "a compaction", 60, 0.001)
+            wait_until(lambda: files(broker, "table", pattern) or size_bytes(broker, "table") < compacted_bytes, "a compaction", every=0.001)
             broker.kill()
             if size_bytes(broker, "table") > compacted_bytes:
                 met |= {path.suffix for path in files(broker, "table", "*") if path.suffix in (".cleaned", ".swap", ".deleted")}
@@ -329,7 +329,7 @@ def retention(t, broker):
             left = [record for record in compacted(ancient + recent, base_offset(segments(broker, "both")[-1])) if record.offset >= start]
             return start > 190 and found == left and len(found) < 600
 
-        wait_until(is_cleaned, "the topic to be compacted and its old records to go", 60)
+        wait_until(is_cleaned, "the topic to be compacted and its old records to go")
         assert latest(read(broker, "both")).items() >= latest(recent).items()
 
     with t.case("DeleteRecords by librdkafka and by Kafka's tool"):
@@ -427,7 +427,7 @@ def scrubbing(t):
         victim = written[base_offset(logs[1]) + 55]
         place = position_of(logs[1], victim)
         flip(logs[1], place)
-        wait_until(lambda: found_and_lifted() == (1, 0), "the scrubber to find it", 60)
+        wait_until(lambda: found_and_lifted() == (1, 0), "the scrubber to find it")
         code, out, err = command([broker.ringlog_command()[0], "log", "verify", logs[1]], check=False)
         told = re.search(rf"{logs[1].name}: position (\d+): CRC", out + err)
         assert code != 0 and told, out + err
@@ -444,7 +444,7 @@ def scrubbing(t):
 
     with t.case("the disk is well again: the batch is served again"):
         flip(logs[1], place)
-        wait_until(lambda: found_and_lifted()[1] == 1, "the scrubber to lift it", 60)
+        wait_until(lambda: found_and_lifted()[1] == 1, "the scrubber to lift it")
         assert read(broker, "rotten") == written
 
     with t.case("a bit that turned while the broker was stopped is found, without anybody reading"):
@@ -452,7 +452,7 @@ def scrubbing(t):
         victim = written[base_offset(logs[2]) + 33]
         flip(logs[2], position_of(logs[2], victim))
         broker.start()
-        wait_until(lambda: found_and_lifted() == (1, 0), "the scrubber to find it", 60)
+        wait_until(lambda: found_and_lifted() == (1, 0), "the scrubber to find it")
         serves_all_but(*batch_of(logs[2], victim.offset)[1:])
         broker.stop()
 

@@ -7,7 +7,7 @@ import time
 from broker import TARGET, StartFailed
 from storage import admin, consume, describe, metric, produce
 from store import Etcd
-from suite import Skip, wait_until
+from suite import PATIENCE_SECONDS, Skip, wait_until
 
 COUNT = 6
 
@@ -126,7 +126,7 @@ def run(t):
         finally:
             stop.set()
             sender.join()
-            _, err = producer.communicate(timeout=60)
+            _, err = producer.communicate(timeout=PATIENCE_SECONDS)
         assert producer.returncode == 0, err.decode()
         assert consume(broker, "spread", 0) == content(0) + sent
         _, replicas = describe(broker)

@@ -21,8 +21,8 @@ import (
 var brokers = strings.Split(os.Args[1], ",")
 
 func until(condition func() bool, what string) {
-	for end := time.Now().Add(time.Minute); !condition(); time.Sleep(200 * time.Millisecond) {
-		kit.Check(time.Now().Before(end), "waited a minute for %s", what)
+	for end := time.Now().Add(150 * time.Second); !condition(); time.Sleep(200 * time.Millisecond) {
+		kit.Check(time.Now().Before(end), "waited 150 s for %s", what)
 	}
 }
 
@@ -35,7 +35,7 @@ func main() {
 }
 
 func franz() {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	client := kit.Must(kgo.NewClient(kgo.SeedBrokers(brokers...)))
 	defer client.Close()

@@ -46,7 +46,7 @@ func produce(records []*kgo.Record, more ...kgo.Opt) {
 
 func take(consumer *kgo.Client, count int) []*kgo.Record {
 	var found []*kgo.Record
-	limit, cancel := context.WithTimeout(ctx, time.Minute)
+	limit, cancel := context.WithTimeout(ctx, 150*time.Second)
 	defer cancel()
 	for len(found) < count && limit.Err() == nil {
 		fetches := consumer.PollFetches(limit)

@@ -87,9 +87,9 @@ func Equal(found, expected any, what string) {
 
 // WaitUntil polls, because another process decides when.
 func WaitUntil(condition func() bool, what string) {
-	for end := time.Now().Add(45 * time.Second); !condition(); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(150 * time.Second); !condition(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
-			fail("waited 45 s for %s", what)
+			fail("waited 150 s for %s", what)
 		}
 	}
 }

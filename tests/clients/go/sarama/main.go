@@ -50,7 +50,7 @@ func consume(c *sarama.Config, topic string, partition int32, from int64, count 
 	reader := kit.Must(consumer.ConsumePartition(topic, partition, from))
 	defer reader.Close()
 	var found []*sarama.ConsumerMessage
-	limit := time.After(time.Minute)
+	limit := time.After(150 * time.Second)
 	for len(found) < count {
 		select {
 		case message := <-reader.Messages():

@@ -47,9 +47,9 @@ final class Case {
     }
 
     static void waitUntil(BooleanSupplier condition, String what) throws InterruptedException {
-        long end = System.nanoTime() + 45_000_000_000L;
+        long end = System.nanoTime() + 150_000_000_000L;
         while (!condition.getAsBoolean()) {
-            if (System.nanoTime() > end) throw new AssertionError("waited 45 s for " + what);
+            if (System.nanoTime() > end) throw new AssertionError("waited 150 s for " + what);
             Thread.sleep(20);
         }
     }

@@ -125,7 +125,7 @@ public final class Program {
 
     private static List<ConsumerRecord<String, String>> take(KafkaConsumer<String, String> consumer, int count) {
         List<ConsumerRecord<String, String>> found = new ArrayList<>();
-        long end = System.nanoTime() + 60_000_000_000L;
+        long end = System.nanoTime() + 150_000_000_000L;
         while (found.size() < count && System.nanoTime() < end) {
             for (ConsumerRecord<String, String> record : consumer.poll(Duration.ofMillis(200))) found.add(record);
         }

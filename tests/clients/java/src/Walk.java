@@ -37,7 +37,7 @@ import org.apache.kafka.common.record.internal.SimpleRecord;
  */
 public final class Walk {
     private static final String TOPIC = "walk";
-    private static final short ANSWER_SECONDS = 20;
+    private static final short ANSWER_SECONDS = 60;
 
     /** Numbers of the protocol that no request of this walk may be answered with. */
     private static final Map<Short, String> FORBIDDEN = Map.of(
