@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use reactor::sync::Notify;
 
 use super::entry;
 use super::keys::Keys;
-use super::position;
+use super::position::PositionFile;
 use super::value::{Epochs, Head, SnapshotHead};
 use crate::record::ControllerEpoch;
 use crate::store::batch::LogBatch;
@@ -34,7 +34,7 @@ struct Membership {
     shared: Rc<Shared>,
     tasks: Vec<Task<()>>,
     /// Where it is noted how far the log was followed.
-    dir: Option<PathBuf>,
+    position: Option<PositionFile>,
 }
 
 impl Drop for Membership {
@@ -43,8 +43,8 @@ impl Drop for Membership {
             task.abort();
         }
         self.shared.store.revoke(self.shared.state.borrow().lease);
-        if let Some(dir) = &self.dir {
-            position::write_last(&self.shared, dir);
+        if let Some(position) = &self.position {
+            position.write_last(&self.shared);
         }
     }
 }
@@ -178,8 +178,16 @@ impl State {
 }
 
 impl StoreMetaLog {
-    pub(super) fn new(shared: Rc<Shared>, tasks: Vec<Task<()>>, dir: Option<PathBuf>) -> StoreMetaLog {
-        StoreMetaLog(Rc::new(Membership { shared, tasks, dir }))
+    pub(super) fn new(
+        shared: Rc<Shared>,
+        tasks: Vec<Task<()>>,
+        position: Option<PositionFile>,
+    ) -> StoreMetaLog {
+        StoreMetaLog(Rc::new(Membership {
+            shared,
+            tasks,
+            position,
+        }))
     }
 
     pub(super) fn shared(&self) -> &Rc<Shared> {

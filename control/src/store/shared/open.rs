@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::follow;
 use super::keys::Keys;
 use super::log::{Patience, Shared, State, StoreMetaLog};
-use super::position::{self, Position};
+use super::position::{Position, PositionFile};
 use super::registration;
 use super::value::{self, Epochs, Head, SnapshotHead};
 use crate::record::UuidText;
@@ -91,10 +91,11 @@ impl StoreMetaLog {
             reactor::spawn(follow::run(Rc::clone(&shared), after)),
             reactor::spawn(registration::run(Rc::clone(&shared))),
         ];
-        if let Some(dir) = &config.dir {
-            tasks.push(reactor::spawn(position::run(Rc::clone(&shared), dir.clone())));
+        let position = config.dir.as_deref().map(PositionFile::new);
+        if let Some(position) = &position {
+            tasks.push(reactor::spawn(position.clone().run(Rc::clone(&shared))));
         }
-        Ok((StoreMetaLog::new(shared, tasks, config.dir.clone()), cluster_id))
+        Ok((StoreMetaLog::new(shared, tasks, position), cluster_id))
     }
 }
 

@@ -4,6 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::types::Offset;
@@ -103,37 +104,74 @@ pub(in crate::store) fn recorded_store(dir: &Path) -> Result<Option<String>, Ope
     Ok(Position::load(dir)?.map(|position| position.store))
 }
 
-/// Writes the file as the last thing that a member does.
-pub(super) fn write_last(shared: &Shared, dir: &Path) {
-    let path = dir.join(FILE);
-    if let Err(error) = disk::write_atomic(&path, Position::of(shared).encode().as_bytes()) {
-        tracing::warn!(path = %path.display(), %error, "how far the metadata was followed is not noted");
-    }
+/// The file, and who may write it: a thread in the background does now and then, and nobody after the last one.
+#[derive(Clone)]
+pub(super) struct PositionFile {
+    path: PathBuf,
+    is_closed: Arc<Mutex<bool>>,
 }
 
-/// Writes the file now and then.
-pub(super) async fn run(shared: Rc<Shared>, dir: PathBuf) {
-    let path = dir.join(FILE);
-    let mut written = None;
-    loop {
-        let position = Position::of(&shared);
-        if written.as_ref() != Some(&position) {
-            let (target, bytes) = (path.clone(), position.encode().into_bytes());
-            let done = reactor::background(move || disk::write_atomic(&target, &bytes)).await;
-            match done {
-                Ok(()) => written = Some(position),
-                Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "how far the metadata was followed is not noted")
-                }
-            }
+impl PositionFile {
+    pub(super) fn new(dir: &Path) -> PositionFile {
+        PositionFile {
+            path: dir.join(FILE),
+            is_closed: Arc::default(),
         }
-        reactor::sleep(WRITE_INTERVAL).await;
+    }
+
+    /// Writes the file as the last thing that a member does.
+    pub(super) fn write_last(&self, shared: &Shared) {
+        self.write(&Position::of(shared), true);
+    }
+
+    /// Writes the file now and then.
+    pub(super) async fn run(self, shared: Rc<Shared>) {
+        let mut written = None;
+        loop {
+            let position = Position::of(&shared);
+            if written.as_ref() != Some(&position) {
+                let (file, next) = (self.clone(), position.clone());
+                let is_written = reactor::background(move || file.write(&next, false)).await;
+                written = is_written.then_some(position);
+            }
+            reactor::sleep(WRITE_INTERVAL).await;
+        }
+    }
+
+    /// What comes after the last is late: the task that asked for it has ended meanwhile.
+    fn write(&self, position: &Position, is_last: bool) -> bool {
+        let mut is_closed = self.is_closed.lock().unwrap_or_else(PoisonError::into_inner);
+        if *is_closed {
+            return true;
+        }
+        *is_closed = is_last;
+        let written = disk::write_atomic(&self.path, position.encode().as_bytes());
+        if let Err(error) = &written {
+            tracing::warn!(path = %self.path.display(), %error, "how far the metadata was followed is not noted");
+        }
+        written.is_ok()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_write_under_way_does_not_overtake_the_last_one() {
+        // It would bring back what a start has read and gone on from, or tear the file that both write.
+        let dir = tempfile::tempdir().expect("dir");
+        let at = |end: i64| Position {
+            store: "etcd".to_owned(),
+            log_id: Uuid::from_u128(9),
+            end_offset: Offset(end),
+            attempt: None,
+        };
+        let file = PositionFile::new(dir.path());
+        let late = file.clone();
+        assert!(file.write(&at(1), false) && file.write(&at(2), true) && late.write(&at(1), false));
+        assert_eq!(Position::load(dir.path()).expect("read"), Some(at(2)));
+    }
 
     #[test]
     fn a_position_is_read_as_written_and_a_damaged_one_stops_the_start() {
