@@ -70,7 +70,10 @@ impl Known<'_> {
             None if start.clean && !is_any_damaged => ProducerStates::new(self.end_offset),
             None => ProducerStates::new(self.log_start),
         };
-        self.replay(&mut states, transactions)?;
+        // Behind a clean stop nothing is to be read, and nothing was left unsynced.
+        if !(start.clean && states.end_offset() >= self.end_offset) {
+            self.replay(&mut states, transactions)?;
+        }
         transactions.base_offsets.retain(|base| {
             let at = self
                 .segments
