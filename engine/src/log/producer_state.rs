@@ -228,6 +228,13 @@ impl ProducerStates {
             .map(|(offset, _)| *offset)
     }
 
+    /// What a marker of a producer ends: where its transaction began, and where the first of the others did.
+    pub fn ending(&self, id: ProducerId) -> Option<(Offset, Option<Offset>)> {
+        let start = self.producers.get(&id)?.current_transaction_start?;
+        let mut others = self.open_transactions.keys().copied();
+        Some((start, others.find(|other| *other != start)))
+    }
+
     /// Judges a batch before it is appended.
     pub fn check(
         &self,

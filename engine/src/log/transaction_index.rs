@@ -249,26 +249,12 @@ impl Log {
 }
 
 impl State {
-    /// Notes that the abort marker at `last_offset`, just appended, ended the transaction that began at `first_offset`.
-    pub(crate) fn transaction_aborted(
-        &mut self,
-        producer_id: ProducerId,
-        first_offset: Offset,
-        last_offset: Offset,
-    ) -> io::Result<()> {
-        let entry = AbortedTransaction {
-            producer_id,
-            first_offset,
-            last_offset,
-            last_stable_offset: self
-                .producers
-                .first_unstable_offset()
-                .unwrap_or(last_offset.next()),
-        };
+    /// Notes the transaction that an abort marker ends which is about to be appended.
+    pub(crate) fn note_aborted(&mut self, aborted: &AbortedTransaction) -> io::Result<()> {
         let path = self.active.segment.path(&self.dir, FileKind::TransactionIndex);
         let file = File::open(&path, OpenMode::Create)?;
         let end = file.len()?;
-        file.write_all_at(&entry.encode(), end - end % ENTRY_BYTES as u64)?;
+        file.write_all_at(&aborted.encode(), end - end % ENTRY_BYTES as u64)?;
         if self
             .transactions
             .base_offsets
@@ -278,6 +264,13 @@ impl State {
         }
         self.flush.derived_written(path);
         Ok(())
+    }
+
+    /// Takes the last entry back: its marker was not appended.
+    pub(crate) fn take_back_aborted(&mut self) -> io::Result<()> {
+        let path = self.active.segment.path(&self.dir, FileKind::TransactionIndex);
+        let file = File::open(&path, OpenMode::ReadWrite)?;
+        file.set_len(file.len()?.saturating_sub(ENTRY_BYTES as u64))
     }
 
     fn aborted_transactions(&self, from: Offset, below: Offset) -> io::Result<Vec<AbortedTransaction>> {
