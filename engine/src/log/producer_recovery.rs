@@ -147,7 +147,7 @@ impl Known<'_> {
                     Err(error) => return Err(error),
                 };
                 if batch.header.last_offset() >= from {
-                    aborted.extend(self.note(&file, &batch, states));
+                    aborted.extend(self.note(&file, &batch, states)?);
                 }
                 position = batch.end();
             }
@@ -156,16 +156,23 @@ impl Known<'_> {
     }
 
     /// Notes a batch; the transaction it aborted, if it did.
-    fn note(&self, file: &File, batch: &BatchAt, states: &mut ProducerStates) -> Option<AbortedTransaction> {
-        let producer = batch.header.producer()?;
+    fn note(
+        &self,
+        file: &File,
+        batch: &BatchAt,
+        states: &mut ProducerStates,
+    ) -> io::Result<Option<AbortedTransaction>> {
+        let Some(producer) = batch.header.producer() else {
+            return Ok(None);
+        };
         let attributes = batch.header.attributes();
         let (kind, coordinator_epoch) = if attributes.is_control() {
-            marker(file, batch)
+            marker(file, batch)?
         } else {
             (Marker::Unreadable, None)
         };
         let last_offset = batch.header.last_offset();
-        let first_offset = states.record(&Appended {
+        let ended = states.record(&Appended {
             producer,
             base_offset: batch.header.base_offset(),
             last_offset,
@@ -173,13 +180,14 @@ impl Known<'_> {
             now: self.rules.now,
             is_transactional: attributes.is_transactional(),
             marker: attributes.is_control().then_some(coordinator_epoch),
-        })?;
-        (kind == Marker::Of(ControlRecordType::Abort)).then(|| AbortedTransaction {
+        });
+        let aborted = ended.filter(|_| kind == Marker::Of(ControlRecordType::Abort));
+        Ok(aborted.map(|first_offset| AbortedTransaction {
             producer_id: producer.id,
             first_offset,
             last_offset,
             last_stable_offset: states.first_unstable_offset().unwrap_or(last_offset.next()),
-        })
+        }))
     }
 }
 
@@ -217,16 +225,15 @@ fn read(dir: &Path, offset: Offset, rules: &RecoveryRules) -> io::Result<Produce
     ))
 }
 
-/// Kind and coordinator epoch of a marker, as far as it is one.
-fn marker(file: &File, batch: &BatchAt) -> (Marker, Option<i32>) {
+/// Kind and coordinator epoch of a marker, as far as it is one. An error of the disk is no answer: an abort marker taken for another
+/// would be struck out of the transaction index.
+fn marker(file: &File, batch: &BatchAt) -> io::Result<(Marker, Option<i32>)> {
     if batch.size_bytes > MARKER_BATCH_BYTES_MAX {
-        return (Marker::Unreadable, None);
+        return Ok((Marker::Unreadable, None));
     }
-    let Ok(bytes) = read_batch(file, batch) else {
-        return (Marker::Unreadable, None);
-    };
-    match Batch::only(&bytes) {
+    let bytes = read_batch(file, batch)?;
+    Ok(match Batch::only(&bytes) {
         Ok(batch) => (transaction_index::marker(&batch), coordinator_epoch(&batch)),
         Err(_) => (Marker::Unreadable, None),
-    }
+    })
 }
