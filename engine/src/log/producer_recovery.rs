@@ -195,6 +195,23 @@ fn path(dir: &Path, offset: Offset) -> std::path::PathBuf {
     FileName::new(offset, FileKind::ProducerSnapshot, Suffix::Live).in_dir(dir)
 }
 
+/// Removes the snapshots behind what was synced, before a journal's replay makes the recovery point the end of the log. Timeline of
+/// the loss otherwise: an abort marker is in the journal, its entry in the transaction index is only in the page cache; the
+/// segment is rolled, and the snapshot gets to the disk by chance; power fails; the start reads the producers from the snapshot
+/// and not the marker before it; readers of committed records get what was aborted.
+pub(crate) fn forget_unsynced(dir: &Path, start: &OpenState) -> io::Result<()> {
+    let names = disk::read_dir(dir)?
+        .into_iter()
+        .filter_map(|entry| FileName::parse(&entry.name));
+    let segments = names.filter(|name| name.kind == FileKind::Log && name.suffix == Suffix::Live);
+    let first = segments
+        .map(|name| name.base_offset)
+        .min()
+        .unwrap_or(Offset::ZERO);
+    let synced = start.recovery_point.unwrap_or(Offset::ZERO);
+    list(dir, synced.max(start.log_start.unwrap_or(first)).max(first)).map(drop)
+}
+
 /// Offsets that have a snapshot. Those behind the log's end tell of records that are gone: they are removed.
 fn list(dir: &Path, end_offset: Offset) -> io::Result<BTreeSet<Offset>> {
     let mut snapshots = BTreeSet::new();
