@@ -28,6 +28,7 @@ use super::handle::Log;
 use super::read::ReadError;
 use super::state::State;
 use crate::batch::{Batch, ControlRecordType};
+use crate::planted::{self, Bug};
 use crate::types::{Offset, ProducerId};
 
 /// Size of an entry.
@@ -187,7 +188,10 @@ pub(crate) fn restore(
     if let Err(error) = parse_into(&mut entries, &stored) {
         tracing::warn!(path = %path.display(), %error, "transaction index written again from there on");
     }
-    let kept = entries.partition_point(|entry| entry.last_offset < from);
+    let mut kept = entries.partition_point(|entry| entry.last_offset < from);
+    if planted::is(Bug::TransactionIndexNotCut) && found.is_empty() {
+        kept = entries.len();
+    }
     let kept_bytes = (kept * ENTRY_BYTES) as u64;
     let bytes = encode(found);
     let file = File::open(&path, OpenMode::Create)?;
@@ -262,7 +266,9 @@ impl State {
         {
             self.flush.directory_changed();
         }
-        self.flush.derived_written(path);
+        if !planted::is(Bug::TransactionIndexNotSynced) {
+            self.flush.derived_written(path);
+        }
         Ok(())
     }
 
