@@ -11,8 +11,9 @@
 //! Entries lie in the order of their last offsets; a file that does not end with a whole entry was torn while it grew. A
 //! segment without aborted transactions has no file, or an empty one.
 //!
-//! The file grows with the marker and is synced with it. What a crash tore or lost behind the recovery point is written again
-//! at the start, by the replay that rebuilds the producers' state; before the recovery point the file is as durable as the log.
+//! The file grows just before the marker is appended and is synced with it. What a crash tore or lost behind the recovery point, or left
+//! there of markers that are gone, is written again at the start, by the replay that rebuilds the producers' state; before the
+//! recovery point the file is as durable as the log. It goes after the segment's log, never before.
 
 use std::collections::BTreeSet;
 use std::io;

@@ -43,7 +43,9 @@ fn check_open(world: &World, model: &LogModel, told: &[(ProducerId, Offset)]) {
     let name = &model.partition;
     for (id, open) in &model.transactions.open {
         let found = told.iter().find(|row| row.0 == *id).map(|row| row.1);
-        let is_right = found == Some(open.first) || model.may_forget(open, found);
+        let is_right = found == Some(open.first)
+            || model.may_forget(open, found)
+            || found.is_some_and(|found| model.may_reach_back(found, open.first));
         world.require(is_right, STABLE, || {
             format!(
                 "{name}: the transaction of producer {id} is open since {}, the log says {found:?}",
@@ -94,7 +96,9 @@ pub fn check_aborted(
             && ended.is_some_and(|ended| {
                 let is_exact = row.first_offset == ended.first && row.last_stable_offset == ended.stable;
                 let is_later = ended.batches.iter().any(|batch| batch.0 == row.first_offset);
-                is_exact || is_later && (model.is_compacted() || model.loaded_from > Offset(0))
+                is_exact
+                    || is_later && (model.is_compacted() || model.loaded_from > Offset(0))
+                    || model.may_reach_back(row.first_offset, ended.first)
             });
         world.require(is_right, ABORTED, || {
             format!("{name}: from {from} to {below} the log tells {row:?}, the model {ended:?}")

@@ -320,6 +320,12 @@ impl LogModel {
         !(self.rotted || self.has_lost_newer || self.is_compacted() && self.cuts > 0)
     }
 
+    /// Whether the log may take a transaction for one that begins earlier, at `found`: a snapshot from before says that there was one of
+    /// the same producer, and compaction took all of that, its marker at last. Readers lose nothing by it, since nothing lies between.
+    pub fn may_reach_back(&self, found: Offset, first: Offset) -> bool {
+        self.is_compacted() && found < first
+    }
+
     /// Whether the log may take an open transaction for one that begins at `found`, since it may not know what lies before a log start.
     pub fn may_forget(&self, open: &OpenTransaction, found: Option<Offset>) -> bool {
         let mut batches = open.batches.iter();
