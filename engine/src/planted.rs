@@ -52,6 +52,24 @@ pub enum Bug {
     CheckpointWithoutSync,
     /// The journal is voided before what was replayed is synced.
     ReplayNotSynced,
+    /// The last stable offset is where the newest open transaction begins, not the oldest.
+    LastStableFromNewest,
+    /// Producer snapshots do not say which transactions are open.
+    OpenTransactionsNotInSnapshot,
+    /// The entry of an aborted transaction is not synced with its marker.
+    TransactionIndexNotSynced,
+    /// A start believes the transaction indexes that a crash left.
+    TransactionIndexNotRestored,
+    /// A log that was cut keeps its entries of the markers that were cut off.
+    TransactionIndexNotCut,
+    /// A start reads the producers from a snapshot behind what was synced before the journal's replay.
+    SnapshotBehindReplay,
+    /// Compaction takes what is not decided for committed.
+    UndecidedCompacted,
+    /// For compaction an aborted record takes the place of a committed one.
+    AbortedRecordsMapped,
+    /// Compaction takes a marker before the batches of its transaction.
+    MarkerBeforeBatches,
 
     /// A leader takes members out of the ISR for itself, without waiting for the controller.
     ShrinkWithoutAnswer,
@@ -119,6 +137,14 @@ impl Bug {
         Bug::JournalGapIgnored,
         Bug::CheckpointWithoutSync,
         Bug::ReplayNotSynced,
+        Bug::LastStableFromNewest,
+        Bug::OpenTransactionsNotInSnapshot,
+        Bug::TransactionIndexNotSynced,
+        Bug::TransactionIndexNotRestored,
+        Bug::TransactionIndexNotCut,
+        Bug::UndecidedCompacted,
+        Bug::AbortedRecordsMapped,
+        Bug::MarkerBeforeBatches,
     ];
 
     /// Those the simulation of whole clusters must find.
@@ -154,6 +180,7 @@ impl Bug {
         Bug::RetentionBeforeDirectorySync,
         Bug::JournalAcknowledgedOutOfOrder,
         Bug::JournalVoidedByName,
+        Bug::SnapshotBehindReplay,
     ];
 }
 

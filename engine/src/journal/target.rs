@@ -16,6 +16,7 @@ use crate::log::epoch_cache::EpochCache;
 use crate::log::file_name::{FileKind, FileName, LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, Suffix};
 use crate::log::flush::write_epochs;
 use crate::log::partition_metadata;
+use crate::log::producer_recovery;
 use crate::log::recovery::{self, RecoveryRules};
 use crate::types::{Offset, Timestamp};
 
@@ -66,6 +67,8 @@ impl Target {
             now: Timestamp(reactor::wall_ms()),
         };
         let found = recovery::find_end(&dir, &partition, owner.state, rules)?;
+        producer_recovery::forget_unsynced(&dir, &owner.state)
+            .map_err(failed("remove producer snapshots"))?;
         Ok(Target {
             dir,
             partition,

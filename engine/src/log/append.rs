@@ -13,7 +13,7 @@ use super::config::Durability;
 use super::fault::{DiskFault, is_shortage};
 use super::producer_state::{self, ProducerError, Verdict};
 use super::state::State;
-use super::transaction_index;
+use super::transaction_index::{self, AbortedTransaction};
 use crate::batch::{
     Batch, BatchInfo, EndTransactionMarker, Origin, TimestampType, assign, set_log_append_time,
     set_max_timestamp,
@@ -21,7 +21,7 @@ use crate::batch::{
 use crate::journal::Journal;
 use crate::journal::format::{EntryHeader, EntryKind};
 use crate::planted::{self, Bug};
-use crate::types::{LeaderEpoch, Offset, ProducerId, Timestamp};
+use crate::types::{LeaderEpoch, Offset, Timestamp};
 
 /// What the log cannot see in the batch.
 #[derive(Copy, Clone, Debug)]
@@ -168,10 +168,23 @@ impl State {
         self.roll_for(base_offset, last_offset, max_timestamp, size_bytes, context.now)
             .map_err(|error| self.append_failed("create segment", error, size_bytes))?;
         let marker = self.marker_of(batch, info);
-        let is_abort = info.is_control && transaction_index::is_abort(batch);
+        let aborted = self.aborted_by(batch, info, last_offset);
+        // The entry first: a marker without one would show readers what was aborted. One without its marker is taken back, or dropped
+        // by the next start.
+        if let Some(aborted) = &aborted {
+            self.note_aborted(aborted)
+                .map_err(|error| self.append_failed("write transaction index", error, size_bytes))?;
+        }
         let gap = base_offset.0 - self.end_offset.0;
         let position = self.active.segment.size_bytes;
-        let sequence = self.store(buffer.freeze(), base_offset, last_offset.next(), gap)?;
+        let stored = self.store(buffer.freeze(), base_offset, last_offset.next(), gap);
+        if stored.is_err()
+            && aborted.is_some()
+            && let Err(error) = self.take_back_aborted()
+        {
+            return Err(self.fail("take back from transaction index", error).into());
+        }
+        let sequence = stored?;
         self.active.segment.size_bytes += size_bytes;
         self.active.index.push(
             self.config.index_interval_bytes,
@@ -184,14 +197,7 @@ impl State {
         if !planted::is(Bug::EpochsNotFollowed) && self.epochs.assign(leader_epoch, base_offset) {
             self.flush.epochs_changed();
         }
-        let ended = self.record_producer(marker, info, base_offset, last_offset, max_timestamp, context.now);
-        if is_abort
-            && let Some((producer_id, first_offset)) = ended
-            && let Err(error) = self.transaction_aborted(producer_id, first_offset, last_offset)
-        {
-            // Without the entry readers would take what was aborted for committed.
-            return Err(self.fail("write transaction index", error).into());
-        }
+        self.record_producer(marker, info, base_offset, last_offset, max_timestamp, context.now);
         self.flush.note_append(context.now);
         match sequence {
             Some(sequence) => self.is_newly_dirty |= self.flush.note_journaled(sequence),
@@ -267,7 +273,18 @@ impl State {
         })
     }
 
-    /// Which producer's transaction the batch ended, and where that began.
+    /// The transaction that a batch aborts, if it does.
+    fn aborted_by(&self, batch: &[u8], info: &BatchInfo, last_offset: Offset) -> Option<AbortedTransaction> {
+        let producer = info.producer.filter(|_| info.is_control)?;
+        let (first_offset, next_unstable) = self.producers.ending(producer.id)?;
+        transaction_index::is_abort(batch).then(|| AbortedTransaction {
+            producer_id: producer.id,
+            first_offset,
+            last_offset,
+            last_stable_offset: next_unstable.unwrap_or(last_offset.next()),
+        })
+    }
+
     fn record_producer(
         &mut self,
         marker: Option<Option<i32>>,
@@ -276,10 +293,9 @@ impl State {
         last_offset: Offset,
         max_timestamp: Timestamp,
         now: Timestamp,
-    ) -> Option<(ProducerId, Offset)> {
-        let mut ended = None;
+    ) {
         if let Some(producer) = info.producer {
-            ended = self.producers.record(&producer_state::Appended {
+            self.producers.record(&producer_state::Appended {
                 producer,
                 base_offset,
                 last_offset,
@@ -290,7 +306,6 @@ impl State {
             });
         }
         self.producers.advance_to(last_offset.next());
-        info.producer.map(|producer| producer.id).zip(ended)
     }
 
     /// Refuses a producer's batch before the disk is full to the last block: the metadata log, group offsets, checkpoints and

@@ -32,13 +32,16 @@ pub enum FileKind {
 }
 
 impl FileKind {
-    /// The files that make up a segment; the snapshot belongs to the offset, not to the segment.
+    /// The files that make up a segment, in the order in which they go; the snapshot belongs to the offset, not to the segment.
+    ///
+    /// The log first: power may bring back what was removed last. A log that comes back without its transaction index shows what was
+    /// aborted to readers of committed records; an index that comes back without its log is removed by the next start.
     pub const OF_SEGMENT: [FileKind; 5] = [
+        FileKind::Log,
         FileKind::OffsetIndex,
         FileKind::TimeIndex,
         FileKind::TransactionIndex,
         FileKind::Quarantine,
-        FileKind::Log,
     ];
 
     pub const fn extension(self) -> &'static str {

@@ -26,7 +26,7 @@ pub mod offset_index;
 mod open;
 mod pace;
 pub mod partition_metadata;
-mod producer_recovery;
+pub(crate) mod producer_recovery;
 pub mod producer_snapshot;
 pub mod producer_state;
 mod reach;

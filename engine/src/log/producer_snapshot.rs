@@ -22,6 +22,7 @@ use thiserror::Error;
 
 use super::producer_state::{ProducerEntry, ProducerStates, WrittenBatch};
 use crate::batch::crc::crc32c;
+use crate::planted::{self, Bug};
 use crate::types::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 const VERSION: i16 = 1;
@@ -59,7 +60,10 @@ pub fn encode(states: &ProducerStates) -> Vec<u8> {
         bytes.put_i32(entry.last_batch().map_or(0, |batch| batch.offset_delta));
         bytes.put_i64(entry.last_timestamp.0);
         bytes.put_i32(entry.coordinator_epoch);
-        bytes.put_i64(entry.current_transaction_start.map_or(-1, |offset| offset.0));
+        let open = entry
+            .current_transaction_start
+            .filter(|_| !planted::is(Bug::OpenTransactionsNotInSnapshot));
+        bytes.put_i64(open.map_or(-1, |offset| offset.0));
     }
     let crc = crc32c(bytes.get(CRC_START..).unwrap_or_default());
     if let Some(field) = bytes.get_mut(2..CRC_START) {

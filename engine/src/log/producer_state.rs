@@ -12,6 +12,7 @@ use hashbrown::HashMap;
 use thiserror::Error;
 
 use crate::batch::{BatchProducer, Origin};
+use crate::planted::{self, Bug};
 use crate::types::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 /// Batches kept per producer: the most a client may have in flight and still be idempotent.
@@ -223,9 +224,18 @@ impl ProducerStates {
 
     /// Where the first open transaction began: nothing from there on is stable.
     pub fn first_unstable_offset(&self) -> Option<Offset> {
-        self.open_transactions
-            .first_key_value()
-            .map(|(offset, _)| *offset)
+        let mut starts = self.open_transactions.keys().copied();
+        if planted::is(Bug::LastStableFromNewest) {
+            return starts.next_back();
+        }
+        starts.next()
+    }
+
+    /// What a marker of a producer ends: where its transaction began, and where the first of the others did.
+    pub fn ending(&self, id: ProducerId) -> Option<(Offset, Option<Offset>)> {
+        let start = self.producers.get(&id)?.current_transaction_start?;
+        let mut others = self.open_transactions.keys().copied();
+        Some((start, others.find(|other| *other != start)))
     }
 
     /// Judges a batch before it is appended.

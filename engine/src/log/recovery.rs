@@ -19,6 +19,8 @@
 //! | epochs beginning at or behind the log's end | forget them | their batches were truncated |
 //! | producer snapshot missing or torn | use an older one, or none, and read the headers behind it | sequences are in every batch |
 //! | producer snapshot behind the log's end | remove | it tells of truncated batches |
+//! | producer snapshot behind the recovery point | use an older one; where a journal is replayed, remove it | the abort markers before it are read again |
+//! | transaction index behind the snapshot's offset torn, missing, or with entries of markers that are gone | write and sync it again | the markers tell the same |
 //! | log start behind the log's end | put all segments aside as `*.damaged`, loudly, begin at log start | records below log start were deleted on purpose; the checkpoint that says so has no checksum |
 //! | no segment | begin an empty one at log start | an acknowledged record implies a synced directory entry |
 //! | `.deleted`, `.cleaned`, `.swap`, `.tmp` | see [`super::leftovers`] | see there |

@@ -11,8 +11,9 @@
 //! Entries lie in the order of their last offsets; a file that does not end with a whole entry was torn while it grew. A
 //! segment without aborted transactions has no file, or an empty one.
 //!
-//! The file grows with the marker and is synced with it. What a crash tore or lost behind the recovery point is written again
-//! at the start, by the replay that rebuilds the producers' state; before the recovery point the file is as durable as the log.
+//! The file grows just before the marker is appended and is synced with it. What a crash tore or lost behind the recovery point, or left
+//! there of markers that are gone, is written again at the start, by the replay that rebuilds the producers' state; before the
+//! recovery point the file is as durable as the log. It goes after the segment's log, never before.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -26,9 +27,9 @@ use thiserror::Error;
 use super::file_name::{FileKind, FileName, Suffix};
 use super::handle::Log;
 use super::read::ReadError;
-use super::segment::write_whole;
 use super::state::State;
 use crate::batch::{Batch, ControlRecordType};
+use crate::planted::{self, Bug};
 use crate::types::{Offset, ProducerId};
 
 /// Size of an entry.
@@ -168,6 +169,10 @@ fn invalid(path: &Path, error: &TransactionIndexError) -> io::Error {
 
 /// Writes again what the log itself tells of a segment's aborted transactions that ended at or behind `from`. Whether
 /// there is one now.
+///
+/// What ended before is on the disk and is not touched: interrupted, this would lose entries that no later start reads the markers
+/// of. The others are written and synced even if they are there, or are not and shall not be: the page cache may say so and the disk
+/// otherwise.
 pub(crate) fn restore(
     dir: &Path,
     base_offset: Offset,
@@ -184,13 +189,17 @@ pub(crate) fn restore(
     if let Err(error) = parse_into(&mut entries, &stored) {
         tracing::warn!(path = %path.display(), %error, "transaction index written again from there on");
     }
-    entries.retain(|entry| entry.last_offset < from);
-    entries.extend_from_slice(found);
-    let bytes = encode(&entries);
-    if bytes != stored {
-        write_whole(&path, &bytes)?.sync_data_blocking()?;
+    let mut kept = entries.partition_point(|entry| entry.last_offset < from);
+    if planted::is(Bug::TransactionIndexNotCut) && found.is_empty() {
+        kept = entries.len();
     }
-    Ok(!entries.is_empty())
+    let kept_bytes = (kept * ENTRY_BYTES) as u64;
+    let bytes = encode(found);
+    let file = File::open(&path, OpenMode::Create)?;
+    file.write_all_at(&bytes, kept_bytes)?;
+    file.set_len(kept_bytes + bytes.len() as u64)?;
+    file.sync_data_blocking()?;
+    Ok(kept + found.len() > 0)
 }
 
 /// What a control batch says.
@@ -245,26 +254,12 @@ impl Log {
 }
 
 impl State {
-    /// Notes that the abort marker at `last_offset`, just appended, ended the transaction that began at `first_offset`.
-    pub(crate) fn transaction_aborted(
-        &mut self,
-        producer_id: ProducerId,
-        first_offset: Offset,
-        last_offset: Offset,
-    ) -> io::Result<()> {
-        let entry = AbortedTransaction {
-            producer_id,
-            first_offset,
-            last_offset,
-            last_stable_offset: self
-                .producers
-                .first_unstable_offset()
-                .unwrap_or(last_offset.next()),
-        };
+    /// Notes the transaction that an abort marker ends which is about to be appended.
+    pub(crate) fn note_aborted(&mut self, aborted: &AbortedTransaction) -> io::Result<()> {
         let path = self.active.segment.path(&self.dir, FileKind::TransactionIndex);
         let file = File::open(&path, OpenMode::Create)?;
         let end = file.len()?;
-        file.write_all_at(&entry.encode(), end - end % ENTRY_BYTES as u64)?;
+        file.write_all_at(&aborted.encode(), end - end % ENTRY_BYTES as u64)?;
         if self
             .transactions
             .base_offsets
@@ -272,8 +267,17 @@ impl State {
         {
             self.flush.directory_changed();
         }
-        self.flush.derived_written(path);
+        if !planted::is(Bug::TransactionIndexNotSynced) {
+            self.flush.derived_written(path);
+        }
         Ok(())
+    }
+
+    /// Takes the last entry back: its marker was not appended.
+    pub(crate) fn take_back_aborted(&mut self) -> io::Result<()> {
+        let path = self.active.segment.path(&self.dir, FileKind::TransactionIndex);
+        let file = File::open(&path, OpenMode::ReadWrite)?;
+        file.set_len(file.len()?.saturating_sub(ENTRY_BYTES as u64))
     }
 
     fn aborted_transactions(&self, from: Offset, below: Offset) -> io::Result<Vec<AbortedTransaction>> {
@@ -342,7 +346,10 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use reactor::sim::{self, Halt, HaltAfter, Outcome, SimConfig, SimDisk};
+
     use super::*;
+    use crate::log::segment::write_whole;
 
     fn entry(producer: i64, first: i64, last: i64) -> AbortedTransaction {
         AbortedTransaction {
@@ -391,6 +398,78 @@ mod tests {
         ));
     }
 
+    /// A directory on a simulated disk, and what is done with it in one life of a process.
+    fn live<T>(
+        disk: &SimDisk,
+        seed: u64,
+        halt_after: Option<HaltAfter>,
+        f: impl FnOnce(&Path) -> T,
+    ) -> Outcome<T> {
+        let config = SimConfig {
+            halt_after,
+            ..SimConfig::new(seed)
+        };
+        sim::run(disk, config, async { f(Path::new("/log-0")) }).unwrap()
+    }
+
+    fn made(entries: &[AbortedTransaction]) -> SimDisk {
+        let disk = SimDisk::new();
+        let bytes = encode(entries);
+        let outcome = live(&disk, 0, None, |dir| {
+            disk::create_dir_all(dir).unwrap();
+            disk::sync_dir(Path::new("/")).unwrap();
+            let name = FileName::new(Offset(0), FileKind::TransactionIndex, Suffix::Live);
+            write_whole(&name.in_dir(dir), &bytes)
+                .unwrap()
+                .sync_data_blocking()
+                .unwrap();
+            disk::sync_dir(dir).unwrap();
+        });
+        assert_eq!(outcome, Outcome::Done(()));
+        disk
+    }
+
+    #[test]
+    fn what_only_the_page_cache_has_is_synced_by_a_start() {
+        // The process was killed before its sync, and the next one took the file for whole: the recovery point went on, power failed, and
+        // consumers that read only what was committed got what was aborted.
+        let disk = made(&[]);
+        let path = Path::new("/log-0/00000000000000000000.txnindex");
+        let grown = live(&disk, 0, None, |_| {
+            let file = File::open(path, OpenMode::ReadWrite).unwrap();
+            file.write_all_at(&encode(&[entry(1, 0, 5)]), 0).unwrap();
+        });
+        assert_eq!(grown, Outcome::Done(()));
+        let restored = live(&disk, 0, None, |dir| {
+            restore(dir, Offset(0), Offset(0), &[entry(1, 0, 5)]).unwrap()
+        });
+        assert_eq!(restored, Outcome::Done(true));
+        assert_eq!(disk.durable(path), Some(encode(&[entry(1, 0, 5)])));
+    }
+
+    #[test]
+    fn a_start_that_is_cut_off_leaves_older_entries_alone() {
+        // The next start reads no marker before its snapshot: what was lost of the file was lost for good.
+        for (operation, seed) in (0..4).flat_map(|operation| (0..20).map(move |seed| (operation, seed))) {
+            let disk = made(&[entry(1, 0, 5)]);
+            let halt = Some(HaltAfter {
+                halt: Halt::PowerCut,
+                operation,
+            });
+            live(&disk, seed, halt, |dir| {
+                restore(dir, Offset(0), Offset(6), &[entry(2, 3, 9)]).is_ok()
+            });
+            let stored = disk.durable(Path::new("/log-0/00000000000000000000.txnindex"));
+            let mut found = Vec::new();
+            let _may_be_torn = parse_into(&mut found, &stored.unwrap());
+            assert_eq!(
+                found.first(),
+                Some(&entry(1, 0, 5)),
+                "cut at {operation}, seed {seed}"
+            );
+        }
+    }
+
     #[test]
     fn a_start_writes_again_what_a_crash_lost() {
         let dir = tempfile::tempdir().unwrap();
@@ -399,11 +478,5 @@ mod tests {
         assert!(restore(dir.path(), Offset(0), Offset(6), &[entry(2, 3, 9)]).unwrap());
         assert_eq!(load(&path).unwrap(), [entry(1, 0, 5), entry(2, 3, 9)]);
         assert!(!restore(dir.path(), Offset(0), Offset(0), &[]).unwrap());
-        assert!(!restore(dir.path(), Offset(7), Offset(0), &[]).unwrap());
-        assert!(
-            !FileName::new(Offset(7), FileKind::TransactionIndex, Suffix::Live)
-                .in_dir(dir.path())
-                .exists()
-        );
     }
 }

@@ -44,6 +44,9 @@ impl Log {
     /// resolves. The caller appends nothing meanwhile; commits that wait for what is cut off fail. Before it appends again it writes
     /// the lower recovery point to the checkpoint file: a start believes what lies below the one that is there.
     ///
+    /// A log start that divides the batch goes back to the new end, as Kafka's does: the log shall take the leader's batch there, and a
+    /// start that found the log start behind the end would put all of it aside.
+    ///
     /// All of the log is synced first. Timeline of the loss otherwise: the segments before the cut are only in the page cache, with
     /// the journal to vouch for them; the cut makes the journal forget; power fails.
     pub async fn truncate(&self, to: Offset) -> Result<Offset, TruncateError> {
@@ -109,10 +112,14 @@ impl Log {
                 source: Arc::new(source),
             };
             let start = match cut {
-                Cut::To(to) => OpenState {
-                    recovery_point: Some(cut_files(&dir, &segments, to).map_err(failed)?),
-                    ..start
-                },
+                Cut::To(to) => {
+                    let end = cut_files(&dir, &segments, to).map_err(failed)?;
+                    OpenState {
+                        recovery_point: Some(end),
+                        log_start: start.log_start.map(|log_start| log_start.min(end)),
+                        ..start
+                    }
+                }
                 Cut::All { start: at } => {
                     remove_files(&dir, &segments).map_err(failed)?;
                     OpenState {
@@ -127,6 +134,12 @@ impl Log {
         .await;
         let (header, journal, end_offset) = {
             let mut state = self.inner.state.borrow_mut();
+            // What failed meanwhile, the journal it may be, is not mended by reading the files again.
+            if let Err(fault) = state.check_online() {
+                state.flush.set_running(false);
+                self.inner.synced.notify_waiters();
+                return Err(fault.into());
+            }
             let loaded = match reloaded {
                 Ok(loaded) => loaded,
                 Err(error) => {

@@ -1,3 +1,4 @@
+use engine::batch::ControlRecordType;
 use engine::log::OpenState;
 use engine::types::{LeaderEpoch, Offset};
 
@@ -44,6 +45,37 @@ fn what_segments_lack_after_a_kill_comes_back_from_the_journal() {
                 assert!(!append(&log, batch(2, 5, Some((7, sequence)))).duplicate);
             }
         }
+    });
+}
+
+#[test]
+fn a_snapshot_that_power_left_hides_no_abort_marker() {
+    // The marker is in the journal, its entry in the transaction index was in the page cache only. A start that read the producers from
+    // the snapshot behind it saw no reason to write the entry again.
+    run(async {
+        let directory = Directory::new();
+        let journal = directory.journal_with(lazy_journal()).await;
+        let log = directory.log("t", config(), &journal).await;
+        produce(&log, transaction(7, 0)).await;
+        append_marker(&log, 7, ControlRecordType::Abort);
+        log.roll(NOW).unwrap();
+        produce(&log, batch(1, 100, None)).await;
+        let expected = log.aborted_transactions(Offset(0), log.end_offset()).unwrap();
+        assert_eq!(expected.len(), 1);
+        let crash = directory.crash();
+        let lost = crash.dir("t").join("00000000000000000000.txnindex");
+        std::fs::write(lost, []).unwrap();
+        assert!(crash.dir("t").join("00000000000000000003.snapshot").exists());
+        let replayed = crash.replay(&["t"]);
+        let journal = crash.journal().await;
+        let start = OpenState {
+            recovery_point: replayed.ends.get(&(topic_id("t"), 0)).copied(),
+            ..OpenState::default()
+        };
+        let (log, _) = crash.log_with("t", config(), start, &journal).await;
+        log.set_high_watermark(log.end_offset());
+        let told = log.aborted_transactions(Offset(0), log.end_offset()).unwrap();
+        assert_eq!(told, expected);
     });
 }
 

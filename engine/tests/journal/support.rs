@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use bytes::BytesMut;
-use engine::batch::{Batch, BatchBuilder, Batches, Limits, Origin, validate};
+use engine::batch::{
+    Batch, BatchBuilder, Batches, ControlRecordType, EndTransactionMarker, Limits, Origin, validate,
+};
 use engine::journal::{Journal, JournalConfig, Owner, Replayed, replay};
 use engine::log::{AppendContext, Appended, Log, LogConfig, OpenState, RecoveryReport, partition_metadata};
 use engine::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
@@ -154,11 +156,40 @@ pub fn batch(records: usize, value_bytes: usize, producer: Option<(i64, i32)>) -
     builder.build().expect("a batch")
 }
 
+/// Two records of a transaction.
+pub fn transaction(producer: i64, sequence: i32) -> BytesMut {
+    let mut builder = BatchBuilder::new(Offset(0))
+        .producer(ProducerId(producer), ProducerEpoch(0), Sequence(sequence))
+        .transactional();
+    for key in ["a", "b"] {
+        builder.append(NOW, Some(key.as_bytes()), Some(b"value"));
+    }
+    builder.build().expect("a batch")
+}
+
+pub fn append_marker(log: &Log, producer: i64, kind: ControlRecordType) -> Appended {
+    let mut builder = BatchBuilder::new(Offset(0))
+        .producer(ProducerId(producer), ProducerEpoch(0), Sequence::NONE)
+        .transactional()
+        .control();
+    let value = EndTransactionMarker { coordinator_epoch: 3 }.value();
+    builder.append(NOW, Some(&kind.key()), Some(&value));
+    append_from(log, builder.build().expect("a marker"), Origin::Coordinator)
+}
+
 pub fn append(log: &Log, batch: BytesMut) -> Appended {
-    let info = validate(&batch, &Limits::default()).expect("a valid batch");
+    append_from(log, batch, Origin::Client)
+}
+
+fn append_from(log: &Log, batch: BytesMut, origin: Origin) -> Appended {
+    let limits = Limits {
+        origin,
+        ..Limits::default()
+    };
+    let info = validate(&batch, &limits).expect("a valid batch");
     let context = AppendContext {
         leader_epoch: log.latest_epoch().unwrap_or(LeaderEpoch(0)),
-        origin: Origin::Client,
+        origin,
         now: NOW,
     };
     log.append(batch, &info, &context).expect("an append")

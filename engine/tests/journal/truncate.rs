@@ -1,5 +1,12 @@
-use engine::log::OpenState;
-use engine::types::Offset;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use engine::batch::{Limits, Origin, validate};
+use engine::journal::Journal;
+use engine::log::{AppendContext, Log, OpenState, partition_metadata};
+use engine::types::{LeaderEpoch, Offset};
+use reactor::sim::{self, Outcome, SimConfig, SimDisk};
 
 use super::support::*;
 
@@ -62,4 +69,53 @@ fn a_cut_within_a_batch_takes_all_of_it() {
         produce(&log, batch(5, 50, None)).await;
         assert_eq!(offsets(&bytes(&log)), [0, 1, 2, 3, 4]);
     });
+}
+
+#[test]
+fn a_journal_that_fails_during_a_cut_takes_the_log_offline() {
+    // The cut read the log's files again and forgot that the log had failed: it went on without a journal, which had not been told to forget.
+    let mut failed_within = 0;
+    for delay in 0..300 {
+        let disk = SimDisk::new();
+        let cut = sim::run(&disk, SimConfig::new(delay), async move {
+            let dir = Path::new("/data/t-0");
+            reactor::disk::create_dir_all(dir).unwrap();
+            let metadata = partition_metadata::encode(topic_id("t"));
+            reactor::disk::write_atomic(&dir.join("partition.metadata"), metadata.as_bytes()).unwrap();
+            let journal = Journal::open(Path::new("/data"), 0, lazy_journal())
+                .await
+                .unwrap();
+            let opened = Log::open(dir, Rc::new(config()), OpenState::default(), Some(&journal)).await;
+            let log = opened.unwrap().0;
+            for _ in 0..4 {
+                produce(&log, batch(1, 100, None)).await;
+            }
+            log.sync().await.unwrap();
+            // somebody waits for the journal, and tells the log that it failed
+            let waiting = append(&log, batch(1, 100, None)).commit_offset();
+            reactor::spawn(log.commit(waiting)).detach();
+            let cutting = reactor::spawn({
+                let log = log.clone();
+                async move { log.truncate(Offset(2)).await.is_ok() }
+            });
+            reactor::sleep(Duration::from_micros(delay * 5)).await;
+            journal.fail("away");
+            let is_cut = cutting.outcome().await.is_ok_and(|is_cut| is_cut);
+            let batch = batch(1, 10, None);
+            let info = validate(&batch, &Limits::default()).unwrap();
+            let context = AppendContext {
+                leader_epoch: LeaderEpoch(0),
+                origin: Origin::Client,
+                now: NOW,
+            };
+            reactor::sleep(Duration::from_millis(50)).await;
+            (is_cut, log.append(batch, &info, &context).is_err())
+        });
+        let Ok(Outcome::Done((is_cut, is_offline))) = cut else {
+            panic!("{cut:?}");
+        };
+        assert!(is_offline, "failed after {delay} steps");
+        failed_within += u32::from(!is_cut);
+    }
+    assert!(failed_within > 20, "{failed_within} cuts were met");
 }

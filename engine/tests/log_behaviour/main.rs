@@ -9,4 +9,5 @@ mod retention;
 mod scrub;
 mod support;
 mod timestamps;
+mod transaction_index;
 mod transactions;

@@ -1,7 +1,10 @@
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
 
-use engine::log::OpenState;
+use engine::log::{Log, OpenState};
 use engine::types::{LeaderEpoch, Offset};
+use reactor::sim::{self, Halt, HaltAfter, Outcome, SimConfig, SimDisk};
 
 use crate::support::*;
 
@@ -322,6 +325,56 @@ fn what_a_failed_write_left_behind_a_segment_is_not_served() {
             assert_eq!(std::fs::read(crashed.path(&segments[1])).unwrap(), whole);
         }
     });
+}
+
+#[test]
+fn a_cut_below_the_log_start_gives_no_offset_out_twice() {
+    // The log start divides a batch that is cut off, and only this process knew of it: interrupted, the next start began anew at offset 0.
+    async fn open(start: OpenState) -> Log {
+        let opened = Log::open(Path::new("/topic-0"), Rc::new(small_config()), start, None).await;
+        opened.expect("the log opens").0
+    }
+    for operation in 0..60 {
+        let disk = SimDisk::new();
+        let filled = sim::run(&disk, SimConfig::new(operation), async {
+            let log = open(OpenState::default()).await;
+            for _ in 0..20 {
+                produce(&log, batch(3, NOW.0, 150)).await;
+            }
+            assert!(log.segment_count() > 2);
+            log.end_offset()
+        });
+        let Ok(Outcome::Done(end)) = filled else {
+            panic!("{filled:?}");
+        };
+        let written_down = OpenState {
+            recovery_point: Some(end),
+            ..OpenState::default()
+        };
+        let config = SimConfig {
+            halt_after: Some(HaltAfter {
+                halt: Halt::PowerCut,
+                operation,
+            }),
+            ..SimConfig::new(operation)
+        };
+        let _cut = sim::run(&disk, config, async move {
+            let log = open(written_down).await;
+            log.set_high_watermark(end);
+            log.delete_records_before(Offset(end.0 - 1)).unwrap();
+            log.truncate(Offset(end.0 - 1)).await
+        });
+        let restarted = sim::run(&disk, SimConfig::new(operation), async move {
+            open(written_down).await.end_offset()
+        });
+        let Ok(Outcome::Done(found)) = restarted else {
+            panic!("{restarted:?}");
+        };
+        assert!(
+            found >= Offset(end.0 - 3),
+            "cut at {operation}: ends at {found} of {end}"
+        );
+    }
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use engine::batch::{
     BatchBuilder, Batches, ControlRecordType, EndTransactionMarker, Limits, Origin, validate,
 };
-use engine::log::{AbortedTransaction, AppendContext, CleanupPolicy, Log, LogConfig, OpenState};
+use engine::log::{
+    AbortedTransaction, AppendContext, AppendError, Appended, CleanupPolicy, Log, LogConfig, OpenState,
+};
 use engine::types::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 use crate::support::*;
@@ -21,17 +23,17 @@ fn compacted() -> LogConfig {
 
 /// A transactional producer.
 #[derive(Clone, Copy)]
-struct Writer {
+pub struct Writer {
     id: i64,
     sequence: i32,
 }
 
 impl Writer {
-    fn new(id: i64) -> Writer {
+    pub fn new(id: i64) -> Writer {
         Writer { id, sequence: 0 }
     }
 
-    async fn write(&mut self, log: &Log, records: &[(&str, Option<&str>)]) -> Offset {
+    pub async fn write(&mut self, log: &Log, records: &[(&str, Option<&str>)]) -> Offset {
         let mut builder = BatchBuilder::new(Offset(0))
             .producer(ProducerId(self.id), ProducerEpoch(0), Sequence(self.sequence))
             .transactional();
@@ -42,7 +44,13 @@ impl Writer {
         produce(log, builder).await.base_offset
     }
 
-    async fn end(&self, log: &Log, kind: ControlRecordType) -> Offset {
+    pub async fn end(&self, log: &Log, kind: ControlRecordType) -> Offset {
+        let appended = self.try_end(log, kind).expect("a marker");
+        commit_all(log).await;
+        appended.base_offset
+    }
+
+    fn try_end(&self, log: &Log, kind: ControlRecordType) -> Result<Appended, AppendError> {
         let mut builder = BatchBuilder::new(Offset(0))
             .producer(ProducerId(self.id), ProducerEpoch(0), Sequence::NONE)
             .transactional()
@@ -59,25 +67,23 @@ impl Writer {
             origin: Origin::Coordinator,
             ..context()
         };
-        let appended = log.append(batch, &info, &context).unwrap();
-        commit_all(log).await;
-        appended.base_offset
+        log.append(batch, &info, &context)
     }
 }
 
-async fn put(log: &Log, key: &str, value: Option<&str>) -> Offset {
+pub async fn put(log: &Log, key: &str, value: Option<&str>) -> Offset {
     let mut builder = BatchBuilder::new(Offset(0));
     builder.append(NOW, Some(key.as_bytes()), value.map(str::as_bytes));
     produce(log, builder).await.base_offset
 }
 
-fn all_aborted(log: &Log) -> Vec<AbortedTransaction> {
+pub fn all_aborted(log: &Log) -> Vec<AbortedTransaction> {
     log.aborted_transactions(log.start_offset(), log.end_offset())
         .unwrap()
 }
 
 /// What a consumer with read_committed gets, as Kafka's client does it.
-fn committed(log: &Log) -> Vec<Row> {
+pub fn committed(log: &Log) -> Vec<Row> {
     let stable = log.last_stable_offset();
     let mut aborted = log.aborted_transactions(log.start_offset(), stable).unwrap();
     aborted.sort_by_key(|transaction| std::cmp::Reverse(transaction.first_offset));
@@ -218,6 +224,31 @@ fn aborted_transactions_are_told_from_their_segments_files() {
             assert_eq!(all_aborted(&log), expected);
             log.close().await.unwrap();
         }
+    });
+}
+
+#[test]
+fn a_full_disk_refuses_a_marker_and_nothing_else() {
+    // The log went offline, and all of its disk with it, because one abort marker found no room for its entry.
+    run(async {
+        let fixture = Fixture::new();
+        let log = fixture.open(small_config()).await;
+        let mut writer = Writer::new(1);
+        let first = writer.write(&log, &[("a", Some("aborted"))]).await;
+        let index = fixture.path("00000000000000000000.txnindex");
+        std::os::unix::fs::symlink("/dev/full", &index).unwrap();
+        let refused = writer.try_end(&log, ControlRecordType::Abort).unwrap_err();
+        assert!(matches!(refused, AppendError::DiskFull { .. }), "{refused:?}");
+        assert!(log.fault().is_none());
+        assert_eq!(log.end_offset(), first.next());
+        put(&log, "b", Some("plain")).await;
+        assert_eq!(log.last_stable_offset(), first);
+
+        std::fs::remove_file(&index).unwrap();
+        writer.end(&log, ControlRecordType::Abort).await;
+        assert_eq!(all_aborted(&log).len(), 1);
+        assert_eq!(table(&committed(&log)).len(), 1);
+        log.close().await.unwrap();
     });
 }
 

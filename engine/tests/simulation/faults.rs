@@ -69,7 +69,7 @@ impl Mix {
         BootPlan {
             faults,
             faults_from_start: chance.below(4) == 0,
-            steps: if self.short_lives { 10 } else { 80 } + chance.below(60) as u32,
+            steps: if self.short_lives { 10 } else { 100 } + chance.below(60) as u32,
             stop_cleanly: chance.below(3) != 0,
             must_live: faults == Faults::default() && !self.full_disk,
         }

@@ -1,14 +1,16 @@
 //! What must hold, by name. Checked after every start and by readers at any time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use engine::batch::{Batch, Batches};
 use engine::log::{Durability, Log, ReadError, RecoveryReport};
-use engine::types::{LeaderEpoch, Offset};
+use engine::types::{LeaderEpoch, Offset, Sequence, Timestamp};
 use reactor::Piece;
 
+use crate::isolation;
 use crate::model::{Dump, Entry, LogModel, Row, producer_rows, rows_of};
+use crate::transactions::{Fate, Transactions};
 use crate::world::World;
 
 pub const ACKED_SURVIVES: &str = "an acknowledged batch survives";
@@ -58,7 +60,8 @@ pub fn read_all(world: &World, model: &LogModel, log: &Log) -> Result<Vec<Bytes>
         let bytes = Bytes::from(bytes_of(&slice.pieces).map_err(ReadFailure::Disk)?);
         split(world, model, &bytes, &mut batches);
         let goes_on = slice.next_offset > from || (bytes.is_empty() && model.is_compacted());
-        world.require(goes_on, LIVENESS, || {
+        // no checksum covers a batch's offset
+        world.require(goes_on || model.rotted, LIVENESS, || {
             format!(
                 "{}: a read at {from} goes on at {}",
                 model.partition, slice.next_offset
@@ -119,11 +122,17 @@ fn is_remainder(entry: &Entry, served: &Batch<'_>) -> bool {
 }
 
 pub fn dump(world: &World, model: &LogModel, log: &Log) -> Result<Dump, ReadFailure> {
+    let (start, end) = (log.start_offset(), log.end_offset());
+    log.set_high_watermark(end);
     Ok(Dump {
-        start: log.start_offset(),
-        end: log.end_offset(),
+        start,
+        end,
         batches: read_all(world, model, log)?,
         producers: producer_rows(log.producers()),
+        stable: log.last_stable_offset(),
+        aborted: log
+            .aborted_transactions(start, end)
+            .map_err(ReadFailure::Refused)?,
     })
 }
 
@@ -167,7 +176,9 @@ pub fn check_recovered(world: &World, model: &mut LogModel, log: &Log, report: &
         Ok(dump) => dump,
         Err(_) if model.rotted => {
             resync(model, start, end);
-            return model.learn_producers(&producer_rows(log.producers()));
+            model.is_frozen = false;
+            model.learn_producers(&producer_rows(log.producers()));
+            return isolation::check_loaded(world, model, log);
         }
         Err(ReadFailure::Refused(error)) => {
             return world.violate(TYPED_ERRORS, || format!("{name}: {error}"));
@@ -183,6 +194,8 @@ pub fn check_recovered(world: &World, model: &mut LogModel, log: &Log, report: &
     if world.is_violated() {
         return;
     }
+    let before_start = model.entries.iter().filter(|entry| entry.last < start);
+    model.before_start.extend(before_start.cloned());
     model.entries = chosen;
     model.ghosts.clear();
     if model.rotted {
@@ -202,6 +215,8 @@ pub fn check_recovered(world: &World, model: &mut LogModel, log: &Log, report: &
     model.flushed = log.recovery_point();
     model.is_frozen = false;
     model.recovered_end = end;
+    isolation::check_loaded(world, model, log);
+    isolation::check_dump(world, model, log, &dump);
     world.require(model.flushed <= end, ONLY_GROWS, || {
         format!("{name}: recovery point {} behind the end {end}", model.flushed)
     });
@@ -298,24 +313,40 @@ fn has_lost_newer(model: &LogModel) -> bool {
     model.is_compacted() && model.power_lost && model.config.durability == Durability::PageCache
 }
 
-/// The last record of every key is there, and nothing that a tombstone took has come back.
+/// The last record of every key that counts is there, and nothing that a tombstone took has come back.
 fn check_keys(world: &World, model: &LogModel, dump: &Dump, chosen: &[Entry]) {
-    let mut last: std::collections::BTreeMap<Vec<u8>, Row> = Default::default();
-    for row in chosen.iter().flat_map(Entry::rows) {
-        if let Some(key) = row.key.clone().filter(|_| row.offset >= dump.start) {
-            last.insert(key, row);
+    let transactions = Transactions::of(model.before_start.iter().chain(chosen));
+    let mut last: BTreeMap<Vec<u8>, (Timestamp, Row)> = BTreeMap::new();
+    let mut undecided = BTreeSet::new();
+    for entry in chosen.iter().filter(|entry| !entry.is_marker()) {
+        for row in entry.rows().into_iter().filter(|row| row.offset >= dump.start) {
+            let Some(key) = row.key.clone() else { continue };
+            match transactions.fate(entry) {
+                Fate::Plain | Fate::Committed => {
+                    last.insert(key, (entry.time, row));
+                }
+                Fate::Aborted => {}
+                // compaction may have gone by a marker that was cut
+                Fate::Open if model.cuts > 0 => {
+                    undecided.insert(key);
+                }
+                Fate::Open => {}
+            }
         }
     }
+    last.retain(|key, _| !undecided.contains(key));
     let served: Vec<Row> = dump
         .batches
         .iter()
         .filter_map(|bytes| rows_of(&Batch::only(bytes).ok()?))
         .flatten()
         .collect();
-    for (key, row) in &last {
+    let retention_ms = model.config.delete_retention_ms;
+    for (key, (time, row)) in &last {
         let key_text = String::from_utf8_lossy(key);
         let is_there = served.contains(row);
-        world.require(is_there || row.value.is_none(), COMPACTION, || {
+        let may_be_gone = row.value.is_none() && reactor::wall_ms() >= time.0.saturating_add(retention_ms);
+        world.require(is_there || may_be_gone, COMPACTION, || {
             format!(
                 "{}: {key_text} was last written at {}, and is gone",
                 model.partition, row.offset
@@ -374,20 +405,23 @@ fn check_epochs(world: &World, model: &LogModel, log: &Log, dump: &Dump) {
 }
 
 fn check_producers(world: &World, model: &LogModel, dump: &Dump) {
-    for (id, entry) in model.last_of_producers() {
+    for (id, (base, expected)) in model.last_of_producers() {
         // (Finding 5: the producer of a batch that the log start divides may be forgotten.)
         // And after a cut compaction may have gone by batches of the producer that were cut.
         let was_cut = model.is_compacted() && model.cuts > 0 || model.has_lost_newer || has_lost_newer(model);
-        if entry.base < dump.start || was_cut {
+        if base < dump.start || was_cut {
             continue; // its records are gone, its state may be
         }
-        let Some(expected) = entry.producer else { continue };
         let found = dump.producers.iter().find(|row| row.0 == id);
-        let is_right = found.is_some_and(|row| row.1 == expected.epoch && row.2 == expected.last);
+        let is_right = found.is_some_and(|row| {
+            let knows_sequence = row.2 == expected.last;
+            // of records from before the log start, or that compaction took with their epoch
+            row.1 == expected.epoch && (knows_sequence || expected.last == Sequence::NONE)
+        });
         world.require(is_right, SEQUENCES, || {
             format!(
-                "{}: producer {id} last wrote {expected:?} at {}, the log knows {found:?}",
-                model.partition, entry.base
+                "{}: producer {id} last wrote {expected:?} at {base}, the log knows {found:?}",
+                model.partition
             )
         });
     }

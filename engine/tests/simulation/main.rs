@@ -1,15 +1,19 @@
 //! The storage engine on a simulated machine, against a model of what a log must be. `docs/TESTING.md` tells how to use it.
 //!
 //! In the order of reading: `seed` is one seed from beginning to end, `boot` one life of the process in it, `workload` what
-//! the process does, `model` what its logs must be, `invariants` what is checked, `faults` what goes wrong.
+//! the process does, `transactional` its transactions, `model` what its logs must be and `transactions` what is decided in them,
+//! `invariants` and `isolation` what is checked, `faults` what goes wrong.
 
 mod boot;
 mod faults;
 mod invariants;
+mod isolation;
 mod model;
 #[cfg(feature = "planted-bugs")]
 mod planted;
 mod seed;
+mod transactional;
+mod transactions;
 mod workload;
 mod world;
 

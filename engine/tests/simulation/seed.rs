@@ -19,7 +19,7 @@ pub fn run_seed(seed: u64, trace: bool) -> Report<Figures> {
     let mut chance = Chance::new(seed);
     let mix = Mix::of(&mut chance);
     let logs = (0..1 + chance.below(3) as i32)
-        .map(|number| LogModel::new(number, faults::config(&mut chance)))
+        .map(|number| LogModel::new(number, faults::config(&mut chance), chance.below(4) != 0))
         .collect();
     let world = Rc::new(World::new(seed, logs, faults::journal(&mut chance)));
     world.disk.note(&format!("{mix:?}"));

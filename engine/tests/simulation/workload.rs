@@ -4,18 +4,22 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::batch::{Batches, Origin, validate};
+use engine::batch::{Batch, Batches, ControlRecordType, Origin, validate};
 use engine::log::{
     Absent, AppendContext, AppendError, Durability, Log, ProducerError, Reach, ReadError, ReadSlice,
 };
 use engine::types::{Offset, ProducerId, Sequence, Timestamp};
+use reactor::sim::Chance;
 
 use crate::boot::Boot;
 use crate::invariants::{
     ACKED_SURVIVES, FAILED_SYNC, LIVENESS, NOTHING_HALF, ONLY_GROWS, SEQUENCES, TYPED_ERRORS, bytes_of,
     is_rightful,
 };
-use crate::model::{Entry, LogModel};
+use crate::isolation;
+use crate::model::{Draft, Entry, LogModel, Sender, Sequenced};
+use crate::transactional;
+use crate::transactions::Role;
 
 const PRODUCERS: i64 = 3;
 
@@ -25,6 +29,7 @@ pub async fn run(boot: &Rc<Boot>) {
     for id in 0..PRODUCERS {
         tasks.push(reactor::spawn(produce_steps(boot.clone(), ProducerId(id))));
     }
+    tasks.push(reactor::spawn(transactional::steps(boot.clone())));
     tasks.push(reactor::spawn(read_steps(boot.clone())));
     tasks.push(reactor::spawn(upkeep_steps(boot.clone())));
     for task in tasks {
@@ -33,7 +38,7 @@ pub async fn run(boot: &Rc<Boot>) {
     }
 }
 
-fn take_step(boot: &Boot) -> bool {
+pub fn take_step(boot: &Boot) -> bool {
     let left = boot.steps_left.get();
     if left == 0 || boot.world.is_violated() {
         boot.world.disk.set_limit(None); // whoever waits for room gets it
@@ -43,7 +48,7 @@ fn take_step(boot: &Boot) -> bool {
     true
 }
 
-async fn pause(boot: &Boot) {
+pub async fn pause(boot: &Boot) {
     let micros = boot.world.chance(|chance| match chance.below(10) {
         0 => chance.below(50_000),
         1..=3 => chance.below(1_000),
@@ -57,7 +62,7 @@ async fn pause(boot: &Boot) {
 }
 
 /// One of the logs that are open.
-fn any_log(boot: &Boot) -> Option<(usize, Log)> {
+pub fn any_log(boot: &Boot) -> Option<(usize, Log)> {
     let number = boot.world.chance(|chance| chance.index(boot.logs.len()));
     let log = boot.logs.get(number)?.clone()?;
     Some((number, log))
@@ -72,7 +77,12 @@ async fn produce_steps(boot: Rc<Boot>, id: ProducerId) {
             let up_to = if is_retry {
                 retry(&boot, number, &log, id)
             } else {
-                append(&boot, number, &log, has_producer.then_some(id))
+                let sender = if has_producer {
+                    Sender::Idempotent(id)
+                } else {
+                    Sender::Unknown
+                };
+                append(&boot, number, &log, sender)
             };
             if let Some(up_to) = up_to {
                 let waiting = commit(boot.clone(), number, log, up_to);
@@ -88,7 +98,7 @@ async fn produce_steps(boot: Rc<Boot>, id: ProducerId) {
             && let Some((number, log)) = any_log(&boot)
         {
             for _ in 0..8 {
-                if let Some(promise) = append(&boot, number, &log, Some(id)) {
+                if let Some(promise) = append(&boot, number, &log, Sender::Idempotent(id)) {
                     committing.push(reactor::spawn(commit(boot.clone(), number, log.clone(), promise)));
                 }
             }
@@ -103,13 +113,13 @@ async fn produce_steps(boot: Rc<Boot>, id: ProducerId) {
     }
 }
 
-fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     Timestamp(reactor::wall_ms())
 }
 
 /// What a producer waits for.
 #[derive(Clone, Copy)]
-struct Promise {
+pub struct Promise {
     /// What the log says is to be committed.
     commit: Offset,
     /// What the producer then believes durable.
@@ -118,18 +128,33 @@ struct Promise {
     cuts: u32,
 }
 
-/// Appends a new batch; what to commit, if it was taken.
-fn append(boot: &Boot, number: usize, log: &Log, id: Option<ProducerId>) -> Option<Promise> {
+/// Appends a new batch of records; what to commit, if it was taken.
+pub fn append(boot: &Boot, number: usize, log: &Log, sender: Sender) -> Option<Promise> {
+    send(boot, number, log, |model, chance| {
+        model.draft(sender, now(), chance)
+    })
+}
+
+/// The same of any batch.
+pub fn send(
+    boot: &Boot,
+    number: usize,
+    log: &Log,
+    draft: impl FnOnce(&LogModel, &mut Chance) -> Draft,
+) -> Option<Promise> {
     let world = &boot.world;
     let mut model = world.logs[number].borrow_mut();
     if model.is_frozen {
         return None;
     }
     let name = model.partition.clone();
-    let draft = world.chance(|chance| model.draft(id, now(), chance));
+    let draft = world.chance(|chance| draft(&model, chance));
     let context = AppendContext {
         leader_epoch: model.epoch,
-        origin: Origin::Client,
+        origin: match draft.role {
+            Role::Plain | Role::Transactional => Origin::Client,
+            Role::Marker(_) => Origin::Coordinator,
+        },
         now: now(),
     };
     let base = log.end_offset();
@@ -144,6 +169,8 @@ fn append(boot: &Boot, number: usize, log: &Log, id: Option<ProducerId>) -> Opti
         stored: draft.stored_at(base, model.epoch, model.append_time(now())),
         sent: Bytes::copy_from_slice(&draft.sent),
         producer: draft.producer,
+        role: draft.role,
+        time: now(),
     };
     let appended = log.append(draft.sent, &draft.info, &context);
     match appended {
@@ -151,16 +178,29 @@ fn append(boot: &Boot, number: usize, log: &Log, id: Option<ProducerId>) -> Opti
             world.count(|figures| figures.appends += 1);
             world
                 .disk
-                .note(&format!("{name} append {base} to {}", entry.last));
+                .note(&format!("{name} append {base} to {}{}", entry.last, told(&entry)));
             let is_right =
                 appended.base_offset == base && appended.last_offset == entry.last && !appended.duplicate;
             world.require(is_right, ONLY_GROWS, || {
-                format!("{name}: appended at {appended:?}, expected {base}")
+                format!(
+                    "{name}: appended at {appended:?}, expected {base}; {:?}, last known {:?}",
+                    entry.producer,
+                    entry
+                        .producer
+                        .and_then(|producer| model.producers.get(&producer.id))
+                )
             });
             world.require(!was_offline, FAILED_SYNC, || {
                 format!("{name}: an append at {base} was taken after the log had failed")
             });
+            world.count(|figures| match entry.role {
+                Role::Plain => {}
+                Role::Transactional => figures.transactional += 1,
+                Role::Marker(ControlRecordType::Abort) => figures.aborts += 1,
+                Role::Marker(_) => figures.commits += 1,
+            });
             model.push(entry);
+            isolation::check_stable(world, &model, log);
             Some(Promise {
                 commit: appended.commit_offset(),
                 promised: appended.last_offset.next(),
@@ -187,7 +227,9 @@ fn append(boot: &Boot, number: usize, log: &Log, id: Option<ProducerId>) -> Opti
             world.violate(SEQUENCES, || {
                 format!(
                     "{name} at {base}: {source}; last known {:?}",
-                    id.and_then(|id| model.producers.get(&id))
+                    entry
+                        .producer
+                        .and_then(|producer| model.producers.get(&producer.id))
                 )
             });
             None
@@ -199,8 +241,16 @@ fn append(boot: &Boot, number: usize, log: &Log, id: Option<ProducerId>) -> Opti
     }
 }
 
+/// What the trace says of a batch beside its offsets.
+fn told(entry: &Entry) -> String {
+    match (entry.role, entry.producer) {
+        (Role::Plain, _) | (_, None) => String::new(),
+        (role, Some(producer)) => format!(", {role:?} of {} epoch {}", producer.id, producer.epoch),
+    }
+}
+
 /// Sends the producer's last batch once more, or one that leaves a gap.
-fn retry(boot: &Boot, number: usize, log: &Log, id: ProducerId) -> Option<Promise> {
+pub fn retry(boot: &Boot, number: usize, log: &Log, id: ProducerId) -> Option<Promise> {
     let world = &boot.world;
     let model = world.logs[number].borrow();
     let name = model.partition.clone();
@@ -208,8 +258,9 @@ fn retry(boot: &Boot, number: usize, log: &Log, id: ProducerId) -> Option<Promis
         return None;
     }
     let last = model.last_of(id)?.clone();
-    if model.producers.get(&id).map(|producer| producer.last) != last.producer.map(|producer| producer.last) {
-        return None; // written before the log start
+    let known = |producer: &Sequenced| (producer.epoch, producer.last);
+    if model.producers.get(&id).map(known) != last.producer.as_ref().map(known) {
+        return None; // written before the log start, or in an earlier epoch
     }
     if last.base < log.start_offset() || model.rotted {
         return None; // its state may have gone with its records
@@ -280,7 +331,7 @@ fn refuse_gap(boot: &Boot, log: &Log, last: &Entry, context: &AppendContext) -> 
 }
 
 /// Waits for durability, and notes the promise.
-async fn commit(boot: Rc<Boot>, number: usize, log: Log, promise: Promise) {
+pub async fn commit(boot: Rc<Boot>, number: usize, log: Log, promise: Promise) {
     let had_failed = log.fault().is_some();
     let mut waiting = std::pin::pin!(log.commit(promise.commit));
     let mut seconds = 0;
@@ -344,6 +395,13 @@ async fn read_steps(boot: Rc<Boot>) {
 /// Pages fetched for a reader before it gives up.
 const ABSENT_MAX: usize = 8;
 
+/// Whose records a reader gets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Isolation {
+    ReadUncommitted,
+    ReadCommitted,
+}
+
 /// One look anywhere, as a fetch does it: what the page cache lacks is to be fetched first.
 fn read(boot: &Boot, number: usize, log: &Log) -> Option<Absent> {
     let world = &boot.world;
@@ -351,27 +409,54 @@ fn read(boot: &Boot, number: usize, log: &Log) -> Option<Absent> {
     if model.is_frozen {
         return None;
     }
-    let (start, below) = (log.start_offset(), log.high_watermark());
+    isolation::check_stable(world, &model, log);
+    let isolation = world.chance(|chance| {
+        if chance.coin() {
+            Isolation::ReadCommitted
+        } else {
+            Isolation::ReadUncommitted
+        }
+    });
+    let start = log.start_offset();
+    let below = match isolation {
+        Isolation::ReadUncommitted => log.high_watermark(),
+        Isolation::ReadCommitted => log.last_stable_offset(),
+    };
     let span = (below.0 - start.0).max(0) as u64;
     let from = Offset(start.0 + world.chance(|chance| chance.below(span + 1)) as i64);
     let max_bytes = world.chance(|chance| chance.pick(&[1, 500, 2000, 1 << 20]));
-    match log.read_within(Reach::Memory, from, max_bytes, below, true) {
-        Ok(slice) => check_slice(boot, &model, from, below, &slice),
+    let told = match log.read_within(Reach::Memory, from, max_bytes, below, true) {
+        Ok(slice) => check_slice(boot, &model, log, (from, below), &slice, isolation),
+        Err(error) => Err(error),
+    };
+    match told {
+        Ok(()) => {}
         Err(ReadError::Absent(absent)) => return Some(absent),
         Err(ReadError::Offline(fault)) => boot.check_fault(&fault.to_string()),
-        Err(ReadError::Io { source, .. }) => boot.check_fault(&source.to_string()),
-        Err(ReadError::Damaged { .. }) if model.rotted => {}
+        Err(ReadError::Io { source, .. }) if !model.rotted => boot.check_fault(&source.to_string()),
+        Err(ReadError::Io { .. } | ReadError::Damaged { .. }) if model.rotted => {}
         Err(error) => world.violate(NOTHING_HALF, || error.to_string()),
     }
     None
 }
 
-fn check_slice(boot: &Boot, model: &LogModel, from: Offset, below: Offset, slice: &ReadSlice) {
+fn check_slice(
+    boot: &Boot,
+    model: &LogModel,
+    log: &Log,
+    (from, below): (Offset, Offset),
+    slice: &ReadSlice,
+    isolation: Isolation,
+) -> Result<(), ReadError> {
     let world = &boot.world;
     let bytes = match bytes_of(&slice.pieces) {
         Ok(bytes) => bytes,
-        Err(error) => return boot.check_fault(&error.to_string()),
+        Err(error) => {
+            boot.check_fault(&error.to_string());
+            return Ok(());
+        }
     };
+    let mut batches: Vec<Batch<'_>> = Vec::new();
     for batch in Batches::new(&bytes) {
         let checked = batch.and_then(|batch| batch.verify_crc().map(|()| batch));
         match checked {
@@ -384,16 +469,22 @@ fn check_slice(boot: &Boot, model: &LogModel, from: Offset, below: Offset, slice
                         batch.base_offset()
                     )
                 });
+                batches.push(batch);
             }
-            Err(_) if model.rotted => return,
+            Err(_) if model.rotted => return Ok(()),
             Err(error) => {
                 world.violate(NOTHING_HALF, || {
                     format!("{}: read at {from}: {error}", model.partition)
                 });
-                return;
+                return Ok(());
             }
         }
     }
+    if isolation == Isolation::ReadCommitted && !batches.is_empty() {
+        let told = isolation::check_aborted(world, model, log, from, slice.next_offset)?;
+        isolation::check_answer(world, model, &batches, &told);
+    }
+    Ok(())
 }
 
 async fn upkeep_steps(boot: Rc<Boot>) {
@@ -429,7 +520,10 @@ async fn upkeep(boot: &Boot, number: usize, log: &Log) {
         5 => {
             let (start, end) = (log.start_offset(), log.high_watermark());
             let span = (end.0 - start.0).max(0) as u64;
-            let offset = Offset(start.0 + world.chance(|chance| chance.below(span / 2 + 1)) as i64);
+            let offset = world.chance(|chance| {
+                let of = chance.pick(&[span, span / 2, span / 2]);
+                Offset(start.0 + chance.below(of + 1) as i64)
+            });
             let deleted = log.delete_records_before(offset);
             world.logs[number].borrow_mut().start = log.start_offset();
             world.count(|figures| figures.deletes += 1);
@@ -466,7 +560,10 @@ async fn truncate(boot: &Boot, number: usize, log: &Log) -> Option<String> {
         let mut model = world.logs[number].borrow_mut();
         let (start, end) = (log.start_offset(), log.end_offset());
         let span = (end.0 - start.0).max(0) as u64;
-        let to = Offset(end.0 - world.chance(|chance| chance.below(span.min(30) + 1)) as i64);
+        let back = Offset(end.0 - world.chance(|chance| chance.below(span.min(30) + 1)) as i64);
+        // as far as a leader agrees that has nothing of the latest epoch, or anywhere
+        let agreed = log.latest_epoch_start().filter(|agreed| *agreed >= start);
+        let to = agreed.filter(|_| world.one_in(3)).unwrap_or(back);
         // what compaction has seen is never cut: it stays below the high watermark, and a follower keeps all below that
         let to = if model.is_compacted() {
             to.max(log.high_watermark())
@@ -496,9 +593,13 @@ async fn truncate(boot: &Boot, number: usize, log: &Log) -> Option<String> {
             format!("{}: cut at {to}, ends at {end}", model.partition)
         });
         model.entries.retain(|entry| entry.next() <= end);
+        // a log start that divides what is cut goes back
+        model.start = log.start_offset();
+        model.start_durable = model.start_durable.min(model.start);
         model.recovered_end = model.recovered_end.min(end);
         model.ghosts.clear();
         model.learn_producers(&crate::model::producer_rows(log.producers()));
+        isolation::check_loaded(world, &mut model, log);
     }
     // a recovery point behind the cut would be believed when the log has grown past it again
     if let Err(error) = boot.checkpoint().await {
@@ -516,7 +617,7 @@ pub async fn prove_life(boot: &Rc<Boot>) {
         let Some(log) = boot.logs[number].clone() else {
             continue;
         };
-        let up_to = append(boot, number, &log, Some(ProducerId(0)));
+        let up_to = append(boot, number, &log, Sender::Idempotent(ProducerId(0)));
         world.require(up_to.is_some(), LIVENESS, || {
             format!(
                 "{} takes no append: {:?}",

@@ -9,6 +9,7 @@ use super::transactions::Transactions;
 use super::{CompactError, Source};
 use crate::batch::MAX_DECOMPRESSED_BYTES;
 use crate::log::scrub::Step;
+use crate::planted::{self, Bug};
 use crate::types::Offset;
 
 /// Reads the keys from `first_dirty` on until the sources or the memory end.
@@ -79,7 +80,7 @@ impl Mapping {
                 }
                 if batch.attributes().is_control() {
                     self.transactions.is_superfluous(&batch);
-                } else if !self.transactions.is_aborted(&batch) {
+                } else if !self.transactions.is_aborted(&batch) || planted::is(Bug::AbortedRecordsMapped) {
                     let failed = |error| source.undecodable(position, error);
                     for record in &batch.records(MAX_DECOMPRESSED_BYTES).map_err(failed)? {
                         let record = record.map_err(failed)?;

@@ -10,6 +10,7 @@ use crate::log::file_name::FileKind;
 use crate::log::state::State;
 use crate::log::transaction_index;
 use crate::log::window::{SCAN_BYTES, ScanError, Window};
+use crate::planted::{self, Bug};
 use crate::types::{Offset, Timestamp};
 
 /// What there is to compact.
@@ -55,7 +56,12 @@ impl State {
     /// Where compaction must stop: at the active segment, at the first record that may still be aborted or lost, at the first
     /// segment that is too young, and at the first with bytes that cannot be read.
     fn first_uncleanable(&mut self, first_dirty: Offset, now: Timestamp) -> Result<Offset, ScanError> {
-        let synced = self.flush.recovery_point().min(self.last_stable_offset());
+        let decided = if planted::is(Bug::UndecidedCompacted) {
+            self.high_watermark
+        } else {
+            self.last_stable_offset()
+        };
+        let synced = self.flush.recovery_point().min(decided);
         let undecided = self.first_of_undecided(synced)?.unwrap_or(synced);
         let mut uncleanable = self
             .floor_segment(synced.min(undecided))

@@ -10,6 +10,7 @@ use hashbrown::{HashMap, HashSet};
 use crate::batch::{Batch, ControlRecordType};
 use crate::log::AbortedTransaction;
 use crate::log::transaction_index::{Marker, marker};
+use crate::planted::{self, Bug};
 use crate::types::{Offset, ProducerId};
 
 /// Bounded by the producers with a transaction open at some offset, and by the aborted transactions of one segment.
@@ -71,7 +72,9 @@ impl Transactions {
                 }
                 _ => true,
             },
-            Marker::Of(ControlRecordType::Commit) => !self.committed.remove(&producer.id),
+            Marker::Of(ControlRecordType::Commit) => {
+                !self.committed.remove(&producer.id) || planted::is(Bug::MarkerBeforeBatches)
+            }
             Marker::Emptied => true,
             Marker::Of(_) | Marker::Unreadable => false,
         }
