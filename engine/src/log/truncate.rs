@@ -52,17 +52,13 @@ impl Log {
     pub async fn truncate(&self, to: Offset) -> Result<Offset, TruncateError> {
         self.sync().await?;
         self.wait_idle().await;
+        if to >= self.end_offset() {
+            self.forget_empty_epoch().await?;
+            return Ok(self.end_offset());
+        }
         {
-            let mut state = self.inner.state.borrow_mut();
+            let state = self.inner.state.borrow();
             state.check_online()?;
-            if to >= state.end_offset {
-                // An epoch that was led in without a record would contradict the next leader's for ever.
-                let end_offset = state.end_offset;
-                if state.epochs.truncate_from_end(end_offset) {
-                    state.flush.epochs_changed();
-                }
-                return Ok(state.end_offset);
-            }
             if to < state.log_start {
                 return Err(TruncateError::BelowStart {
                     partition: state.partition.clone(),
@@ -72,6 +68,24 @@ impl Log {
             }
         }
         self.cut(Cut::To(to)).await
+    }
+
+    /// Forgets an epoch that was led in without a record: it would contradict the next leader's for ever. On stable storage when it resolves.
+    ///
+    /// Timeline of the loss if the file had it still: the next leader has more of an earlier epoch, which is appended and acknowledged;
+    /// power takes some of it from the segment; the start finds that the log ends in the later epoch, and no place for what the
+    /// journal has of the earlier one.
+    async fn forget_empty_epoch(&self) -> Result<(), TruncateError> {
+        {
+            let mut state = self.inner.state.borrow_mut();
+            state.check_online()?;
+            let end_offset = state.end_offset;
+            if !state.epochs.truncate_from_end(end_offset) {
+                return Ok(());
+            }
+            state.flush.epochs_changed();
+        }
+        Ok(self.sync().await?)
     }
 
     /// Drops all records and begins anew at `start`, where the leader's log begins: nothing of what this one has is there any more.

@@ -50,6 +50,45 @@ fn a_truncated_log_stays_truncated_and_goes_on() {
 }
 
 #[test]
+fn an_epoch_that_was_led_in_without_a_record_does_not_come_back() {
+    // Its file had it still when the process was killed: the log's records were said to be of that epoch, and where power took some of
+    // them, too, the journal's had no place behind it.
+    run(async {
+        let directory = Directory::new();
+        let journal = directory.journal_with(lazy_journal()).await;
+        let log = directory.log("t", config(), &journal).await;
+        let mut size_bytes = Vec::new();
+        for number in 0..20 {
+            if number == 10 {
+                log.begin_epoch(LeaderEpoch(1));
+                log.sync().await.unwrap();
+                // The next leader never heard of it, and has more of epoch 0.
+                assert_eq!(log.truncate(Offset(10)).await.unwrap(), Offset(10));
+            }
+            produce(&log, batch(1, 100, None)).await;
+            size_bytes.push(bytes(&log).len() as u64);
+        }
+        let whole = bytes(&log);
+        for lost in [0, 1, 5, 10] {
+            let crash = directory.crash();
+            let segment = crash.dir("t").join("00000000000000000000.log");
+            let file = std::fs::OpenOptions::new().write(true).open(segment).unwrap();
+            file.set_len(size_bytes[19 - lost]).unwrap();
+            let replayed = crash.replay(&["t"]);
+            assert_eq!(replayed.batches_without_place, 0, "{lost} lost");
+            let journal = crash.journal().await;
+            let (log, _) = crash
+                .log_with("t", config(), OpenState::default(), &journal)
+                .await;
+            log.set_high_watermark(log.end_offset());
+            assert!(bytes(&log) == whole, "{lost} lost");
+            assert_eq!(log.epoch_of(Offset(12)), Some(LeaderEpoch(0)), "{lost} lost");
+            assert_eq!(log.latest_epoch(), Some(LeaderEpoch(0)), "{lost} lost");
+        }
+    });
+}
+
+#[test]
 fn a_cut_within_a_batch_takes_all_of_it() {
     run(async {
         let directory = Directory::new();
