@@ -115,6 +115,8 @@ impl Watchdog {
 impl Drop for Watchdog {
     fn drop(&mut self) {
         drop(self.beats.take()); // it ends with its standard input
+        // Unless it is stopped itself, or waits for whoever reads the log: the broker's end waits for neither.
+        let _killed = self.process.kill();
         if let Err(error) = self.process.wait() {
             tracing::warn!(%error, "the watchdog's end is not known");
         }
