@@ -53,15 +53,23 @@ impl Drop for Guard {
 
 /// Keeps a watchdog running until `end` is dropped at its other side.
 fn keep(patience: Duration, ports: &[u16], end: &Receiver<Infallible>) {
+    let mut is_lack_told = false; // once: what keeps it from its start (no /proc, no process more) lasts
     loop {
         match Watchdog::start(patience, ports) {
-            Ok(mut watchdog) => match watchdog.beat(interval(patience), end) {
-                None => return,
-                // It has said why on standard error, and would again.
-                Some(status) if status.code().is_some() => return,
-                Some(status) => tracing::warn!(%status, "the watchdog has ended; another one is started"),
-            },
-            Err(error) => tracing::warn!(%error, "no watchdog: the process cannot be started"),
+            Ok(mut watchdog) => {
+                is_lack_told = false;
+                match watchdog.beat(interval(patience), end) {
+                    None => return,
+                    // It has said why on standard error, and would again.
+                    Some(status) if status.code().is_some() => return,
+                    Some(status) => tracing::warn!(%status, "the watchdog has ended; another one is started"),
+                }
+            }
+            Err(error) if !is_lack_told => {
+                tracing::warn!(%error, "no watchdog: the process cannot be started; tried again in silence");
+                is_lack_told = true;
+            }
+            Err(_) => {}
         }
         if end.recv_timeout(START_AGAIN_AFTER) == Err(RecvTimeoutError::Disconnected) {
             return;
