@@ -1,6 +1,7 @@
 //! The watchdog's own process.
 
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -22,13 +23,13 @@ pub enum WatchdogError {
     Poll(io::Error),
 }
 
-/// Watches the process that started this one, which beats on standard input, until that ends. `ports` are where its clients connect.
-pub fn run(patience: Duration, ports: Vec<u16>) -> Result<(), WatchdogError> {
+/// Watches the process that started this one, which beats on standard input, until that ends. `addresses` are where its clients connect.
+pub fn run(patience: Duration, addresses: Vec<SocketAddr>) -> Result<(), WatchdogError> {
     // why the result does not matter: it is for people who look at a list of processes
     let _named = rustix::thread::set_name(c"ringlog-watchdog");
     // The end of standard input is for one that runs: one that waits for whoever reads the log would keep the listeners of a dead broker.
     let _ends_with_broker = set_parent_process_death_signal(Some(Signal::KILL));
-    let broker = Broker::parent(ports).map_err(WatchdogError::Access)?;
+    let broker = Broker::parent(addresses).map_err(WatchdogError::Access)?;
     let mut watch = Watch::default();
     let mut listeners: Vec<OwnedFd> = Vec::new();
     let mut is_checked = false;
