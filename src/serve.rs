@@ -1,6 +1,7 @@
 //! `serve` as a story: lock the data, learn the cluster, open the shards, register, listen, wait for the signal, close in order.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -61,7 +62,7 @@ pub fn serve(config: BrokerConfig) -> Result<(), ServeError> {
     let patience = watchdog_patience(&config);
     let served = |serving: &Serving| {
         print(&serving.announcement);
-        patience.map(|patience| Guard::start(patience, serving.ports.clone()))
+        patience.map(|patience| Guard::start(patience, serving.listeners.clone()))
     };
     reactor::run(main, run(config, backend, None, served)).map_err(ServeError::Thread)?
 }
@@ -78,7 +79,7 @@ pub struct Serving {
     /// One line for people.
     pub announcement: String,
     /// Where clients connect.
-    pub ports: Vec<u16>,
+    pub listeners: Vec<SocketAddr>,
 }
 
 /// The one line on standard output that scripts wait for.
@@ -242,8 +243,8 @@ pub async fn run<G>(
             Either::Right(((_, index, _), _)) => ServeError::Shard { index },
         }
     };
-    let ports = listeners.iter().map(|(_, listener)| listener.local_addr().port());
-    let ports = ports.collect();
+    let bound = listeners.iter().map(|(_, listener)| listener.local_addr());
+    let bound = bound.collect();
     let doors = || open_doors(listeners, admin_listener, &node, &main);
     let (registered, is_registered) = reactor::oneshot();
     let joining = Box::pin(controller.join(registration::of(&node, &directories), registered));
@@ -268,7 +269,7 @@ pub async fn run<G>(
         let took = reactor::now().saturating_since(began);
         let _served = ready(&Serving {
             announcement: announcement(&node, &probe, cores.len(), took),
-            ports,
+            listeners: bound,
         });
         std::future::pending::<Result<std::convert::Infallible, ServeError>>().await
     };

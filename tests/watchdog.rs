@@ -34,7 +34,7 @@ fn clients_of_a_process_that_says_nothing_are_let_go_until_it_speaks_again() {
     let address = clients.local_addr().expect("bound");
     let mut watchdog = Command::new(env!("CARGO_BIN_EXE_ringlog"))
         .args(["watchdog", "--patience-ms", &PATIENCE.as_millis().to_string()])
-        .arg(format!("--port={}", address.port()))
+        .arg(format!("--listener={address}"))
         .stdin(Stdio::piped())
         .spawn()
         .expect("started");

@@ -1,5 +1,6 @@
 //! `ringlog watchdog`: the process that a broker of a cluster starts beside itself.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
@@ -12,9 +13,9 @@ pub struct Watchdog {
     /// How long it may say nothing, in milliseconds.
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
     patience_ms: u64,
-    /// A port where its clients connect; may be given many times.
-    #[arg(long = "port", value_name = "PORT")]
-    ports: Vec<u16>,
+    /// An address where its clients connect; may be given many times.
+    #[arg(long = "listener", value_name = "IP:PORT")]
+    listeners: Vec<SocketAddr>,
 }
 
 impl Watchdog {
@@ -22,7 +23,7 @@ impl Watchdog {
         super::serve::start_log();
         Ok(crate::watchdog::run(
             Duration::from_millis(self.patience_ms),
-            self.ports,
+            self.listeners,
         )?)
     }
 }

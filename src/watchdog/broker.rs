@@ -14,7 +14,7 @@ pub struct Broker {
     pid: Pid,
     process: OwnedFd,
     /// Where clients connect.
-    ports: Vec<u16>,
+    addresses: Vec<SocketAddr>,
 }
 
 /// What was found and done.
@@ -30,10 +30,14 @@ enum Socket {
 }
 
 impl Broker {
-    pub fn parent(ports: Vec<u16>) -> io::Result<Broker> {
+    pub fn parent(addresses: Vec<SocketAddr>) -> io::Result<Broker> {
         let pid = getppid().ok_or_else(|| io::Error::other("no parent process"))?;
         let process = pidfd_open(pid, PidfdFlags::empty())?;
-        Ok(Broker { pid, process, ports })
+        Ok(Broker {
+            pid,
+            process,
+            addresses,
+        })
     }
 
     /// Whether the kernel lets this process have the broker's descriptors; asked before they are needed.
@@ -84,7 +88,7 @@ impl Broker {
     fn clients_socket(&self, descriptor: i32) -> Option<Socket> {
         let socket = pidfd_getfd(&self.process, descriptor, PidfdGetfdFlags::empty()).ok()?;
         let local = SocketAddr::try_from(getsockname(&socket).ok()?).ok()?;
-        if !self.ports.contains(&local.port()) {
+        if !self.addresses.iter().any(|address| is_of(*address, local)) {
             return None;
         }
         if sockopt::socket_acceptconn(&socket).ok()? {
@@ -95,10 +99,39 @@ impl Broker {
     }
 }
 
+/// Whether a socket at `local` is the listener at `address`, or a connection that was taken there. Not by the port alone: the control
+/// listener may have the same one on another interface, and what it says to others must not depend on clients.
+fn is_of(address: SocketAddr, local: SocketAddr) -> bool {
+    let (ip, local_ip) = (address.ip().to_canonical(), local.ip().to_canonical());
+    address.port() == local.port() && (ip.is_unspecified() || ip == local_ip)
+}
+
 /// Takes a connection that waits at a listener, and resets it. One at a time: the broker may run again any moment.
 pub fn refuse(listener: BorrowedFd<'_>) {
     if let Ok(connection) = accept_with(listener, SocketFlags::CLOEXEC) {
         // why the result does not matter: without it the client sees an orderly end, which serves as well
         let _reset = sockopt::set_socket_linger(&connection, Some(Duration::ZERO));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_of_another_interface_are_left_alone() {
+        // The control listener may have the port of the clients' one: its refusals would tell the controller that this process is dead.
+        let is_of = |address: &str, local: &str| {
+            is_of(address.parse().expect("address"), local.parse().expect("address"))
+        };
+        assert!(is_of("10.0.0.1:9092", "10.0.0.1:9092"));
+        assert!(!is_of("10.0.0.1:9092", "10.0.0.2:9092"));
+        assert!(!is_of("10.0.0.1:9092", "10.0.0.1:9093"));
+        assert!(is_of("0.0.0.0:9092", "10.0.0.1:9092"));
+        assert!(
+            is_of("[::]:9092", "[::ffff:10.0.0.1]:9092"),
+            "taken by both stacks' listener"
+        );
+        assert!(!is_of("[::1]:9092", "[::2]:9092"));
     }
 }

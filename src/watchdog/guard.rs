@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -25,11 +26,11 @@ pub struct Guard {
 
 impl Guard {
     /// A broker goes on without one: what cannot be started is told to the log.
-    pub fn start(patience: Duration, ports: Vec<u16>) -> Guard {
+    pub fn start(patience: Duration, listeners: Vec<SocketAddr>) -> Guard {
         let (held, end) = channel();
         let thread = std::thread::Builder::new()
             .name("watchdog".to_owned())
-            .spawn(move || keep(patience, &ports, &end));
+            .spawn(move || keep(patience, &listeners, &end));
         if let Err(error) = &thread {
             tracing::warn!(%error, "no watchdog: no thread");
         }
@@ -52,16 +53,24 @@ impl Drop for Guard {
 }
 
 /// Keeps a watchdog running until `end` is dropped at its other side.
-fn keep(patience: Duration, ports: &[u16], end: &Receiver<Infallible>) {
+fn keep(patience: Duration, listeners: &[SocketAddr], end: &Receiver<Infallible>) {
+    let mut is_lack_told = false; // once: what keeps it from its start (no /proc, no process more) lasts
     loop {
-        match Watchdog::start(patience, ports) {
-            Ok(mut watchdog) => match watchdog.beat(interval(patience), end) {
-                None => return,
-                // It has said why on standard error, and would again.
-                Some(status) if status.code().is_some() => return,
-                Some(status) => tracing::warn!(%status, "the watchdog has ended; another one is started"),
-            },
-            Err(error) => tracing::warn!(%error, "no watchdog: the process cannot be started"),
+        match Watchdog::start(patience, listeners) {
+            Ok(mut watchdog) => {
+                is_lack_told = false;
+                match watchdog.beat(interval(patience), end) {
+                    None => return,
+                    // It has said why on standard error, and would again.
+                    Some(status) if status.code().is_some() => return,
+                    Some(status) => tracing::warn!(%status, "the watchdog has ended; another one is started"),
+                }
+            }
+            Err(error) if !is_lack_told => {
+                tracing::warn!(%error, "no watchdog: the process cannot be started; tried again in silence");
+                is_lack_told = true;
+            }
+            Err(_) => {}
         }
         if end.recv_timeout(START_AGAIN_AFTER) == Err(RecvTimeoutError::Disconnected) {
             return;
@@ -75,12 +84,12 @@ struct Watchdog {
 }
 
 impl Watchdog {
-    fn start(patience: Duration, ports: &[u16]) -> io::Result<Watchdog> {
+    fn start(patience: Duration, listeners: &[SocketAddr]) -> io::Result<Watchdog> {
         let mut command = Command::new("/proc/self/exe");
         command
             .arg0("ringlog-watchdog")
             .args(["watchdog", "--patience-ms", &patience.as_millis().to_string()])
-            .args(ports.iter().map(|port| format!("--port={port}")))
+            .args(listeners.iter().map(|address| format!("--listener={address}")))
             // a signal that the terminal sends to the broker's group is not for it
             .process_group(0)
             .stdin(Stdio::piped())
@@ -115,6 +124,8 @@ impl Watchdog {
 impl Drop for Watchdog {
     fn drop(&mut self) {
         drop(self.beats.take()); // it ends with its standard input
+        // Unless it is stopped itself, or waits for whoever reads the log: the broker's end waits for neither.
+        let _killed = self.process.kill();
         if let Err(error) = self.process.wait() {
             tracing::warn!(%error, "the watchdog's end is not known");
         }

@@ -1,10 +1,12 @@
 //! The watchdog's own process.
 
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Signal, set_parent_process_death_signal};
 use rustix::time::Timespec;
 
 use super::broker::{Broker, refuse};
@@ -21,11 +23,13 @@ pub enum WatchdogError {
     Poll(io::Error),
 }
 
-/// Watches the process that started this one, which beats on standard input, until that ends. `ports` are where its clients connect.
-pub fn run(patience: Duration, ports: Vec<u16>) -> Result<(), WatchdogError> {
+/// Watches the process that started this one, which beats on standard input, until that ends. `addresses` are where its clients connect.
+pub fn run(patience: Duration, addresses: Vec<SocketAddr>) -> Result<(), WatchdogError> {
     // why the result does not matter: it is for people who look at a list of processes
     let _named = rustix::thread::set_name(c"ringlog-watchdog");
-    let broker = Broker::parent(ports).map_err(WatchdogError::Access)?;
+    // The end of standard input is for one that runs: one that waits for whoever reads the log would keep the listeners of a dead broker.
+    let _ends_with_broker = set_parent_process_death_signal(Some(Signal::KILL));
+    let broker = Broker::parent(addresses).map_err(WatchdogError::Access)?;
     let mut watch = Watch::default();
     let mut listeners: Vec<OwnedFd> = Vec::new();
     let mut is_checked = false;
@@ -50,20 +54,20 @@ pub fn run(patience: Duration, ports: Vec<u16>) -> Result<(), WatchdogError> {
         match change {
             Some(Change::Stalled) => match broker.cut_off() {
                 Ok(done) => {
+                    listeners = done.listeners;
                     tracing::warn!(
                         connections = done.connections,
                         ?patience,
                         "the broker does not run: its clients' connections are closed, and new ones refused"
                     );
-                    listeners = done.listeners;
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the broker does not run, and its clients cannot be told")
                 }
             },
             Some(Change::Runs) => {
+                listeners.clear(); // first, since the log may have to be waited for
                 tracing::warn!("the broker runs again");
-                listeners.clear();
             }
             None if watch.is_stalled() => {
                 for listener in waiting.into_iter().filter_map(|index| listeners.get(index)) {
