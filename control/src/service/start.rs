@@ -268,7 +268,8 @@ pub(super) async fn serve<P: Publish>(
     }
 }
 
-/// How long a store that does not answer (the others of a quorum may be gone for good) is waited for when the broker stops.
+/// How long a store that does not answer (the others of a quorum may be gone for good) is waited for when the broker stops: as long as callers
+/// wait for it. A guess.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The control thread. Dropped, it stops the thread without waiting for it.
