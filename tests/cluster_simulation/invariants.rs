@@ -13,6 +13,8 @@ pub const ONE_LEADER: &str = "one leader per epoch";
 pub const HIGH_WATERMARK: &str = "the high watermark never goes back";
 /// Up to the high watermark all replicas have the same bytes.
 pub const REPLICAS_AGREE: &str = "replicas agree up to the high watermark";
+/// A checkpoint of leader epochs says of no record that it is of another epoch than it is.
+pub const EPOCHS_OF_RECORDS: &str = "epochs are those of the records";
 /// Controller epochs only grow along the metadata log.
 pub const DEPOSED: &str = "a deposed controller writes nothing";
 /// Who slept and wakes deposes no controller.

@@ -268,6 +268,12 @@ impl State {
         last.map_or(0, |(offset, _)| offset + 1)
     }
 
+    /// Behind the last record that was acknowledged with acks=all.
+    pub fn acknowledged_end(&self, partition: usize) -> i64 {
+        let last = self.partitions[partition].acknowledged.last_key_value();
+        last.map_or(0, |(offset, _)| offset + 1)
+    }
+
     /// The whole partition, as the last reader found it, up to the high watermark.
     pub fn check_whole(&mut self, partition: usize, end: i64) {
         self.skipped_in_read(partition, end);

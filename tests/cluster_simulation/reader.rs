@@ -1,6 +1,7 @@
 //! A client that reads, from the beginning to the high watermark and on.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use engine::batch::Batches;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
@@ -20,6 +21,8 @@ pub struct Reader {
 }
 
 const UNPACKED_BYTES_MAX: usize = 1 << 24;
+/// How long a new leader may take to know what was committed before it, when nothing is broken.
+const CATCH_UP_MAX: Duration = Duration::from_secs(5);
 
 impl Reader {
     pub fn new(number: u32, access: Rc<Access>) -> Reader {
@@ -43,8 +46,10 @@ impl Reader {
         }
     }
 
-    /// Reads every partition up to the high watermark it has then.
+    /// Reads every partition up to the high watermark it has then, or soon: a new leader's begins lower than the last one's, until it
+    /// has heard of its followers, as Kafka's.
     pub async fn read_all(mut self) {
+        let give_up = reactor::now() + CATCH_UP_MAX;
         self.refresh().await;
         for partition in 0..self.next.len() {
             loop {
@@ -57,6 +62,13 @@ impl Reader {
                 }
                 match self.read(partition).await {
                     Some(high_watermark) if self.next[partition] >= high_watermark => {
+                        let acknowledged_end =
+                            self.access.model.with(|state| state.acknowledged_end(partition));
+                        if high_watermark < acknowledged_end && reactor::now() < give_up {
+                            pause().await;
+                            self.refresh().await;
+                            continue;
+                        }
                         self.access
                             .model
                             .with(|state| state.check_whole(partition, high_watermark));

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use engine::batch::Batches;
+use engine::batch::{BatchHeader, Batches};
+use engine::log::epoch_cache::EpochCache;
+use engine::types::Offset;
 use reactor::sim::SimDisk;
 use reactor::sim::seeds::Violation;
 
 use crate::access::TOPIC;
 use crate::cluster::Cluster;
-use crate::invariants::{LIVENESS, REPLICAS_AGREE};
+use crate::invariants::{EPOCHS_OF_RECORDS, LIVENESS, REPLICAS_AGREE};
 
 /// How long replicas may take to catch up when nothing is broken.
 const CATCH_UP_MAX: Duration = Duration::from_secs(10);
@@ -28,11 +30,12 @@ pub fn check(cluster: &mut Cluster) -> Result<(), Violation> {
             let wanted = cluster.brokers.len().min(3);
             let whole = logs.iter().filter(|(_, log)| end_of(log) >= end).count();
             // one that went another way may be long, and is cut when it fetches next
-            if whole >= wanted && compare(partition, end, &logs).is_ok() {
+            let agree = compare(partition, end, &logs).and_then(|()| check_epochs(cluster, partition, &logs));
+            if whole >= wanted && agree.is_ok() {
                 break;
             }
             if cluster.world.now() >= deadline {
-                compare(partition, end, &logs)?;
+                agree?;
                 let ends: Vec<(usize, i64)> =
                     logs.iter().map(|(broker, log)| (*broker, end_of(log))).collect();
                 return Err(Violation {
@@ -55,13 +58,45 @@ fn end_of(log: &Log) -> i64 {
     log.last_key_value().map_or(0, |(_, (end, _))| *end)
 }
 
+fn dir(partition: usize) -> String {
+    format!("/data/{TOPIC}-{partition}")
+}
+
+/// What a checkpoint of leader epochs says of the records that are there is true. It may lack the latest epochs, which a start reads from the
+/// records.
+fn check_epochs(cluster: &Cluster, partition: usize, logs: &[(usize, Log)]) -> Result<(), Violation> {
+    for (broker, log) in logs {
+        let disk = cluster.world.disk(cluster.brokers[broker - 1].host);
+        let path = Path::new(&dir(partition)).join("leader-epoch-checkpoint");
+        let Some(Ok(epochs)) = disk.cached(&path).map(|bytes| EpochCache::parse(&bytes)) else {
+            continue;
+        };
+        for (base, (_, bytes)) in log {
+            let Some(found) = BatchHeader::peek(bytes).map(|header| header.leader_epoch()) else {
+                continue;
+            };
+            let is_newer = epochs.latest().is_none_or(|latest| found > latest.epoch);
+            let said = epochs.epoch_of(Offset(*base)).filter(|said| *said != found);
+            if let Some(said) = said.filter(|_| !is_newer) {
+                return Err(Violation {
+                    invariant: EPOCHS_OF_RECORDS,
+                    text: format!(
+                        "partition {partition}: broker {broker} has epoch {found} at {base}, its checkpoint says {said}: {:?}",
+                        epochs.entries()
+                    ),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Of the brokers that have a replica, by number.
 fn logs(cluster: &Cluster, partition: usize) -> Vec<(usize, Log)> {
     let mut logs = Vec::new();
     for (index, broker) in cluster.brokers.iter().enumerate() {
         let disk = cluster.world.disk(broker.host);
-        let dir = format!("/data/{TOPIC}-{partition}");
-        let log = read(&disk, Path::new(&dir));
+        let log = read(&disk, Path::new(&dir(partition)));
         if !log.is_empty() {
             logs.push((index + 1, log));
         }

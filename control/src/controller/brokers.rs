@@ -18,7 +18,9 @@ impl Controller {
     /// A new process gets a new epoch and starts fenced; the same process asking again keeps what it has.
     ///
     /// A process that has one of the directories of the registered one is its successor: the lock on the directory proves that
-    /// the other is dead. One that has none of them, while the other is alive, is a second broker of the same id.
+    /// the other is dead. One that has none of them, while the other is alive, is a second broker of the same id. A request that knows an
+    /// earlier registration than it would replace is a dead process's: it waited, with a controller that was cut off from the store, until
+    /// its successor had registered. (Or the process is behind with the log, and asks again.)
     pub(super) fn register_broker(
         &self,
         context: &mut Context<'_>,
@@ -30,12 +32,18 @@ impl Controller {
         let existing = image.broker(id);
         let predecessor = existing.filter(|broker| broker.incarnation_id != request.incarnation_id);
         if let Some(predecessor) = predecessor {
+            if request.known_epoch < Some(predecessor.epoch) {
+                return Err(ApiError::new(
+                    ErrorCode::STALE_BROKER_EPOCH,
+                    "A later process of that broker has registered.",
+                ));
+            }
             let is_successor = request
                 .log_dirs
                 .iter()
                 .any(|directory| predecessor.log_dirs.contains(directory));
             let is_alive = !predecessor.fenced && context.liveness.is_live(now, id);
-            if is_alive && !is_successor || context.liveness.is_superseded(id, request.incarnation_id) {
+            if is_alive && !is_successor {
                 return Err(ApiError::new(
                     ErrorCode::DUPLICATE_BROKER_REGISTRATION,
                     "Another broker is registered with that broker id.",
@@ -64,8 +72,7 @@ impl Controller {
             if has_failed && predecessor.is_some_and(|broker| broker.is_active()) {
                 context.liveness.fenced_for_failure(now, id);
             }
-            let predecessor = predecessor.map(|broker| broker.incarnation_id);
-            context.liveness.registered(id, predecessor);
+            context.liveness.registered(id);
         }
         Ok(Decision {
             response: Response::RegisterBroker(RegisteredBroker { broker_epoch }),

@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use engine::types::Offset;
 use reactor::Instant;
-use uuid::Uuid;
 
 use crate::config::ClusterTiming;
 use crate::image::ClusterImage;
@@ -30,8 +29,6 @@ const FLAP_COUNT: usize = 3;
 const FLAP_WINDOW: Duration = Duration::from_secs(60);
 const HOLD_MIN: Duration = Duration::from_secs(1);
 const HOLD_MAX: Duration = Duration::from_secs(60);
-/// Earlier processes of a broker that are remembered. More restarts than this within the life of one delayed request do not happen.
-const SUPERSEDED_MAX: usize = 16;
 /// Between two goes of work that did not fit one: elections are bounded by count and go on soon.
 const CONTINUE_AFTER: Duration = Duration::from_millis(50);
 
@@ -45,8 +42,6 @@ struct Broker {
     /// Offset at which the log says that it shuts down.
     shutdown_offset: Option<Offset>,
     flaps: Flaps,
-    /// Incarnations that have a successor.
-    superseded: VecDeque<Uuid>,
 }
 
 impl Default for Broker {
@@ -56,7 +51,6 @@ impl Default for Broker {
             metadata_offset: Offset(-1),
             shutdown_offset: None,
             flaps: Flaps::default(),
-            superseded: VecDeque::new(),
         }
     }
 }
@@ -286,23 +280,11 @@ impl Liveness {
         }
     }
 
-    /// A new process of the broker has registered in place of `predecessor`.
-    pub(super) fn registered(&mut self, broker: BrokerId, predecessor: Option<Uuid>) {
+    /// A new process of the broker has registered.
+    pub(super) fn registered(&mut self, broker: BrokerId) {
         self.fenced_at_will(broker);
         let state = self.brokers.entry(broker).or_default();
         state.metadata_offset = Offset(-1);
-        if let Some(predecessor) = predecessor {
-            if state.superseded.len() == SUPERSEDED_MAX {
-                state.superseded.pop_front();
-            }
-            state.superseded.push_back(predecessor);
-        }
-    }
-
-    /// Whether a later process of the broker has registered since.
-    pub(super) fn is_superseded(&self, broker: BrokerId, incarnation: Uuid) -> bool {
-        let state = self.brokers.get(&broker);
-        state.is_some_and(|state| state.superseded.contains(&incarnation))
     }
 
     pub(super) fn unregistered(&mut self, broker: BrokerId) {

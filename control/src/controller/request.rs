@@ -144,6 +144,8 @@ pub struct RegisterBroker {
     pub rack: Option<String>,
     pub log_dirs: Vec<DirectoryId>,
     pub previous_shutdown: PreviousShutdown,
+    /// The epoch of the registration that this one replaces; `None`: the process knows of none.
+    pub known_epoch: Option<BrokerEpoch>,
 }
 
 /// A broker tells which of its directories it can use, and which of its partitions lie where (KIP-858: heartbeats and

@@ -150,6 +150,7 @@ impl Membership {
             rack: registration.rack.clone(),
             log_dirs: registration.log_dirs.clone(),
             previous_shutdown: registration.previous_shutdown,
+            known_epoch: image.broker(self.board.me.id).map(|broker| broker.epoch),
         };
         match self.front.call(Request::RegisterBroker(request)).await?.response {
             Response::RegisterBroker(registered) => Ok(registered.broker_epoch),
@@ -160,13 +161,12 @@ impl Membership {
         }
     }
 
-    /// Until a controller has an answer: a cluster that starts has none for a while.
+    /// Until a controller has an answer: a cluster that starts has none for a while. And until this process has heard of the registration
+    /// that it replaces.
     async fn register_patiently(&self, registration: &Registration) -> Result<BrokerEpoch, CallError> {
         loop {
             match self.register(registration).await {
-                Err(CallError::NoController | CallError::Undecided | CallError::Busy)
-                    if !self.board.is_stopping() =>
-                {
+                Err(error) if is_temporary(&error) && !self.board.is_stopping() => {
                     reactor::sleep(TRY_AGAIN_AFTER).await;
                 }
                 other => return other,
@@ -302,5 +302,14 @@ impl Membership {
             }
             Err(error) => tracing::warn!(%error, "not registered"),
         }
+    }
+}
+
+/// Whether asking again may get another answer.
+fn is_temporary(error: &CallError) -> bool {
+    match error {
+        CallError::NoController | CallError::Undecided | CallError::Busy => true,
+        CallError::Refused(error) => error.code == ErrorCode::STALE_BROKER_EPOCH,
+        _ => false,
     }
 }

@@ -95,6 +95,7 @@ async fn join(handle: &ControllerHandle, image: &ClusterImage, incarnation: u128
         rack: None,
         log_dirs: vec![crate::record::DirectoryId(uuid::Uuid::from_u128(1000))],
         previous_shutdown: PreviousShutdown::Clean,
+        known_epoch: image.broker(node_id).map(|broker| broker.epoch),
     };
     let broker_epoch = match handle.call(Request::RegisterBroker(register)).await {
         Ok(Response::RegisterBroker(registered)) => registered.broker_epoch,

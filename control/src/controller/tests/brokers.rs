@@ -161,6 +161,7 @@ fn registrations_that_cannot_be_are_refused() {
             rack: None,
             log_dirs: log_dirs.to_vec(),
             previous_shutdown: PreviousShutdown::Clean,
+            known_epoch: None,
         })
     };
     let own = directory(2);

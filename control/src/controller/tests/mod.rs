@@ -308,6 +308,7 @@ fn registration(id: i32, incarnation: u128, previous_shutdown: PreviousShutdown)
         rack: None,
         log_dirs: vec![directory(id)],
         previous_shutdown,
+        known_epoch: Some(BrokerEpoch(i64::MAX)), // all that there is
     }
 }
 
