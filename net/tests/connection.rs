@@ -441,14 +441,7 @@ fn clients_that_fill_the_memory_with_halves_are_given_up() {
             ..Limits::default()
         };
         let broker = Broker::start(limits, 64 * 1024);
-        let mut halves = Vec::new();
-        for _ in 0..4 {
-            let socket = Socket::connect(broker.address).await.unwrap();
-            let mut half = vec![0u8; 30_000];
-            half[..4].copy_from_slice(&60_000i32.to_be_bytes());
-            socket.send(vec![Piece::Bytes(half.into())]).await.unwrap();
-            halves.push(socket);
-        }
+        let halves = send_halves(&broker, 4, 30_000).await;
         until(|| broker.closed("no_memory") >= 2).await;
         drop(halves);
         until(|| broker.connections.is_empty()).await;
@@ -464,15 +457,21 @@ async fn full_of_halves(memory_wait_max: Duration) -> (Broker, Vec<Socket>) {
         ..Limits::default()
     };
     let broker = Broker::start_with(limits, Budget::keeping(512 * 1024, 64 * 1024));
+    let halves = send_halves(&broker, 20, 40_000).await;
+    (broker, halves)
+}
+
+/// Clients that sent the first `size_bytes` of a request of 60,000 each.
+async fn send_halves(broker: &Broker, count: usize, size_bytes: usize) -> Vec<Socket> {
     let mut halves = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..count {
         let socket = Socket::connect(broker.address).await.unwrap();
-        let mut half = vec![0u8; 40_000];
+        let mut half = vec![0u8; size_bytes];
         half[..4].copy_from_slice(&60_000i32.to_be_bytes());
         socket.send(vec![Piece::Bytes(half.into())]).await.unwrap();
         halves.push(socket);
     }
-    (broker, halves)
+    halves
 }
 
 #[test]

@@ -60,9 +60,7 @@ fn damage(path: &Path) {
 
 #[test]
 fn a_damaged_partition_is_written_as_ever() {
-    let temp = tempfile::tempdir().expect("a directory");
-    let dir = temp.path().join("orders-0");
-    make(&dir);
+    let (_temp, dir) = make();
     run(async {
         let log = open(&dir, OpenState::default()).await;
         fill(&log).await;

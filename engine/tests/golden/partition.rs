@@ -1,6 +1,6 @@
 //! A partition's directory: segments, indexes, producer snapshots, leader epochs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use engine::batch::{
@@ -9,6 +9,7 @@ use engine::batch::{
 use engine::log::{AppendContext, Log, LogConfig, OpenState, partition_metadata};
 use engine::types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 use reactor::Piece;
+use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::store;
@@ -108,13 +109,16 @@ pub fn copy(from: &Path, to: &Path) {
 }
 
 /// A partition's directory before there is a log in it.
-pub fn make(dir: &Path) {
-    std::fs::create_dir(dir).expect("made");
+pub fn make() -> (TempDir, PathBuf) {
+    let temp = tempfile::tempdir().expect("a directory");
+    let dir = temp.path().join("orders-0");
+    std::fs::create_dir(&dir).expect("made");
     std::fs::write(
         dir.join("partition.metadata"),
         partition_metadata::encode(TOPIC_ID),
     )
     .expect("written");
+    (temp, dir)
 }
 
 /// Holds each file of a partition against the golden's; files of these kinds must be among them.
@@ -140,9 +144,7 @@ pub fn run<F: Future>(future: F) -> F::Output {
 
 #[test]
 fn a_partition_is_written_as_ever() {
-    let temp = tempfile::tempdir().expect("a directory");
-    let dir = temp.path().join("orders-0");
-    make(&dir);
+    let (_temp, dir) = make();
     run(async {
         let log = open(&dir, OpenState::default()).await;
         fill(&log).await;
