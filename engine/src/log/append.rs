@@ -276,13 +276,8 @@ impl State {
     /// The transaction that a batch aborts, if it does.
     fn aborted_by(&self, batch: &[u8], info: &BatchInfo, last_offset: Offset) -> Option<AbortedTransaction> {
         let producer = info.producer.filter(|_| info.is_control)?;
-        let (first_offset, next_unstable) = self.producers.ending(producer.id)?;
-        transaction_index::is_abort(batch).then(|| AbortedTransaction {
-            producer_id: producer.id,
-            first_offset,
-            last_offset,
-            last_stable_offset: next_unstable.unwrap_or(last_offset.next()),
-        })
+        let aborted = self.producers.aborted_by(producer.id, last_offset)?;
+        transaction_index::is_abort(batch).then_some(aborted)
     }
 
     fn record_producer(

@@ -176,7 +176,11 @@ impl Known<'_> {
             (Marker::Unreadable, None)
         };
         let last_offset = batch.header.last_offset();
-        let ended = states.record(&Appended {
+        let aborted = match kind {
+            Marker::Of(ControlRecordType::Abort) => states.aborted_by(producer.id, last_offset),
+            _ => None,
+        };
+        states.record(&Appended {
             producer,
             base_offset: batch.header.base_offset(),
             last_offset,
@@ -185,13 +189,7 @@ impl Known<'_> {
             is_transactional: attributes.is_transactional(),
             marker: attributes.is_control().then_some(coordinator_epoch),
         });
-        let aborted = ended.filter(|_| kind == Marker::Of(ControlRecordType::Abort));
-        Ok(aborted.map(|first_offset| AbortedTransaction {
-            producer_id: producer.id,
-            first_offset,
-            last_offset,
-            last_stable_offset: states.first_unstable_offset().unwrap_or(last_offset.next()),
-        }))
+        Ok(aborted)
     }
 }
 

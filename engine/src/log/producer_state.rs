@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use hashbrown::HashMap;
 use thiserror::Error;
 
+use super::transaction_index::AbortedTransaction;
 use crate::batch::{BatchProducer, Origin};
 use crate::planted::{self, Bug};
 use crate::types::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
@@ -231,11 +232,18 @@ impl ProducerStates {
         starts.next()
     }
 
-    /// What a marker of a producer ends: where its transaction began, and where the first of the others did.
-    pub fn ending(&self, id: ProducerId) -> Option<(Offset, Option<Offset>)> {
-        let start = self.producers.get(&id)?.current_transaction_start?;
+    /// The transaction that an abort marker of a producer ends, which lies at `last_offset` and is not recorded yet.
+    pub fn aborted_by(&self, id: ProducerId, last_offset: Offset) -> Option<AbortedTransaction> {
+        let first_offset = self.producers.get(&id)?.current_transaction_start?;
         let mut others = self.open_transactions.keys().copied();
-        Some((start, others.find(|other| *other != start)))
+        Some(AbortedTransaction {
+            producer_id: id,
+            first_offset,
+            last_offset,
+            last_stable_offset: others
+                .find(|other| *other != first_offset)
+                .unwrap_or(last_offset.next()),
+        })
     }
 
     /// Judges a batch before it is appended.
@@ -298,10 +306,8 @@ impl ProducerStates {
         }
     }
 
-    /// Notes a batch that was appended, or is found in the log while it is read back. A marker that ends a transaction gives
-    /// back where that began.
-    pub fn record(&mut self, batch: &Appended) -> Option<Offset> {
-        let mut ended = None;
+    /// Notes a batch that was appended, or is found in the log while it is read back.
+    pub fn record(&mut self, batch: &Appended) {
         let producer = &batch.producer;
         let entry = self
             .producers
@@ -313,8 +319,7 @@ impl ProducerStates {
                 entry.move_to_epoch(producer.epoch);
                 entry.coordinator_epoch = coordinator_epoch.unwrap_or(entry.coordinator_epoch);
                 entry.last_timestamp = batch.max_timestamp;
-                ended = entry.current_transaction_start.take();
-                if let Some(start) = ended {
+                if let Some(start) = entry.current_transaction_start.take() {
                     self.open_transactions.remove(&start);
                 }
             }
@@ -338,7 +343,6 @@ impl ProducerStates {
         if self.producers.len() > PRODUCERS_MAX {
             self.forget_oldest();
         }
-        ended
     }
 
     /// Notes that everything below `end_offset` has been seen, also batches without a producer.
